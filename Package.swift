@@ -1,0 +1,72 @@
+// swift-tools-version: 6.3
+// SPDX-License-Identifier: Apache-2.0
+// The manifest is the architecture page: targets stand in layer order, and a target imports only from lower layers.
+import PackageDescription
+
+let common: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
+    .target(name: name, dependencies: dependencies, path: path, swiftSettings: common)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: common)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: common)
+}
+
+let package = Package(
+    name: "martlet",
+    products: [
+        .executable(name: "martlet", targets: ["martlet"]),
+        .executable(name: "martlet-benchmark", targets: ["martlet-benchmark"]),
+    ],
+    targets: [
+        // L0  C: what Glibc's module lacks, and Debian's libraries.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CAllocator", pkgConfig: "jemalloc", providers: [.apt(["libjemalloc-dev"])]),
+        .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
+
+        // L1  Bytes, buffers, ASCII numbers, clocks, errors, log, settings.
+        module("Base", ["CLinux", "CAllocator"]),
+
+        // L2  Four siblings; only Storage knows another (Tenancy).
+        module("Wire", ["Base"]),
+        module("Tenancy", ["Base"]),
+        module("Storage", ["Base", "Tenancy", "CLinux", "CAllocator", "CXXHash"]),
+        module("Networking", ["Base", "CLinux"]),
+
+        // L3  Every command; the read-through to PostgreSQL.
+        module("Commands", ["Base", "Wire", "Tenancy", "Storage"]),
+        module("Records", ["Base", "CLinux", "CPostgres"]),
+
+        // L4  The connection state machine, no sockets inside.
+        module("Sessions", ["Base", "Wire", "Tenancy", "Storage", "Commands"]),
+
+        // L6  Threads, listeners, configuration, wiring.
+        module(
+            "Server",
+            ["Base", "Wire", "Tenancy", "Storage", "Networking", "Commands", "Records", "Sessions", "CLinux", "CAllocator"]),
+
+        // L7  Programs.
+        program("martlet", ["Server"]),
+        program("martlet-benchmark", ["CLinux"], path: "Benchmarks/Load"),
+
+        // Tests.
+        tests("BaseTests", ["Base"]),
+        tests("WireTests", ["Wire", "Base"]),
+        tests("StorageTests", ["Storage", "Tenancy", "Base"]),
+        tests("CommandTests", ["Commands", "Storage", "Tenancy", "Wire", "Base"]),
+        tests("RecordsTests", ["Records", "Base"]),
+        tests("ServerTests", ["Server", "Base"]),
+    ]
+)

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Swift's Glibc module lacks: GNU calls, prefetch, and byte tricks that must be inlined.
+#pragma once
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
+
+/// accept4 with SOCK_NONBLOCK | SOCK_CLOEXEC.
+static inline int martlet_accept(int listener, struct sockaddr_storage *address, socklen_t *length) {
+    return accept4(listener, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static inline int martlet_epoll_control(int loop, int operation, int fd, uint32_t events, uint64_t token) {
+    struct epoll_event event;
+    event.events = events;
+    event.data.u64 = token;
+    return epoll_ctl(loop, operation, fd, &event);
+}
+
+/// Waits; timeout in milliseconds, -1 for ever. Returns the number of events, or -errno.
+static inline int martlet_epoll_wait(int loop, struct epoll_event *events, int capacity, int timeout) {
+    int count = epoll_wait(loop, events, capacity, timeout);
+    return count < 0 ? -errno : count;
+}
+
+static inline uint64_t martlet_epoll_token(const struct epoll_event *event) { return event->data.u64; }
+
+static inline void martlet_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+/// Tells the core that this is a spin loop.
+static inline void martlet_pause(void) {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static inline int martlet_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
+
+/// A monotonic cycle-like counter, cheap enough to read once per command. Its rate is measured at start.
+static inline uint64_t martlet_ticks(void) {
+#if defined(__x86_64__)
+    return __rdtsc();
+#elif defined(__aarch64__)
+    uint64_t value;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(value));
+    return value;
+#endif
+}
