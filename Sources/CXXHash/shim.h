@@ -3,6 +3,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-static inline unsigned long long martlet_hash(const void *bytes, unsigned long count, unsigned long long seed) {
-    return XXH3_64bits_withSeed(bytes, count, seed);
+/// Drawn from the kernel before main: see CLinux.c.
+extern unsigned long long martlet_hash_seed;
+
+static inline unsigned long long martlet_hash(const void *bytes, unsigned long count) {
+    return XXH3_64bits_withSeed(bytes, count, martlet_hash_seed);
 }

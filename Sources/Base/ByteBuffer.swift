@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+
+/// A growing run of bytes with one owner: replies on their way out, a request that has not arrived whole.
+///
+/// Why: replies are appended piece by piece and leave in one write, so appending must be a compare,
+/// a copy and an add. An array would check for uniqueness at each step.
+///
+///     start            readIndex        count           capacity
+///       | consumed        | readable      | room           |
+///
+/// Invariants: 0 <= readIndex <= count <= capacity; storage is nil only while capacity is 0.
+public struct ByteBuffer: ~Copyable {
+    @usableFromInline var storage: UnsafeMutablePointer<UInt8>?
+    public private(set) var capacity: Int
+    /// Bytes appended so far, consumed ones included.
+    public var count: Int
+    /// Where the next reader begins.
+    public private(set) var readIndex: Int
+
+    public init() {
+        storage = nil
+        capacity = 0
+        count = 0
+        readIndex = 0
+    }
+
+    public init(capacity: Int) {
+        self.init()
+        grow(to: capacity)
+    }
+
+    deinit { free(storage) }
+
+    @inlinable
+    public var isEmpty: Bool { count == readIndex }
+
+    @inlinable
+    public var readableCount: Int { count - readIndex }
+
+    /// What has been appended and not consumed; valid until the next append.
+    @inlinable
+    public var readable: Bytes {
+        guard let storage else { return .empty }
+        return Bytes(UnsafePointer(storage) + readIndex, count - readIndex)
+    }
+
+    /// The bytes in `range` of everything appended; valid until the next append.
+    public func bytes(_ range: Range<Int>) -> Bytes {
+        guard let storage else { return .empty }
+        precondition(range.lowerBound >= 0 && range.upperBound <= count)
+        return Bytes(UnsafePointer(storage) + range.lowerBound, range.count)
+    }
+
+    /// Room for at least `more` bytes behind what is there, as a pointer to it.
+    @inlinable @inline(__always)
+    public mutating func reserve(_ more: Int) -> UnsafeMutablePointer<UInt8> {
+        if count &+ more > capacity { grow(to: count + more) }  // Bound: more <= 512 MB, count bounded by limits.
+        // Safety: after grow, storage is not nil and has `more` bytes behind `count`.
+        return storage.unsafelyUnwrapped + count
+    }
+
+    /// Counts `written` bytes that were stored through `reserve`.
+    @inlinable @inline(__always)
+    public mutating func commit(_ written: Int) {
+        precondition(written >= 0 && written <= capacity - count, "more bytes than were reserved")
+        count += written
+    }
+
+    @inlinable @inline(__always)
+    public mutating func append(_ bytes: Bytes) {
+        let target = reserve(bytes.count)
+        memcpy(target, bytes.base, bytes.count)
+        count &+= bytes.count  // Bound: reserve made the room.
+    }
+
+    @inlinable
+    public mutating func append(_ bytes: [UInt8]) {
+        bytes.withBytes { append($0) }
+    }
+
+    @inlinable @inline(__always)
+    public mutating func append(_ literal: StaticString) {
+        append(Bytes(literal))
+    }
+
+    @inlinable
+    public mutating func append(byte: UInt8) {
+        reserve(1)[0] = byte
+        count &+= 1  // Bound: reserve made the room.
+    }
+
+    public mutating func append(_ text: String) {
+        var text = text
+        text.withUTF8 { buffer in
+            if let base = buffer.baseAddress { append(Bytes(base, buffer.count)) }
+        }
+    }
+
+    @inlinable
+    public mutating func append(integer: Int64) {
+        let target = reserve(ASCIIInteger.countMax)
+        count &+= ASCIIInteger.write(integer, to: target)  // Bound: reserve made the room.
+    }
+
+    /// Drops everything behind `newCount`, as if it had never been appended.
+    @inlinable
+    public mutating func truncate(to newCount: Int) {
+        precondition(newCount >= readIndex && newCount <= count)
+        count = newCount
+    }
+
+    /// Counts `bytes` as read. A buffer that is read to its end starts again at its front.
+    public mutating func consume(_ bytes: Int) {
+        precondition(bytes >= 0 && bytes <= count - readIndex)
+        readIndex += bytes
+        if readIndex == count {
+            readIndex = 0
+            count = 0
+        }
+    }
+
+    /// Moves what is unread to the front, so that room at the front can be used again.
+    public mutating func compact() {
+        guard readIndex > 0, let storage else { return }
+        memmove(storage, storage + readIndex, count - readIndex)
+        count -= readIndex
+        readIndex = 0
+    }
+
+    /// Opens a gap of `size` bytes at `index` and returns it; used where a length is known only afterwards.
+    public mutating func insertGap(at index: Int, size: Int) -> UnsafeMutablePointer<UInt8> {
+        precondition(index >= readIndex && index <= count && size >= 0)
+        _ = reserve(size)
+        // Safety: reserve made `size` bytes of room behind `count`.
+        let place = storage.unsafelyUnwrapped + index
+        memmove(place + size, place, count - index)
+        count += size
+        return place
+    }
+
+    public mutating func removeAll(keepingCapacity: Bool = true) {
+        count = 0
+        readIndex = 0
+        if !keepingCapacity {
+            free(storage)
+            storage = nil
+            capacity = 0
+        }
+    }
+
+    /// Grows by half at least, so that appending stays linear. Never inlined: it is the rare path of `reserve`.
+    @inline(never)
+    @usableFromInline mutating func grow(to needed: Int) {
+        let target = max(needed, capacity + capacity / 2, 256)
+        guard let grown = realloc(storage, target) else {
+            fatal("out of memory: a buffer of \(target) bytes")
+        }
+        storage = grown.assumingMemoryBound(to: UInt8.self)
+        capacity = target
+    }
+}
+
+/// Ends the process with a message on standard error: for states in which no answer would be right.
+public func fatal(_ message: String) -> Never {
+    Log.standard.write(.warning, message)
+    abort()
+}

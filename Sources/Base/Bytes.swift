@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+
+/// A view of bytes that somebody else owns: an argument in a receive buffer, a key or a value in an entry.
+///
+/// Why: a handler must look at arguments and values without copying them, hold several at once, and
+/// put them in arrays. A `Span` cannot be stored; a pair of pointer and count can.
+///
+/// Invariants:
+/// 1. Every subscript is checked against `count`, in release builds too.
+/// 2. A view of an argument is valid until the command returns. A view into an entry is valid until
+///    the next call that changes that entry, under the lock of its shard. Views are never kept in
+///    anything that outlives the command; what must live longer is copied (`array`).
+public struct Bytes: @unchecked Sendable {
+    // Safety: `base` points at `count` readable bytes for the lifetime described above; an empty
+    // view may point anywhere and is never read.
+    public let base: UnsafePointer<UInt8>
+    public let count: Int
+
+    @inlinable @inline(__always)
+    public init(_ base: UnsafePointer<UInt8>, _ count: Int) {
+        self.base = base
+        self.count = count
+    }
+
+    @inlinable @inline(__always)
+    public init(raw base: UnsafeRawPointer, _ count: Int) {
+        self.base = base.assumingMemoryBound(to: UInt8.self)
+        self.count = count
+    }
+
+    /// A literal; valid for ever.
+    @inlinable @inline(__always)
+    public init(_ literal: StaticString) {
+        self.base = literal.utf8Start
+        self.count = literal.utf8CodeUnitCount
+    }
+
+    /// No bytes at all.
+    @inlinable
+    public static var empty: Bytes { Bytes("" as StaticString) }
+
+    @inlinable @inline(__always)
+    public var isEmpty: Bool { count == 0 }
+
+    @inlinable @inline(__always)
+    public subscript(index: Int) -> UInt8 {
+        precondition(UInt(bitPattern: index) < UInt(bitPattern: count), "byte index out of range")
+        return base[index]
+    }
+
+    /// The bytes in `range`, which must lie within `0...count`.
+    @inlinable @inline(__always)
+    public subscript(range: Range<Int>) -> Bytes {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count, "byte range out of range")
+        return Bytes(base + range.lowerBound, range.upperBound - range.lowerBound)
+    }
+
+    /// Everything from `start` on; `start` must lie within `0...count`.
+    @inlinable
+    public func suffix(from start: Int) -> Bytes { self[start..<count] }
+
+    @inlinable @inline(__always)
+    public static func == (left: Bytes, right: Bytes) -> Bool {
+        left.count == right.count && memcmp(left.base, right.base, left.count) == 0
+    }
+
+    @inlinable @inline(__always)
+    public static func != (left: Bytes, right: Bytes) -> Bool { !(left == right) }
+
+    /// Negative, zero or positive as `self` sorts before, with or after `other`, byte by byte.
+    @inlinable
+    public func compare(_ other: Bytes) -> Int {
+        let order = memcmp(base, other.base, min(count, other.count))
+        return order != 0 ? Int(order) : count - other.count
+    }
+
+    /// Whether the bytes are the letters of `upper` in any case. `upper` must be upper case ASCII.
+    public func isKeyword(_ upper: StaticString) -> Bool {
+        guard upper.utf8CodeUnitCount == count else { return false }
+        let letters = upper.utf8Start
+        for index in 0..<count where ASCII.upper(base[index]) != letters[index] { return false }
+        return true
+    }
+
+    public func hasPrefix(_ prefix: Bytes) -> Bool {
+        prefix.count <= count && memcmp(base, prefix.base, prefix.count) == 0
+    }
+
+    public func hasSuffix(_ suffix: Bytes) -> Bool {
+        suffix.count <= count
+            && memcmp(base + (count - suffix.count), suffix.base, suffix.count) == 0
+    }
+
+    /// The position of `byte`, or nil.
+    public func firstIndex(of byte: UInt8) -> Int? {
+        guard count > 0, let found = memchr(base, Int32(byte), count) else { return nil }
+        return UnsafeRawPointer(found) - UnsafeRawPointer(base)
+    }
+
+    /// A copy that may be kept.
+    public var array: [UInt8] { [UInt8](UnsafeBufferPointer(start: base, count: count)) }
+
+    /// A copy as text; bytes that are not UTF-8 are replaced. For logs and administration only.
+    public var string: String { String(decoding: buffer, as: UTF8.self) }
+
+    /// The same bytes as a standard library buffer, for calls that want one.
+    @inlinable
+    public var buffer: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: base, count: count) }
+}
+
+extension [UInt8] {
+    /// Calls `body` with a view of the array's bytes, valid during the call.
+    @inlinable
+    public func withBytes<Result, Failure: Error>(
+        _ body: (Bytes) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try withUnsafeBufferPointer { (buffer: UnsafeBufferPointer<UInt8>) throws(Failure) -> Result in
+            guard let base = buffer.baseAddress else { return try body(.empty) }
+            return try body(Bytes(base, buffer.count))
+        }
+    }
+}
+
+/// Letters and digits of ASCII, the only alphabet that the protocol knows.
+public enum ASCII {
+    @inlinable @inline(__always)
+    public static func upper(_ byte: UInt8) -> UInt8 {
+        byte &- 97 < 26 ? byte &- 32 : byte
+    }
+
+    @inlinable @inline(__always)
+    public static func lower(_ byte: UInt8) -> UInt8 {
+        byte &- 65 < 26 ? byte &+ 32 : byte
+    }
+
+    @inlinable @inline(__always)
+    public static func isDigit(_ byte: UInt8) -> Bool { byte &- 48 < 10 }
+
+    /// C's isspace: space, tab, newline, vertical tab, form feed, carriage return.
+    @inlinable
+    public static func isSpace(_ byte: UInt8) -> Bool { byte == 32 || byte &- 9 < 5 }
+
+    @inlinable
+    public static func isPrintable(_ byte: UInt8) -> Bool { byte >= 32 && byte < 127 }
+}

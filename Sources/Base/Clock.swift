@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+import CLinux
+import Glibc
+
+/// Milliseconds: a moment since 1970 (expiry, TIME), or a span, as the name at hand says.
+public typealias Milliseconds = Int64
+
+/// The two clocks of the server. Wall time decides what has expired, as in Redis; monotonic time
+/// decides how long something took and when a timer is due.
+public enum Clock {
+    /// Wall time, milliseconds since 1970.
+    public static var nowMilliseconds: Milliseconds { nowMicroseconds / 1000 }
+
+    /// Wall time, microseconds since 1970.
+    public static var nowMicroseconds: Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+    }
+
+    /// Monotonic time in nanoseconds.
+    public static var monotonicNanoseconds: Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import CLinux
+import Glibc
+
+/// From a key to the shard that it lives in: by the tenant that a pattern finds in it, or the session's keyspace.
+enum KeyRouter {
+    /// `creating`: whether a tenant that no key has named before comes into being. A read finds nothing in a tenant
+    /// that does not exist, so it looks in the session's keyspace, where no key that a pattern matches ever is.
+    @inline(__always)
+    static func resolve(
+        _ key: Bytes, keyspace: KeyspaceReference, registry: TenantRegistry, creating: Bool
+    ) -> ResolvedKey {
+        let hash = Hash(key)
+        guard registry.hasPatterns, keyspace.pointee.tenant == registry.server else {
+            return ResolvedKey(key: key, hash: hash, shard: keyspace.shard(hash))
+        }
+        let routed = route(key, keyspace: keyspace, registry: registry, creating: creating)
+        return ResolvedKey(key: key, hash: hash, shard: routed.shard(hash))
+    }
+
+    @inline(never)
+    private static func route(
+        _ key: Bytes, keyspace: KeyspaceReference, registry: TenantRegistry, creating: Bool
+    ) -> KeyspaceReference {
+        guard let id = registry.tenantID(in: key) else { return keyspace }
+        let number = keyspace.pointee.number
+        if creating { return registry.keyspace(registry.findOrMakeImplicit(id), number) }
+        guard let tenant = registry.find(id) else { return keyspace }
+        return tenant.keyspace(number) ?? keyspace
+    }
+}
+
+// Resolving the keys of a command and holding their shards.
+extension UnsafeMutablePointer where Pointee == Worker {
+    /// Forgets the keys of the command before.
+    @inline(__always)
+    public func clearKeys() { pointee.resolvedCount = 0 }
+
+    /// Adds a key of the command at hand.
+    @inline(__always)
+    public func addKey(_ key: Bytes, keyspace: KeyspaceReference, creating: Bool) {
+        if pointee.resolvedCount == pointee.capacity { pointee.reserve(pointee.resolvedCount + 1) }
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        pointee.resolved[pointee.resolvedCount] = KeyRouter.resolve(
+            key, keyspace: keyspace, registry: registry, creating: creating)
+        pointee.resolvedCount += 1
+    }
+
+    /// Takes the locks of the shards of all keys that were added. Returns false, with nothing held, where a
+    /// keyspace was dropped meanwhile: the keys must then be added again.
+    @inline(__always)
+    public func lockKeys() -> Bool {
+        guard pointee.resolvedCount == 1 else { return lockManyKeys() }
+        let shard = pointee.resolved[0].shard
+        shard.acquire()
+        if shard.pointee.isDead {
+            shard.release()
+            return false
+        }
+        pointee.locked[0] = shard
+        pointee.lockedCount = 1
+        return true
+    }
+
+    private func lockManyKeys() -> Bool {
+        pointee.lockedCount = 0
+        for index in 0..<pointee.resolvedCount {
+            pointee.locked[index] = pointee.resolved[index].shard
+        }
+        return lockCollected(pointee.resolvedCount)
+    }
+
+    /// Locks the `count` shards that stand in `locked`, in ascending order and each once.
+    private func lockCollected(_ count: Int) -> Bool {
+        var shards = UnsafeMutableBufferPointer(start: pointee.locked, count: count)
+        shards.sort { UInt(bitPattern: $0) < UInt(bitPattern: $1) }
+        var kept = 0
+        for index in 0..<count where kept == 0 || shards[kept - 1] != shards[index] {
+            shards[kept] = shards[index]
+            kept += 1
+        }
+        for index in 0..<kept {
+            shards[index].acquire()
+            guard shards[index].pointee.isDead else { continue }
+            for held in 0...index { shards[held].release() }
+            return false
+        }
+        pointee.lockedCount = kept
+        return true
+    }
+
+    /// Takes every shard of `keyspaces`, besides those of the keys that were added: for EXEC with
+    /// commands that go over a whole keyspace.
+    public func lockKeys(andAllOf keyspaces: [KeyspaceReference]) -> Bool {
+        var count = pointee.resolvedCount
+        for keyspace in keyspaces { count += keyspace.shardCount }
+        pointee.reserve(count)
+        for index in 0..<pointee.resolvedCount {
+            pointee.locked[index] = pointee.resolved[index].shard
+        }
+        var next = pointee.resolvedCount
+        for keyspace in keyspaces {
+            for index in 0..<keyspace.shardCount {
+                pointee.locked[next] = keyspace.shard(at: index)
+                next += 1
+            }
+        }
+        return lockCollected(next)
+    }
+
+    /// Settles memory, drops tenants that have become empty, and lets go of every shard.
+    @inline(__always)
+    public func unlockKeys() {
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        for index in 0..<pointee.lockedCount {
+            let shard = pointee.locked[index]
+            registry.settle(shard)
+            if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
+            shard.release()
+        }
+        pointee.lockedCount = 0
+    }
+
+    /// Whether the calling command holds the lock of `shard`.
+    public func holds(_ shard: ShardReference) -> Bool {
+        for index in 0..<pointee.lockedCount where pointee.locked[index] == shard { return true }
+        return false
+    }
+
+    /// The shards held now, each once, in ascending order.
+    public var heldShards: UnsafeBufferPointer<ShardReference> {
+        UnsafeBufferPointer(start: pointee.locked, count: pointee.lockedCount)
+    }
+
+    /// Removes an expired entry under its shard's lock.
+    func expire(_ shard: ShardReference, _ slot: Table.Slot) {
+        pointee.statistics.pointee.expiredKeys.bump()
+        shard.pointee.usage.expired += 1
+        if shard.pointee.watchers != nil { shard.notifyWatchers(Hash(slot.entry.key)) }
+        shard.pointee.table.remove(slot)
+    }
+
+    // MARK: - Prefetching a batch
+
+    /// Asks for the bucket of a key that a later command of the batch names.
+    @inline(__always)
+    public func prefetchBucket(_ key: Bytes, keyspace: KeyspaceReference) -> Prefetch {
+        let hash = Hash(key)
+        let shard = keyspace.shard(hash)
+        let position = hash.bits << UInt64(keyspace.pointee.shardBits)
+        let bucket = Table.prefetchBucket(root: shard.pointee.table.root, position: position)
+        return Prefetch(bucket: bucket, tag: hash.tag)
+    }
+}
+
+/// A bucket that was asked for.
+public struct Prefetch {
+    let bucket: UInt
+    let tag: UInt8
+
+    /// Asks for the entry that the bucket promises.
+    @inline(__always)
+    public func prefetchEntry() { Table.prefetchEntry(bucket: bucket, tag: tag) }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import CLinux
+import Glibc
+
+/// A part of a table: a header and 1 to 63 buckets, probed linearly within itself.
+///
+/// Why: a table grows one segment at a time, so that no command pays for more than 353 entries; and in
+/// steps of a quarter, so that buckets are 64 to 80 % full at any number of keys.
+///
+/// Layout:
+///
+///     line 0       count, removed count, expiry bound
+///     line 1 … n   buckets, in the order of the hash bits that follow the segment's own
+///
+/// A segment is named by one word: address (48 bits) | bucket count (8) | depth (8). So a reader
+/// knows the bucket's address without touching the header.
+///
+/// Invariants:
+/// 1. count + removed <= 80 % of the slots: a probe always meets an empty slot. (A segment of one bucket: five of seven.)
+/// 2. An entry lies in its home bucket or behind it, round the end, with no empty slot in between.
+/// 3. expiryBound <= the expiry of every entry in the segment.
+struct Segment {
+    let word: UInt
+
+    @inline(__always)
+    init(word: UInt) { self.word = word }
+
+    /// Bucket counts: with the header line they fill jemalloc's size classes exactly.
+    static let bucketCounts: [Int] = [
+        1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 15, 19, 23, 27, 31, 39, 47, 55, 63,
+    ]
+    static let bucketCountMax = 63
+
+    /// How many entries and removed marks a segment of `buckets` takes.
+    @inline(__always)
+    static func capacity(_ buckets: Int) -> Int { buckets * Bucket.slotCount * 4 / 5 }
+
+    /// The smallest bucket count that holds `entries` with room for a quarter more, or the largest.
+    static func bucketCount(for entries: Int) -> Int {
+        for count in bucketCounts where capacity(count) >= entries + entries / 5 + 1 { return count }
+        return bucketCountMax
+    }
+
+    static func byteCount(_ buckets: Int) -> Int { (buckets + 1) * Bucket.byteCount }
+
+    static func make(buckets: Int, depth: Int) -> Segment {
+        let size = byteCount(buckets)
+        let base = Block.allocateLines(size)
+        memset(base, 0, size)
+        base.storeBytes(of: Int64.max, toByteOffset: 8, as: Int64.self)
+        return Segment(word: UInt(bitPattern: base) | UInt(buckets) << 48 | UInt(depth) << 56)
+    }
+
+    @inline(__always)
+    var base: UnsafeMutableRawPointer {
+        // Safety: `make` put the address of a block there.
+        UnsafeMutableRawPointer(bitPattern: word & 0xFFFF_FFFF_FFFF).unsafelyUnwrapped
+    }
+    @inline(__always)
+    var bucketCount: Int { Int(word >> 48) & 0xFF }
+    @inline(__always)
+    var depth: Int { Int(word >> 56) }
+
+    var count: Int {
+        get { Int(base.load(as: Int32.self)) }
+        nonmutating set { base.storeBytes(of: Int32(newValue), as: Int32.self) }
+    }
+    var removedCount: Int {
+        get { Int(base.load(fromByteOffset: 4, as: Int32.self)) }
+        nonmutating set { base.storeBytes(of: Int32(newValue), toByteOffset: 4, as: Int32.self) }
+    }
+    /// No entry expires before this moment; Int64.max where none expires.
+    var expiryBound: Milliseconds {
+        get { base.load(fromByteOffset: 8, as: Int64.self) }
+        nonmutating set { base.storeBytes(of: newValue, toByteOffset: 8, as: Int64.self) }
+    }
+
+    @inline(__always)
+    func bucket(_ index: Int) -> Bucket { Bucket(base + (index &+ 1) &* Bucket.byteCount) }
+
+    /// The home bucket of a hash whose shard and segment bits were shifted out.
+    @inline(__always)
+    func homeIndex(_ position: UInt64) -> Int {
+        // Bound: a 32-bit fraction times at most 63, shifted down by 32, is below the bucket count.
+        Int(truncatingIfNeeded: ((position >> 32) &* UInt64(truncatingIfNeeded: bucketCount)) >> 32)
+    }
+
+    @inline(__always)
+    func next(_ index: Int) -> Int { index &+ 1 == bucketCount ? 0 : index &+ 1 }
+
+    /// Puts an entry that is known to be absent into the first free slot from its home on.
+    /// The caller made sure of invariant 1.
+    func insert(_ entry: Entry, tag: UInt8, home: Int) -> (index: Int, lane: Int) {
+        var index = home
+        while true {  // Bound: invariant 1, some bucket has a free slot.
+            let bucket = self.bucket(index)
+            let tags = bucket.tags
+            let removed = Bucket.matches(tags, Bucket.removedTag)
+            let free = removed | Bucket.matches(tags, Bucket.emptyTag)
+            if free != 0 {
+                let lane = Bucket.lane(removed != 0 ? removed : free)
+                if removed != 0 { removedCount -= 1 }
+                bucket.set(lane, tag: tag, entry: entry)
+                count += 1
+                return (index, lane)
+            }
+            index = next(index)
+        }
+    }
+
+    /// Calls `body` with every entry. `body` may not change the segment.
+    @inline(__always)
+    func forEach(_ body: (Entry) -> Void) {
+        for index in 0..<bucketCount {
+            // Why: the walk is bound by the misses to the entries; the next bucket's are asked for now.
+            if index + 1 < bucketCount { prefetchEntries(index + 1) }
+            let bucket = self.bucket(index)
+            var bits = bucket.occupied
+            while bits != 0 {
+                body(bucket.entry(Bucket.lane(bits)))
+                bits &= bits &- 1
+            }
+        }
+    }
+
+    @inline(__always)
+    func prefetchEntries(_ index: Int) {
+        let bucket = self.bucket(index)
+        for lane in 0..<Bucket.slotCount {
+            martlet_prefetch(UnsafeRawPointer(bitPattern: bucket.pointerBits(lane)))
+        }
+    }
+}

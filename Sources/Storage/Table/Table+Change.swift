@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+
+// Inserting and removing entries, and the entry's own changes of size. Growth is in Table+Grow.
+extension Table {
+    /// Inserts a new entry of `shape` whose key is known to be absent, and returns its slot.
+    /// The value's bytes are left for the caller to write.
+    public mutating func insert(_ hash: Hash, _ shape: EntryShape, access: UInt32) -> Slot {
+        let entry = Entry.make(shape, access: access)
+        allocatedSize += entry.allocatedSize
+        return insert(hash, entry)
+    }
+
+    /// Inserts an entry whose memory is charged already.
+    mutating func insert(_ hash: Hash, _ entry: Entry) -> Slot {
+        if root == 0 { makeFirstSegment() }
+        let position = self.position(hash)
+        var segment = self.segment(at: Table.directoryIndex(position, depth: depth))
+        while segment.count + segment.removedCount >= Segment.capacity(segment.bucketCount) {
+            // Bound: every turn makes a larger segment, or halves the entries that share it.
+            grow(segment, position: position)
+            segment = self.segment(at: Table.directoryIndex(position, depth: depth))
+        }
+        let home = segment.homeIndex(position << UInt64(segment.depth))
+        let place = segment.insert(entry, tag: hash.tag, home: home)
+        count += 1
+        if let expiry = entry.expiry {
+            expiringCount += 1
+            lowerExpiryBound(segment, expiry)
+        }
+        return Slot(segment, place.index, place.lane)
+    }
+
+    /// Takes the entry out of the table and gives it to the caller, charged as before.
+    /// Shrinks the segment where it has become sparse: slots found earlier are then void.
+    mutating func detach(_ slot: Slot, shrinking: Bool = true) -> Entry {
+        let entry = slot.entry
+        let segment = slot.segment
+        if slot.bucket.clear(Int(slot.lane)) { segment.removedCount += 1 }
+        segment.count -= 1
+        count -= 1
+        if entry.hasExpiry { expiringCount -= 1 }
+        if shrinking { shrinkIfSparse(segment, position: positionOf(entry, segment)) }
+        return entry
+    }
+
+    /// Removes the entry and frees it with all that it owns.
+    public mutating func remove(_ slot: Slot, shrinking: Bool = true) {
+        let entry = detach(slot, shrinking: shrinking)
+        allocatedSize -= entry.allocatedSize + Values.nestedSize(entry)
+        Values.free(entry)
+    }
+
+    /// Gives the entry in `slot` room for a value of `capacity` bytes, keeping what stands there, and sets
+    /// its value size to `size`. The slot stays good; views into the old entry do not.
+    public mutating func resizeValue(_ slot: Slot, size: Int, capacity: Int) {
+        let entry = slot.entry
+        precondition(!entry.hasPayload && size <= capacity)
+        let needed = entry.keyOffset + entry.keySize + capacity
+        let current = entry.allocatedSize
+        let fitsHeader = entry.isLong || capacity < 1 << 24
+        // Why: shrinking in place keeps the path of SET free of the allocator; only what wastes
+        // more than half of a block is moved.
+        if fitsHeader && needed <= current && (current <= 2 * needed || current <= 128) {
+            entry.setValueSize(size)
+            return
+        }
+        if fitsHeader {
+            let kept = min(size, entry.valueSize)
+            entry.setValueSize(kept)
+            let moved = Entry(Block.reallocate(entry.base, needed))
+            moved.setValueSize(size)
+            slot.bucket.replaceEntry(Int(slot.lane), moved)
+            allocatedSize += moved.allocatedSize - current
+            return
+        }
+        var shape = entry.shape
+        shape.valueSize = size
+        shape.valueCapacity = capacity
+        replace(slot, shape, keepingValue: true)
+    }
+
+    /// Replaces the entry in `slot` by one of another shape with the same key. Nothing that the old
+    /// one's payload pointed to is freed. With `keepingValue` as much of the value's bytes as fits is carried over.
+    public mutating func replace(_ slot: Slot, _ shape: EntryShape, keepingValue: Bool) {
+        let old = slot.entry
+        let new = Entry.make(shape, access: old.access)
+        if keepingValue {
+            memcpy(new.mutableValue, old.value.base, min(old.valueSize, shape.valueSize))
+        }
+        if old.hasExpiry != new.hasExpiry { expiringCount += new.hasExpiry ? 1 : -1 }
+        if let expiry = new.expiry { lowerExpiryBound(slot.segment, expiry) }
+        allocatedSize += new.allocatedSize - old.allocatedSize
+        slot.bucket.replaceEntry(Int(slot.lane), new)
+        Block.free(old.base)
+    }
+
+    /// Sets or removes the expiry of the entry in `slot`.
+    public mutating func setExpiry(_ slot: Slot, _ expiry: Milliseconds?) {
+        let entry = slot.entry
+        switch (entry.hasExpiry, expiry) {
+        case (false, nil):
+            return
+        case (true, .some(let moment)):
+            entry.storeExpiry(moment)
+            lowerExpiryBound(slot.segment, moment)
+        default:
+            var shape = entry.shape
+            shape.expiry = expiry
+            replace(slot, shape, keepingValue: true)
+        }
+    }
+
+    @inline(__always)
+    mutating func lowerExpiryBound(_ segment: Segment, _ moment: Milliseconds) {
+        if moment < segment.expiryBound { segment.expiryBound = moment }
+        if moment < expiryBound { expiryBound = moment }
+    }
+
+    /// The hash bits of an entry that lies in `segment`, from the table's first bit on.
+    func positionOf(_ entry: Entry, _ segment: Segment) -> UInt64 {
+        position(Hash(entry.key))
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+
+// How a table takes its size: segments grow by a quarter, split, shrink and merge; the directory follows.
+extension Table {
+    /// The deepest directory. Hashes are uniform and their seed secret, so 2^40 segments are never reached.
+    static let depthMax = 40
+
+    mutating func makeFirstSegment() {
+        let segment = Segment.make(buckets: 1, depth: 0)
+        let directory = Table.allocateDirectory(depth: 0)
+        directory[0] = segment.word
+        allocatedSize += Segment.byteCount(1) + Table.directorySize(0)
+        root = UInt(bitPattern: directory)
+    }
+
+    static func directorySize(_ depth: Int) -> Int { max(64, 8 << depth) }
+
+    static func allocateDirectory(depth: Int) -> UnsafeMutablePointer<UInt> {
+        Block.allocateLines(directorySize(depth)).bindMemory(to: UInt.self, capacity: 1 << depth)
+    }
+
+    /// Makes room in the full `segment` that holds `position`.
+    mutating func grow(_ segment: Segment, position: UInt64) {
+        let live = segment.count
+        if segment.removedCount * 4 >= Segment.capacity(segment.bucketCount) {
+            rebuild(segment, buckets: segment.bucketCount, position: position)
+        } else if segment.bucketCount < Segment.bucketCountMax {
+            let next = Segment.bucketCounts.first { $0 > segment.bucketCount }
+            rebuild(segment, buckets: next ?? Segment.bucketCountMax, position: position)
+        } else {
+            precondition(segment.depth < Table.depthMax, "\(live) keys share 40 bits of their hash")
+            split(segment, position: position)
+        }
+    }
+
+    /// Moves all entries of `segment` into a new one of `buckets`.
+    private mutating func rebuild(_ segment: Segment, buckets: Int, position: UInt64) {
+        let new = Segment.make(buckets: buckets, depth: segment.depth)
+        fill(from: segment) { _ in new }
+        point(to: new, position: position)
+        allocatedSize += Segment.byteCount(buckets)
+        retire(segment)
+    }
+
+    /// Replaces a full segment by two, told apart by the next bit of the hash.
+    private mutating func split(_ segment: Segment, position: UInt64) {
+        if segment.depth == depth { resizeDirectory(to: depth + 1) }
+        let bit = UInt64(1) << UInt64(63 - segment.depth)
+        var upperCount = 0
+        segment.forEach { if positionOf($0, segment) & bit != 0 { upperCount += 1 } }
+        let lowerBuckets = Segment.bucketCount(for: segment.count - upperCount)
+        let upperBuckets = Segment.bucketCount(for: upperCount)
+        let lower = Segment.make(buckets: lowerBuckets, depth: segment.depth + 1)
+        let upper = Segment.make(buckets: upperBuckets, depth: segment.depth + 1)
+        fill(from: segment) { $0 & bit == 0 ? lower : upper }
+        point(to: lower, position: position & ~bit)
+        point(to: upper, position: position | bit)
+        allocatedSize += Segment.byteCount(lowerBuckets) + Segment.byteCount(upperBuckets)
+        retire(segment)
+    }
+
+    /// Copies the entries of `segment` into the segments that `target` chooses by position.
+    @inline(__always)
+    private func fill(from segment: Segment, _ target: (UInt64) -> Segment) {
+        segment.forEach { entry in
+            let hash = Hash(entry.key)
+            let position = self.position(hash)
+            let new = target(position)
+            let home = new.homeIndex(position << UInt64(new.depth))
+            _ = new.insert(entry, tag: hash.tag, home: home)
+            if let expiry = entry.expiry, expiry < new.expiryBound { new.expiryBound = expiry }
+        }
+    }
+
+    /// Stores `segment` in every directory word that stands for its hash bits.
+    private func point(to segment: Segment, position: UInt64) {
+        let span = 1 << (depth - segment.depth)
+        let first = Table.directoryIndex(position, depth: depth) & ~(span - 1)
+        for index in first..<first + span { directory[index] = segment.word }
+    }
+
+    private mutating func retire(_ segment: Segment) {
+        let size = Segment.byteCount(segment.bucketCount)
+        allocatedSize -= size
+        Reclamation.retire(segment.base)
+    }
+
+    private mutating func resizeDirectory(to newDepth: Int) {
+        let old = directory
+        let oldDepth = depth
+        let new = Table.allocateDirectory(depth: newDepth)
+        if newDepth > oldDepth {
+            let span = 1 << (newDepth - oldDepth)
+            for index in 0..<1 << newDepth { new[index] = old[index / span] }
+        } else {
+            let span = 1 << (oldDepth - newDepth)
+            for index in 0..<1 << newDepth { new[index] = old[index * span] }
+        }
+        allocatedSize += Table.directorySize(newDepth) - Table.directorySize(oldDepth)
+        root = UInt(bitPattern: new) | UInt(newDepth) << 56
+        Reclamation.retire(UnsafeMutableRawPointer(old))
+    }
+
+    /// Gives memory back where removals have left a segment less than a quarter full.
+    mutating func shrinkIfSparse(_ segment: Segment, position: UInt64) {
+        if count == 0 { return removeStructure() }
+        let live = segment.count
+        guard live * 4 < Segment.capacity(segment.bucketCount) else { return }
+        if segment.depth > 0, mergeWithBuddy(segment, position: position) { return }
+        let buckets = Segment.bucketCount(for: live)
+        if buckets * 2 <= segment.bucketCount {
+            rebuild(segment, buckets: buckets, position: position)
+        }
+    }
+
+    /// Joins a sparse segment with the one that differs in its last bit, where both together stay half empty.
+    private mutating func mergeWithBuddy(_ segment: Segment, position: UInt64) -> Bool {
+        let bit = UInt64(1) << UInt64(64 - segment.depth)
+        let buddy = self.segment(at: Table.directoryIndex(position ^ bit, depth: depth))
+        let together = segment.count + buddy.count
+        guard buddy.depth == segment.depth,
+            together * 2 <= Segment.capacity(Segment.bucketCountMax)
+        else { return false }
+        let merged = Segment.make(
+            buckets: Segment.bucketCount(for: together), depth: segment.depth - 1)
+        fill(from: segment) { _ in merged }
+        fill(from: buddy) { _ in merged }
+        point(to: merged, position: position)
+        allocatedSize += Segment.byteCount(merged.bucketCount)
+        retire(segment)
+        retire(buddy)
+        halveDirectoryIfPossible()
+        return true
+    }
+
+    /// Halves the directory while no segment needs its last bit. The walk costs as much as the merge that calls
+    /// for it only when the directory is small, so a large one is looked at rarely.
+    private mutating func halveDirectoryIfPossible() {
+        guard depth > 0, count < Segment.capacity(Segment.bucketCountMax) << (depth - 1) else { return }
+        let words = 1 << depth
+        guard words <= 64 || count & (words - 1) == 0 else { return }
+        for index in 0..<words where Segment(word: directory[index]).depth == depth { return }
+        resizeDirectory(to: depth - 1)
+    }
+
+    /// Frees the directory and the last segments of a table without entries.
+    mutating func removeStructure() {
+        guard root != 0 else { return }
+        forEachSegment { retireKeepingCharge($0) }
+        allocatedSize -= structureSize
+        Reclamation.retire(UnsafeMutableRawPointer(directory))
+        root = 0
+        expiryBound = .max
+    }
+
+    private func retireKeepingCharge(_ segment: Segment) { Reclamation.retire(segment.base) }
+
+    /// Bytes of segments and directory.
+    var structureSize: Int {
+        guard root != 0 else { return 0 }
+        var size = Table.directorySize(depth)
+        forEachSegment { size += Segment.byteCount($0.bucketCount) }
+        return size
+    }
+
+    /// Calls `body` once with every segment, in the order of the hash.
+    @inline(__always)
+    func forEachSegment(_ body: (Segment) -> Void) {
+        var index = 0
+        let words = segmentWordCount
+        while index < words {
+            let segment = self.segment(at: index)
+            body(segment)
+            index += 1 << (depth - segment.depth)
+        }
+    }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import CAllocator
+import CLinux
+import Glibc
+import Synchronization
+import Tenancy
+
+/// A part of a keyspace: a lock, the table that it guards, and what is counted while it is held.
+///
+/// Layout, in cache lines, so that a GET touches the first two:
+///
+///     line 0   lock, flags, table (root, counts, sizes), leases
+///     line 1   usage counters
+///     line 2   the rest of the counters, watchers, back pointers
+///
+/// Invariants:
+/// 1. Everything but `lock` is read and written under the lock; `root` may be read without it for prefetching.
+/// 2. Locks of several shards are taken in ascending order of address, and nothing blocks under one.
+public struct Shard: ~Copyable {
+    let lock = Atomic<UInt32>(0)
+    /// The keyspace was dropped: whoever waited for the lock must look the keyspace up again.
+    var isDead = false
+    public var table: Table
+    /// Operations that may still run before the tenant's budget is asked again.
+    var operationLease = 0
+    /// Bytes that may still be moved before the tenant's budget is asked again.
+    var byteLease = 0
+    public var usage = Usage()
+    /// What of `table.allocatedSize` the tenant and the server have been told.
+    var settledSize = 0
+    /// Sessions that WATCH keys of this shard; nil where none does.
+    var watchers: UnsafeMutablePointer<Watcher>?
+    public let keyspace: UnsafeMutablePointer<Keyspace>
+    /// Where the sweep of expired entries goes on.
+    var sweepCursor = 0
+
+    init(keyspace: UnsafeMutablePointer<Keyspace>, prefixBits: Int) {
+        self.keyspace = keyspace
+        table = Table(prefixBits: prefixBits)
+    }
+}
+
+public typealias ShardReference = UnsafeMutablePointer<Shard>
+
+extension UnsafeMutablePointer where Pointee == Shard {
+    /// Takes the lock. Waits by spinning: it is held for less than a microsecond; a holder that lost
+    /// its core is given a chance to run.
+    @inline(__always)
+    public func acquire() {
+        // Order: acquiring, so that what the last holder wrote is seen.
+        if pointee.lock.exchange(1, ordering: .acquiring) == 0 { return }
+        acquireSlowly()
+    }
+
+    @inline(never)
+    private func acquireSlowly() {
+        var spins = 0
+        while true {  // Bound: holders never block, so the lock comes free.
+            while pointee.lock.load(ordering: .relaxed) != 0 {
+                spins += 1
+                if spins < 100 { martlet_pause() } else { sched_yield() }
+            }
+            if pointee.lock.exchange(1, ordering: .acquiring) == 0 { return }
+        }
+    }
+
+    @inline(__always)
+    public func release() {
+        pointee.lock.store(0, ordering: .releasing)
+    }
+
+    public var tenant: TenantReference { pointee.keyspace.pointee.tenant }
+}
+
+/// One database of one tenant: its keys and nothing else, in shards.
+public struct Keyspace: ~Copyable {
+    public let tenant: TenantReference
+    /// The number that SELECT knows it by.
+    public internal(set) var number: Int
+    let shards: UnsafeMutablePointer<Shard>
+    public let shardBits: Int
+
+    /// Makes a keyspace of 2^`shardBits` empty shards.
+    static func make(
+        tenant: TenantReference, number: Int, shardBits: Int
+    ) -> KeyspaceReference {
+        let keyspace = Block.allocate(MemoryLayout<Keyspace>.size)
+            .bindMemory(to: Keyspace.self, capacity: 1)
+        let count = 1 << shardBits
+        let stride = MemoryLayout<Shard>.stride
+        let shards = Block.allocateLines(stride * count).bindMemory(to: Shard.self, capacity: count)
+        for index in 0..<count {
+            (shards + index).initialize(to: Shard(keyspace: keyspace, prefixBits: shardBits))
+        }
+        keyspace.initialize(
+            to: Keyspace(tenant: tenant, number: number, shards: shards, shardBits: shardBits))
+        return keyspace
+    }
+
+    init(
+        tenant: TenantReference, number: Int, shards: UnsafeMutablePointer<Shard>, shardBits: Int
+    ) {
+        self.tenant = tenant
+        self.number = number
+        self.shards = shards
+        self.shardBits = shardBits
+    }
+}
+
+public typealias KeyspaceReference = UnsafeMutablePointer<Keyspace>
+
+extension UnsafeMutablePointer where Pointee == Keyspace {
+    @inline(__always)
+    public func shard(_ hash: Hash) -> ShardReference {
+        // Why: a shift by 64 gives 0 in Swift, which is the index of the only shard.
+        pointee.shards + Int(truncatingIfNeeded: hash.bits >> UInt64(64 &- pointee.shardBits))
+    }
+
+    public var shardCount: Int { 1 << pointee.shardBits }
+
+    public func shard(at index: Int) -> ShardReference {
+        precondition(index >= 0 && index < shardCount)
+        return pointee.shards + index
+    }
+
+    /// Calls `body` with every shard in turn, each under its lock unless `isLocked` says that they are held.
+    public func forEachShard(isLocked: Bool, _ body: (ShardReference) -> Void) {
+        for index in 0..<shardCount {
+            let shard = pointee.shards + index
+            if !isLocked { shard.acquire() }
+            body(shard)
+            if !isLocked { shard.release() }
+        }
+    }
+
+    /// The number of keys, expired ones that nobody has touched included. Reads without locks: it is
+    /// exact where no command runs beside it.
+    public var keyCount: Int {
+        var count = 0
+        for index in 0..<shardCount { count += (pointee.shards + index).pointee.table.count }
+        return count
+    }
+
+    /// Bytes of the keyspace's own structures, beside its tables.
+    var structureSize: Int {
+        Block.size(UnsafeMutableRawPointer(self))
+            + Block.size(UnsafeMutableRawPointer(pointee.shards))
+    }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+import Synchronization
+import Tenancy
+
+/// A customer's isolated database: its id, its limits, its keyspaces and what is left of its budgets.
+///
+/// Why raw memory and no class: the path of a request reads it through a pointer that nobody counts. It is
+/// freed by `Reclamation`, after every thread has passed a quiet point.
+///
+/// Invariants:
+/// 1. An implicit tenant exists while one of its keyspaces holds a key.
+/// 2. `settledMemory` is the sum of its shards' settled sizes; what is unsettled is at most one chunk a shard.
+public struct Tenant: ~Copyable {
+    public enum Origin: UInt8, Sendable {
+        /// Who has no tenant of their own: the default user.
+        case server
+        /// Made by TENANT CREATE or a directive; lives until it is deleted.
+        case created
+        /// Named by a key that matched a pattern; goes when its last key goes.
+        case implicit
+    }
+
+    /// How many databases SELECT reaches.
+    public static let databaseCount = 16
+
+    // Safety: a copy of the id, allocated with the tenant and freed with it.
+    let idBytes: UnsafeMutablePointer<UInt8>
+    let idCount: Int
+    public internal(set) var origin: Origin
+    /// Index into the registry's plans.
+    let planIndex: Atomic<Int>
+    /// Copies of the plan's limits; Int.max is none. Written by the control plane, read by any thread.
+    public let memoryMax: Atomic<Int>
+    public let keysMax: Atomic<Int>
+    let operationsPerSecond: Atomic<Int>
+    let operationsPerDay: Atomic<Int>
+    let bandwidthPerDay: Atomic<Int>
+    public let connectionsMax: Atomic<Int>
+    let atLimit: Atomic<Int>
+    public let settledMemory = Atomic<Int>(0)
+    public let connections = Atomic<Int>(0)
+    /// Counters that no shard holds: refused connections, keyless commands refused before a shard was chosen.
+    let budgetLock = Atomic<UInt32>(0)
+    var budget = Budget()
+    // Safety: 16 words, each 0 or the address of a keyspace, allocated and freed with the tenant.
+    let keyspaceWords: UnsafeMutablePointer<Atomic<UInt>>
+
+    init(id: Bytes, origin: Origin) {
+        idCount = id.count
+        idBytes = .allocate(capacity: max(1, id.count))
+        memcpy(idBytes, id.base, id.count)
+        self.origin = origin
+        planIndex = Atomic(0)
+        memoryMax = Atomic(.max)
+        keysMax = Atomic(.max)
+        operationsPerSecond = Atomic(.max)
+        operationsPerDay = Atomic(.max)
+        bandwidthPerDay = Atomic(.max)
+        connectionsMax = Atomic(.max)
+        atLimit = Atomic(0)
+        keyspaceWords = .allocate(capacity: Tenant.databaseCount)
+        for index in 0..<Tenant.databaseCount {
+            (keyspaceWords + index).initialize(to: Atomic(0))
+        }
+    }
+}
+
+public typealias TenantReference = UnsafeMutablePointer<Tenant>
+
+extension UnsafeMutablePointer where Pointee == Tenant {
+    public var id: Bytes { Bytes(UnsafePointer(pointee.idBytes), pointee.idCount) }
+
+    /// The keyspace of database `number` where it exists.
+    @inline(__always)
+    public func keyspace(_ number: Int) -> KeyspaceReference? {
+        precondition(number >= 0 && number < Tenant.databaseCount)
+        return KeyspaceReference(
+            bitPattern: pointee.keyspaceWords[number].load(ordering: .acquiring))
+    }
+
+    /// What the tenant at its limit meets.
+    public var atLimit: Limits.AtLimit {
+        Limits.AtLimit.allCases[pointee.atLimit.load(ordering: .relaxed)]
+    }
+
+    public var limits: Limits {
+        func limit(_ value: Int) -> Int? { value == .max ? nil : value }
+        var limits = Limits()
+        limits.memory = limit(pointee.memoryMax.value)
+        limits.keys = limit(pointee.keysMax.value)
+        limits.operationsPerSecond = limit(pointee.operationsPerSecond.value)
+        limits.operationsPerDay = limit(pointee.operationsPerDay.value)
+        limits.bandwidthPerDay = limit(pointee.bandwidthPerDay.value)
+        limits.connections = limit(pointee.connectionsMax.value)
+        limits.atLimit = atLimit
+        return limits
+    }
+
+    /// Takes on a plan's limits; leases given out under the old ones end with the next budget question.
+    func apply(_ limits: Limits, planIndex: Int) {
+        pointee.planIndex.set(planIndex)
+        pointee.memoryMax.set(limits.memory ?? .max)
+        pointee.keysMax.set(limits.keys ?? .max)
+        pointee.operationsPerSecond.set(limits.operationsPerSecond ?? .max)
+        pointee.operationsPerDay.set(limits.operationsPerDay ?? .max)
+        pointee.bandwidthPerDay.set(limits.bandwidthPerDay ?? .max)
+        pointee.connectionsMax.set(limits.connections ?? .max)
+        pointee.atLimit.set(Limits.AtLimit.allCases.firstIndex(of: limits.atLimit) ?? 0)
+        forEachKeyspace { keyspace in
+            keyspace.forEachShard(isLocked: false) {
+                $0.pointee.operationLease = 0
+                $0.pointee.byteLease = 0
+            }
+        }
+    }
+
+    public func forEachKeyspace(_ body: (KeyspaceReference) -> Void) {
+        for number in 0..<Tenant.databaseCount {
+            if let keyspace = keyspace(number) { body(keyspace) }
+        }
+    }
+
+    /// The number of keys in all databases.
+    public var keyCount: Int {
+        var count = 0
+        forEachKeyspace { count += $0.keyCount }
+        return count
+    }
+
+    /// What the tenant has used, summed over its shards under their locks.
+    public var usage: Usage {
+        var usage = Usage()
+        forEachKeyspace { $0.forEachShard(isLocked: false) { usage += $0.pointee.usage } }
+        return usage
+    }
+
+    /// Every byte that the tenant takes from the allocator: its entries, its tables and itself.
+    public var memory: Int {
+        var size = ownSize
+        forEachKeyspace { keyspace in
+            size += keyspace.structureSize
+            keyspace.forEachShard(isLocked: false) { size += $0.pointee.table.allocatedSize }
+        }
+        return size
+    }
+
+    /// Bytes of the tenant's own blocks, keyspaces excluded.
+    var ownSize: Int {
+        Block.size(UnsafeMutableRawPointer(self))
+            + Block.size(UnsafeMutableRawPointer(pointee.idBytes))
+            + Block.size(UnsafeMutableRawPointer(pointee.keyspaceWords))
+    }
+}

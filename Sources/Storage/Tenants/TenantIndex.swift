@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import CLinux
+import Glibc
+import Synchronization
+
+/// Tenants by id: the table that a key's tenant is looked up in, for every key that a pattern matches.
+///
+/// Why 64 parts with a lock each: commands on different tenants then rarely meet, and a tenant that
+/// appears or goes stops nobody. A found tenant is used after its part's lock was released: its memory is
+/// retired, not freed, so the pointer is good until the tick ends.
+struct TenantIndex: ~Copyable, @unchecked Sendable {
+    private static let partBits = 6
+
+    private struct Part: ~Copyable {
+        let lock = Atomic<UInt32>(0)
+        var table = Table(prefixBits: TenantIndex.partBits)
+    }
+
+    // Safety: allocated once and never freed; each part is used under its lock.
+    private let parts: UnsafeMutablePointer<Part>
+
+    init() {
+        let count = 1 << TenantIndex.partBits
+        parts = .allocate(capacity: count)
+        for index in 0..<count { (parts + index).initialize(to: Part()) }
+    }
+
+    @inline(__always)
+    private func withPart<Result>(
+        _ hash: Hash, _ body: (inout Table) -> Result
+    ) -> Result {
+        let part = parts + Int(truncatingIfNeeded: hash.bits >> UInt64(64 - TenantIndex.partBits))
+        var spins = 0
+        while part.pointee.lock.exchange(1, ordering: .acquiring) != 0 {  // Bound: holders never block.
+            spins += 1
+            if spins < 100 { martlet_pause() } else { sched_yield() }
+        }
+        defer { part.pointee.lock.store(0, ordering: .releasing) }
+        return body(&part.pointee.table)
+    }
+
+    private static func tenant(_ entry: Entry) -> TenantReference? {
+        TenantReference(bitPattern: Int(entry.payload))
+    }
+
+    func find(_ id: Bytes) -> TenantReference? {
+        let hash = Hash(id)
+        return withPart(hash) { table in
+            guard let slot = table.find(hash, id) else { return nil }
+            return TenantIndex.tenant(slot.entry)
+        }
+    }
+
+    /// The tenant of that id; where there is none, what `make` returns is entered and returned.
+    func findOrInsert(_ id: Bytes, _ make: () -> TenantReference) -> TenantReference {
+        let hash = Hash(id)
+        return withPart(hash) { table in
+            if let slot = table.find(hash, id), let found = TenantIndex.tenant(slot.entry) {
+                return found
+            }
+            let tenant = make()
+            let shape = EntryShape(
+                .string, .payload, key: id, payload: Int64(Int(bitPattern: tenant)))
+            _ = table.insert(hash, shape, access: 0)
+            return tenant
+        }
+    }
+
+    /// Removes the id if it names `tenant` and `condition` holds under the part's lock.
+    func remove(_ id: Bytes, tenant: TenantReference, if condition: () -> Bool) -> Bool {
+        let hash = Hash(id)
+        return withPart(hash) { table in
+            guard let slot = table.find(hash, id), TenantIndex.tenant(slot.entry) == tenant,
+                condition()
+            else { return false }
+            table.remove(slot)
+            return true
+        }
+    }
+
+    /// Calls `body` with every tenant. No lock is held meanwhile: a tenant that goes stays readable until the
+    /// calling thread's tick ends, and its shards are marked dead.
+    func forEach(_ body: (TenantReference) -> Void) {
+        for index in 0..<1 << TenantIndex.partBits {
+            let hash = Hash(bits: UInt64(index) << UInt64(64 - TenantIndex.partBits))
+            var tenants: [TenantReference] = []
+            withPart(hash) { table in
+                table.forEach { if let tenant = TenantIndex.tenant($0) { tenants.append(tenant) } }
+            }
+            for tenant in tenants { body(tenant) }
+        }
+    }
+
+    var count: Int {
+        var count = 0
+        for index in 0..<1 << TenantIndex.partBits {
+            let hash = Hash(bits: UInt64(index) << UInt64(64 - TenantIndex.partBits))
+            count += withPart(hash) { $0.count }
+        }
+        return count
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+import Synchronization
+import Tenancy
+
+/// All tenants of the server, by id and by secret; the plans; the key patterns that name tenants.
+///
+/// Threads: lookups by id come from the path of a request and go through `TenantIndex`. All else is the
+/// control plane, under one mutex.
+public final class TenantRegistry: Sendable {
+    /// The tenant of sessions that have none of their own.
+    nonisolated(unsafe) public let server: TenantReference
+    public let settings: SettingsReference
+    /// Patterns by which keys name their tenants; fixed at start.
+    // Safety: written once in init, then only read.
+    nonisolated(unsafe) let patterns: UnsafeMutableBufferPointer<KeyPattern>
+    let index: TenantIndex
+    let control: Mutex<Control>
+    /// Bytes of all tenants' tables as far as settled, for `maxmemory`.
+    public let settledMemory = Atomic<Int>(0)
+    /// Of 2^bits shards: the default keyspaces, and those of tenants that were created.
+    let serverShardBits: Int
+    let createdShardBits: Int
+
+    struct Control: Sendable {
+        var plans: [Plan]
+        /// Digest of a secret to the id of its tenant.
+        var secrets: [[UInt8]: [UInt8]] = [:]
+        /// Plans that records assigned to tenants which do not exist yet, by id.
+        var assignedPlans: [[UInt8]: Int] = [:]
+        /// Usage of tenants that are gone, so that sums over all tenants stay exact.
+        var departed = Usage()
+        var departedCount = 0
+    }
+
+    /// `threads`: how many threads will serve requests; the default keyspaces get shards to match.
+    public init(
+        settings: SettingsReference, plans: [Plan], patterns: [KeyPattern], threads: Int
+    ) {
+        self.settings = settings
+        self.patterns = .allocate(capacity: patterns.count)
+        _ = self.patterns.initialize(from: patterns)
+        var bits = 6
+        while bits < 10 && 1 << bits < threads * 64 { bits += 1 }
+        serverShardBits = bits
+        createdShardBits = threads > 1 ? 4 : 0
+        index = TenantIndex()
+        control = Mutex(Control(plans: [.unlimited] + plans.filter { $0.name != "default" }))
+        server = TenantRegistry.allocate(id: Bytes("default" as StaticString), origin: .server)
+        _ = index.findOrInsert(Bytes("default" as StaticString)) { server }
+        if let plan = plans.first(where: { $0.name == "default" }) {
+            control.withLock { $0.plans[0] = plan }
+        }
+    }
+
+    private static func allocate(id: Bytes, origin: Tenant.Origin) -> TenantReference {
+        let tenant = Block.allocate(MemoryLayout<Tenant>.size)
+            .bindMemory(to: Tenant.self, capacity: 1)
+        tenant.initialize(to: Tenant(id: id, origin: origin))
+        return tenant
+    }
+
+    // MARK: - The path of a request
+
+    /// Whether keys may name tenants at all.
+    @inline(__always)
+    public var hasPatterns: Bool { !patterns.isEmpty }
+
+    /// The tenant that `key` names by a pattern, as a part of the key; nil where none matches.
+    func tenantID(in key: Bytes) -> Bytes? {
+        for index in 0..<patterns.count {
+            if let id = patterns[index].tenant(in: key) { return id }
+        }
+        return nil
+    }
+
+    public func find(_ id: Bytes) -> TenantReference? { index.find(id) }
+
+    /// The tenant `id`; one that only keys have named so far is made here.
+    func findOrMakeImplicit(_ id: Bytes) -> TenantReference {
+        if let found = index.find(id) { return found }
+        let plan = planForNewTenant(id)
+        return index.findOrInsert(id) {
+            let tenant = TenantRegistry.allocate(id: id, origin: .implicit)
+            tenant.apply(plan.limits, planIndex: plan.index)
+            return tenant
+        }
+    }
+
+    private func planForNewTenant(_ id: Bytes) -> (limits: Limits, index: Int) {
+        control.withLock { control in
+            var index = 0
+            if !control.assignedPlans.isEmpty {
+                index = control.assignedPlans.removeValue(forKey: id.array) ?? 0
+            }
+            return (control.plans[index].limits, index)
+        }
+    }
+
+    /// Database `number` of `tenant`, made where it does not exist.
+    @inline(__always)
+    public func keyspace(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
+        tenant.keyspace(number) ?? makeKeyspace(tenant, number)
+    }
+
+    @inline(never)
+    private func makeKeyspace(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
+        let word: UInt = control.withLock { _ in
+            if let made = tenant.keyspace(number) { return UInt(bitPattern: made) }
+            let bits =
+                switch tenant.pointee.origin {
+                case .server: serverShardBits
+                case .created: createdShardBits
+                case .implicit: 0
+                }
+            let keyspace = Keyspace.make(tenant: tenant, number: number, shardBits: bits)
+            let word = UInt(bitPattern: keyspace)
+            tenant.pointee.keyspaceWords[number].store(word, ordering: .releasing)
+            return word
+        }
+        // Safety: the address of the keyspace that is there now.
+        return KeyspaceReference(bitPattern: word).unsafelyUnwrapped
+    }
+
+    /// Called under the lock of the only shard of an implicit tenant's keyspace that holds no key: drops the
+    /// keyspace, and the tenant with its last one.
+    func dropIfEmpty(_ shard: ShardReference) {
+        let keyspace = shard.pointee.keyspace
+        let tenant = keyspace.pointee.tenant
+        guard tenant.pointee.origin == .implicit, shard.pointee.table.count == 0,
+            !shard.pointee.isDead
+        else { return }
+        shard.pointee.isDead = true
+        let usage = shard.pointee.usage
+        let isLast = control.withLock { control in
+            tenant.pointee.keyspaceWords[keyspace.pointee.number].store(0, ordering: .releasing)
+            var remaining = false
+            tenant.forEachKeyspace { _ in remaining = true }
+            control.departed += usage
+            if !remaining { control.departedCount += 1 }
+            return !remaining
+        }
+        settle(shard)
+        if isLast {
+            // Why the second look: between the two locks a key may have made the tenant a keyspace again.
+            let removed = index.remove(tenant.id, tenant: tenant) {
+                var remaining = false
+                tenant.forEachKeyspace { _ in remaining = true }
+                return !remaining
+            }
+            if removed { retire(tenant) }
+        }
+        Reclamation.retire(UnsafeMutableRawPointer(keyspace.pointee.shards))
+        Reclamation.retire(UnsafeMutableRawPointer(keyspace))
+    }
+
+    private func retire(_ tenant: TenantReference) {
+        Reclamation.retire(UnsafeMutableRawPointer(tenant.pointee.idBytes))
+        Reclamation.retire(UnsafeMutableRawPointer(tenant.pointee.keyspaceWords))
+        Reclamation.retire(UnsafeMutableRawPointer(tenant))
+    }
+
+    /// Tells the tenant and the server what the shard's memory has become. Under the shard's lock.
+    @inline(__always)
+    func settle(_ shard: ShardReference) {
+        let change = shard.pointee.table.allocatedSize - shard.pointee.settledSize
+        guard change != 0 else { return }
+        shard.pointee.settledSize += change
+        shard.tenant.pointee.settledMemory.wrappingAdd(change, ordering: .relaxed)
+        settledMemory.wrappingAdd(change, ordering: .relaxed)
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+import Synchronization
+
+/// What a thread that runs commands owns: its clock, its random numbers, its counters, and the room in which the
+/// keys of the command at hand are resolved.
+///
+/// Threads: everything is the owning thread's, except `statistics`, which others may read.
+public struct Worker: ~Copyable {
+    public let registry: Unmanaged<TenantRegistry>
+    public let settings: SettingsReference
+    public let participant = Reclamation.Participant()
+    /// The time that commands go by: taken once for each batch, so that a command sees one moment.
+    public var now: Milliseconds
+    public var random = Random()
+    public let statistics: UnsafeMutablePointer<Statistics>
+
+    // Safety: `resolved` and `locked` have `capacity` and `lockedCapacity` elements, allocated here and grown by
+    // `reserve`; they are freed with the worker, which lives as long as its thread.
+    var resolved: UnsafeMutablePointer<ResolvedKey>
+    var resolvedCount = 0
+    var capacity: Int
+    var locked: UnsafeMutablePointer<ShardReference>
+    var lockedCount = 0
+    /// The shards of the command before, kept while EXEC runs its commands under one set of locks.
+    var holdsAllShardsOf: KeyspaceReference?
+
+    public init(registry: TenantRegistry, settings: SettingsReference) {
+        self.registry = Unmanaged.passRetained(registry)
+        self.settings = settings
+        now = Clock.nowMilliseconds
+        capacity = 64
+        resolved = .allocate(capacity: capacity)
+        locked = .allocate(capacity: capacity)
+        statistics = .allocate(capacity: 1)
+        statistics.initialize(to: Statistics())
+    }
+
+    /// Grows the room for keys to `count`.
+    @inline(never)
+    mutating func reserve(_ count: Int) {
+        guard count > capacity else { return }
+        let target = max(count, capacity * 2)
+        let resolved = UnsafeMutablePointer<ResolvedKey>.allocate(capacity: target)
+        resolved.moveInitialize(from: self.resolved, count: resolvedCount)
+        self.resolved.deallocate()
+        self.resolved = resolved
+        let locked = UnsafeMutablePointer<ShardReference>.allocate(capacity: target)
+        locked.moveInitialize(from: self.locked, count: lockedCount)
+        self.locked.deallocate()
+        self.locked = locked
+        capacity = target
+    }
+}
+
+public typealias WorkerReference = UnsafeMutablePointer<Worker>
+
+/// A key of the command at hand: where its bytes are, its hash and the shard that it lives in.
+struct ResolvedKey {
+    let key: Bytes
+    let hash: Hash
+    let shard: ShardReference
+}
+
+/// Counters of one thread, written by it alone, readable by all. INFO adds them up.
+public struct Statistics: ~Copyable {
+    public typealias Counter = Atomic<Int>
+
+    public let commands = Counter(0)
+    public let keyspaceHits = Counter(0)
+    public let keyspaceMisses = Counter(0)
+    public let expiredKeys = Counter(0)
+    public let evictedKeys = Counter(0)
+    /// Keys changed since the start: what a snapshot would have to save.
+    public let changes = Counter(0)
+    public let bytesIn = Counter(0)
+    public let bytesOut = Counter(0)
+    public let connectionsReceived = Counter(0)
+    public let connectionsRejected = Counter(0)
+    public let errorReplies = Counter(0)
+    public let readsProcessed = Counter(0)
+    public let writesProcessed = Counter(0)
+
+    init() {}
+}

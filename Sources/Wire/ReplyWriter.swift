@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+
+/// Writes replies: every kind that RESP knows, in the dialect that the session speaks.
+///
+/// No command knows which protocol called it: a map is a map here, and a flat array on a RESP2 wire.
+///
+/// It is a view of a buffer that the thread owns, so it may be copied and costs nothing to make.
+public struct ReplyWriter {
+    // Safety: the thread's reply buffer, which outlives the command that this writer is handed to.
+    @usableFromInline let buffer: UnsafeMutablePointer<ByteBuffer>
+    /// 2 or 3.
+    public var version: UInt8
+    /// Error replies written so far.
+    public var errorCount = 0
+
+    public init(_ buffer: UnsafeMutablePointer<ByteBuffer>, version: UInt8) {
+        self.buffer = buffer
+        self.version = version
+    }
+
+    @inline(__always)
+    public var isRESP3: Bool { version == 3 }
+
+    /// Bytes in the buffer; with `truncate` a reply can be taken back.
+    public var count: Int { buffer.pointee.count }
+
+    /// Takes back what was written since `count` was `mark`.
+    public func truncate(to mark: Int) { buffer.pointee.truncate(to: mark) }
+
+    /// Bytes that are RESP already.
+    public func raw(_ bytes: Bytes) { buffer.pointee.append(bytes) }
+
+    // MARK: - Simple kinds
+
+    @inline(__always)
+    public func simple(_ text: StaticString) {
+        line(UInt8(ascii: "+"), Bytes(text))
+    }
+
+    public func simple(_ text: Bytes) { line(UInt8(ascii: "+"), text) }
+
+    @inline(__always)
+    public func ok() { buffer.pointee.append("+OK\r\n" as StaticString) }
+
+    /// An error: a code in capitals, a space, a text. Line breaks in the text become spaces.
+    public mutating func error(_ text: String) {
+        errorCount += 1
+        let start = buffer.pointee.count
+        buffer.pointee.append(byte: UInt8(ascii: "-"))
+        buffer.pointee.append(text)
+        let end = buffer.pointee.count
+        let written = buffer.pointee.bytes(start..<end)
+        if written.firstIndex(of: 13) != nil || written.firstIndex(of: 10) != nil {
+            let clean = written.array.map { $0 == 13 || $0 == 10 ? 32 : $0 }
+            buffer.pointee.truncate(to: start)
+            buffer.pointee.append(clean)
+        }
+        buffer.pointee.append("\r\n" as StaticString)
+    }
+
+    @inline(never)
+    public mutating func error(_ error: ReplyError) {
+        errorCount += 1
+        line(UInt8(ascii: "-"), Bytes(error.text))
+    }
+
+    @inline(__always)
+    public func integer(_ value: Int) { integer(Int64(value)) }
+
+    @inline(__always)
+    public func integer(_ value: Int64) {
+        header(UInt8(ascii: ":"), value)
+    }
+
+    /// A kind byte, a number and CRLF.
+    @inline(__always)
+    func header(_ kind: UInt8, _ value: Int64) {
+        let target = buffer.pointee.reserve(ASCIIInteger.countMax + 3)
+        target[0] = kind
+        let size = ASCIIInteger.write(value, to: target + 1)
+        target[size + 1] = 13
+        target[size + 2] = 10
+        buffer.pointee.count &+= size &+ 3  // Bound: reserve made the room.
+    }
+
+    @inline(__always)
+    private func line(_ kind: UInt8, _ text: Bytes) {
+        let target = buffer.pointee.reserve(text.count + 3)
+        target[0] = kind
+        memcpy(target + 1, text.base, text.count)
+        target[text.count + 1] = 13
+        target[text.count + 2] = 10
+        buffer.pointee.count &+= text.count &+ 3  // Bound: reserve made the room.
+    }
+
+    // MARK: - Bulk strings
+
+    @inline(__always)
+    public func bulk(_ bytes: Bytes) {
+        let target = buffer.pointee.reserve(bytes.count + ASCIIInteger.countMax + 5)
+        target[0] = UInt8(ascii: "$")
+        var size = ASCIIInteger.write(unsigned: UInt64(bytes.count), to: target + 1) + 1
+        target[size] = 13
+        target[size + 1] = 10
+        size += 2
+        memcpy(target + size, bytes.base, bytes.count)
+        size += bytes.count
+        target[size] = 13
+        target[size + 1] = 10
+        buffer.pointee.count &+= size &+ 2  // Bound: reserve made the room.
+    }
+
+    public func bulk(_ bytes: [UInt8]) { bytes.withBytes { bulk($0) } }
+
+    public func bulk(_ text: String) {
+        var text = text
+        text.withUTF8 { utf8 in
+            if let base = utf8.baseAddress { bulk(Bytes(base, utf8.count)) } else { bulk(.empty) }
+        }
+    }
+
+    @inline(__always)
+    public func bulk(_ text: StaticString) { bulk(Bytes(text)) }
+
+    /// The integer's digits as a bulk string.
+    public func bulk(_ value: Int64) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ASCIIInteger.countMax) { digits in
+            guard let base = digits.baseAddress else { return }
+            bulk(Bytes(UnsafePointer(base), ASCIIInteger.write(value, to: base)))
+        }
+    }
+
+    /// Text with a format of three letters, "txt" or "mkd": a verbatim string in RESP3.
+    public func verbatim(_ text: String, format: StaticString = "txt") {
+        guard isRESP3 else { return bulk(text) }
+        let bytes = Array(text.utf8)
+        header(UInt8(ascii: "="), Int64(bytes.count + 4))
+        raw(Bytes(format))
+        raw(Bytes(":" as StaticString))
+        bytes.withBytes { raw($0) }
+        raw(Bytes("\r\n" as StaticString))
+    }
+
+    // MARK: - Nothing, yes and no, numbers
+
+    @inline(__always)
+    public func null() {
+        buffer.pointee.append(isRESP3 ? "_\r\n" as StaticString : "$-1\r\n" as StaticString)
+    }
+
+    /// The null that RESP2 gives where an array would stand.
+    public func nullArray() {
+        buffer.pointee.append(isRESP3 ? "_\r\n" as StaticString : "*-1\r\n" as StaticString)
+    }
+
+    /// A boolean; 1 or 0 in RESP2.
+    public func bool(_ value: Bool) {
+        guard isRESP3 else { return integer(value ? 1 : 0) }
+        buffer.pointee.append(value ? "#t\r\n" as StaticString : "#f\r\n" as StaticString)
+    }
+
+    /// A double; its text as a bulk string in RESP2.
+    public func double(_ value: Double) {
+        let text = Decimal.text(of: value)
+        guard isRESP3 else { return bulk(text) }
+        buffer.pointee.append(byte: UInt8(ascii: ","))
+        buffer.pointee.append(text)
+        buffer.pointee.append("\r\n" as StaticString)
+    }
+
+    /// Digits of any length; a bulk string in RESP2.
+    public func bigNumber(_ digits: StaticString) {
+        guard isRESP3 else { return bulk(Bytes(digits)) }
+        line(UInt8(ascii: "("), Bytes(digits))
+    }
+
+    // MARK: - Aggregates: the elements follow
+
+    @inline(__always)
+    public func array(_ count: Int) { header(UInt8(ascii: "*"), Int64(count)) }
+
+    /// A map of `count` pairs; a flat array in RESP2.
+    public func map(_ count: Int) {
+        isRESP3 ? header(UInt8(ascii: "%"), Int64(count)) : array(count * 2)
+    }
+
+    /// A set; an array in RESP2.
+    public func set(_ count: Int) {
+        isRESP3 ? header(UInt8(ascii: "~"), Int64(count)) : array(count)
+    }
+
+    /// Out-of-band data; an array in RESP2.
+    public func push(_ count: Int) {
+        isRESP3 ? header(UInt8(ascii: ">"), Int64(count)) : array(count)
+    }
+
+    /// Attributes of the reply that follows; RESP3 only.
+    public func attribute(_ count: Int) {
+        precondition(isRESP3)
+        header(UInt8(ascii: "|"), Int64(count))
+    }
+
+    /// Begins an aggregate whose length is known only at the end; `finish` writes the header in front.
+    public func begin() -> Int { buffer.pointee.count }
+
+    public enum Aggregate { case array, set, map }
+
+    /// Writes the header of an aggregate of `count` elements (pairs, of a map) that began at `mark`.
+    public func finish(_ mark: Int, _ kind: Aggregate, count: Int) {
+        let end = buffer.pointee.count
+        switch kind {
+        case .array: array(count)
+        case .set: set(count)
+        case .map: map(count)
+        }
+        let header = buffer.pointee.bytes(end..<buffer.pointee.count).array
+        buffer.pointee.truncate(to: end)
+        let gap = buffer.pointee.insertGap(at: mark, size: header.count)
+        header.withUnsafeBufferPointer { bytes in
+            if let base = bytes.baseAddress { memcpy(gap, base, bytes.count) }
+        }
+    }
+}
