@@ -102,13 +102,12 @@ extension TenantRegistry {
                 control.withLock { $0.departed += usage }
                 shard.release()
             }
+            chargeStructure(tenant, -keyspace.structureSize)
             Reclamation.retire(UnsafeMutableRawPointer(keyspace.pointee.shards))
             Reclamation.retire(UnsafeMutableRawPointer(keyspace))
         }
         control.withLock { $0.departedCount += 1 }
-        Reclamation.retire(UnsafeMutableRawPointer(tenant.pointee.idBytes))
-        Reclamation.retire(UnsafeMutableRawPointer(tenant.pointee.keyspaceWords))
-        Reclamation.retire(UnsafeMutableRawPointer(tenant))
+        retire(tenant)
     }
 
     /// All tenants, the server's own first.

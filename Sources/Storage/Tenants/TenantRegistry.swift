@@ -84,6 +84,7 @@ public final class TenantRegistry: Sendable {
         return index.findOrInsert(id) {
             let tenant = TenantRegistry.allocate(id: id, origin: .implicit)
             tenant.apply(plan.limits, planIndex: plan.index)
+            chargeStructure(tenant, tenant.ownSize)
             return tenant
         }
     }
@@ -115,6 +116,7 @@ public final class TenantRegistry: Sendable {
                 case .implicit: 0
                 }
             let keyspace = Keyspace.make(tenant: tenant, number: number, shardBits: bits)
+            chargeStructure(tenant, keyspace.structureSize)
             let word = UInt(bitPattern: keyspace)
             tenant.pointee.keyspaceWords[number].store(word, ordering: .releasing)
             return word
@@ -142,6 +144,7 @@ public final class TenantRegistry: Sendable {
             return !remaining
         }
         settle(shard)
+        chargeStructure(tenant, -keyspace.structureSize)
         if isLast {
             // Why the second look: between the two locks a key may have made the tenant a keyspace again.
             let removed = index.remove(tenant.id, tenant: tenant) {
@@ -155,7 +158,15 @@ public final class TenantRegistry: Sendable {
         Reclamation.retire(UnsafeMutableRawPointer(keyspace))
     }
 
-    private func retire(_ tenant: TenantReference) {
+    /// Charges what a tenant or a keyspace is made of, beside its tables.
+    func chargeStructure(_ tenant: TenantReference, _ size: Int) {
+        tenant.pointee.settledMemory.wrappingAdd(size, ordering: .relaxed)
+        settledMemory.wrappingAdd(size, ordering: .relaxed)
+    }
+
+    /// Frees a tenant that no index names any more, when nobody can be looking at it.
+    func retire(_ tenant: TenantReference) {
+        settledMemory.wrappingSubtract(tenant.ownSize, ordering: .relaxed)
         Reclamation.retire(UnsafeMutableRawPointer(tenant.pointee.idBytes))
         Reclamation.retire(UnsafeMutableRawPointer(tenant.pointee.keyspaceWords))
         Reclamation.retire(UnsafeMutableRawPointer(tenant))

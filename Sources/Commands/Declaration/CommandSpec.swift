@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+
+/// Everything that is to be known of a command beside what it does. A command is declared once, by an enum named
+/// as on the wire with a `spec` and a `run`; COMMAND, COMMAND DOCS, ACL categories, key routing, refusals and
+/// statistics all derive from the spec.
+public struct CommandSpec: Sendable {
+    /// In lower case, as COMMAND shows it; "config|get" for a subcommand.
+    public let name: String
+    /// As Redis counts: the name included; negative for "at least".
+    public let arity: Int
+    public let flags: CommandFlags
+    public let keys: [KeySpec]
+    /// The arguments in words: lower case is an argument, UPPER CASE a token, [x] optional, a | b a choice,
+    /// x ... repeated, name:integer typed (key, integer, double, unix-time, pattern; string if none is named).
+    public let usage: String
+    public let since: String
+    /// The cost in O notation.
+    public let complexity: String
+    public let summary: String
+
+    public init(
+        _ name: String, arity: Int, _ flags: CommandFlags, keys: [KeySpec] = [], usage: String = "",
+        since: String, complexity: String, summary: String
+    ) {
+        self.name = name
+        self.arity = arity
+        self.flags = flags
+        self.keys = keys
+        self.usage = usage
+        self.since = since
+        self.complexity = complexity
+        self.summary = summary
+    }
+
+    /// Whether a request of `count` arguments, the name included, has as many as the command takes.
+    public func accepts(argumentCount count: Int) -> Bool {
+        arity >= 0 ? count == arity : count >= -arity
+    }
+}
+
+/// What a command is, so that no other code has to ask which one it is.
+public struct CommandFlags: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    // Redis's flags, shown by COMMAND INFO.
+    /// May change data.
+    public static let write = CommandFlags(rawValue: 1 << 0)
+    /// Reads data and never changes it.
+    public static let readOnly = CommandFlags(rawValue: 1 << 1)
+    /// May need more memory: refused when memory is full.
+    public static let denyOOM = CommandFlags(rawValue: 1 << 2)
+    public static let admin = CommandFlags(rawValue: 1 << 3)
+    public static let noScript = CommandFlags(rawValue: 1 << 4)
+    public static let blocking = CommandFlags(rawValue: 1 << 5)
+    public static let loading = CommandFlags(rawValue: 1 << 6)
+    public static let stale = CommandFlags(rawValue: 1 << 7)
+    public static let skipMonitor = CommandFlags(rawValue: 1 << 8)
+    public static let skipSlowLog = CommandFlags(rawValue: 1 << 9)
+    public static let fast = CommandFlags(rawValue: 1 << 10)
+    /// May be sent before AUTH.
+    public static let noAuth = CommandFlags(rawValue: 1 << 11)
+    public static let mayReplicate = CommandFlags(rawValue: 1 << 12)
+    public static let noMulti = CommandFlags(rawValue: 1 << 13)
+    public static let movableKeys = CommandFlags(rawValue: 1 << 14)
+    public static let allowBusy = CommandFlags(rawValue: 1 << 15)
+    public static let noMandatoryKeys = CommandFlags(rawValue: 1 << 16)
+
+    // Ours.
+    /// A miss on a key that a record source answers loads the record.
+    public static let loadsRecords = CommandFlags(rawValue: 1 << 20)
+    /// Runs at once although MULTI is open: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET.
+    public static let runsInsideMulti = CommandFlags(rawValue: 1 << 21)
+    /// Goes over a whole database: EXEC holds all its shards.
+    public static let wholeDatabase = CommandFlags(rawValue: 1 << 22)
+    /// Runs although clients are paused (CLIENT PAUSE).
+    public static let runsWhilePaused = CommandFlags(rawValue: 1 << 23)
+    /// A tenant's session may run it although it is administrative.
+    public static let tenantMayRun = CommandFlags(rawValue: 1 << 24)
+    /// Behind `enable-debug-command`.
+    public static let debug = CommandFlags(rawValue: 1 << 25)
+    /// Counts neither as an operation of the tenant nor against its limits.
+    public static let free = CommandFlags(rawValue: 1 << 26)
+}
+
+/// Where a command's keys stand among its arguments, and what it does to them.
+public struct KeySpec: Sendable {
+    public enum Position: Sendable, Equatable {
+        /// From argument `first` on every `step`-th, to argument `last`; a negative last counts from the
+        /// end, -1 being the last argument.
+        case range(first: Int, last: Int, step: Int)
+        /// Argument `count` says how many keys follow it, the first at `first`.
+        case counted(count: Int, first: Int)
+    }
+
+    public let position: Position
+    public let access: KeyAccess
+
+    public init(_ position: Position, _ access: KeyAccess) {
+        self.position = position
+        self.access = access
+    }
+
+    public static func one(at index: Int, _ access: KeyAccess) -> KeySpec {
+        KeySpec(.range(first: index, last: index, step: 1), access)
+    }
+
+    public static func range(
+        _ first: Int, _ last: Int, step: Int = 1, _ access: KeyAccess
+    ) -> KeySpec {
+        KeySpec(.range(first: first, last: last, step: step), access)
+    }
+
+    public static func counted(at count: Int, _ access: KeyAccess) -> KeySpec {
+        KeySpec(.counted(count: count, first: count + 1), access)
+    }
+}
+
+/// What a command does to a key: one of the first four, and any of the rest, as COMMAND INFO shows them.
+public struct KeyAccess: OptionSet, Sendable {
+    public let rawValue: UInt16
+    public init(rawValue: UInt16) { self.rawValue = rawValue }
+
+    public static let readOnly = KeyAccess(rawValue: 1)
+    public static let readWrite = KeyAccess(rawValue: 2)
+    public static let overwrite = KeyAccess(rawValue: 4)
+    public static let remove = KeyAccess(rawValue: 8)
+    public static let access = KeyAccess(rawValue: 16)
+    public static let update = KeyAccess(rawValue: 32)
+    public static let insert = KeyAccess(rawValue: 64)
+    public static let delete = KeyAccess(rawValue: 128)
+    public static let variableFlags = KeyAccess(rawValue: 256)
+
+    /// Whether the command can bring the key into being.
+    public var mayCreate: Bool { !isDisjoint(with: [.update, .insert]) }
+}

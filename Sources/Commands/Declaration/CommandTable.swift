@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+/// From a command's name on the wire to its declaration, built once at start and never changed.
+///
+/// Why two words and no hash of strings: a name folded to upper case fits 16 bytes, so that finding it is a multiply
+/// and a compare of two words. The two names of Redis that are longer, and any other, are found in a dictionary.
+///
+/// Invariant: `slots` has a power of two of places, at most half of them taken.
+public final class CommandTable: Sendable {
+    /// What the path of a request needs of a declaration, flat.
+    public struct Entry: Sendable {
+        public let spec: CommandSpec
+        public let group: String
+        public let run: Run
+        public let flags: CommandFlags
+        public let arity: Int32
+        /// Index of the only key, 0 where there are none or several.
+        public let singleKey: Int32
+        /// Whether the only key may come into being.
+        public let singleKeyCreates: Bool
+        /// Number of this command in statistics: below `count`.
+        public let number: Int
+        /// The subcommands of a container.
+        public let subcommands: [Entry]
+
+        @inline(__always)
+        public func accepts(_ count: Int) -> Bool {
+            arity >= 0 ? count == Int(arity) : count >= -Int(arity)
+        }
+    }
+
+    public enum Run: Sendable {
+        case key(any KeyCommand.Type)
+        case session(any SessionCommand.Type)
+        case container
+    }
+
+    private struct Slot {
+        var low: UInt64 = 0
+        var high: UInt64 = 0
+        var entry: UnsafePointer<Entry>?
+    }
+
+    /// In the order of the menus.
+    public let all: [Entry]
+    /// Commands and subcommands.
+    public let count: Int
+    // Safety: both are written in init only, and live as long as the process.
+    nonisolated(unsafe) private let entries: UnsafeMutablePointer<Entry>
+    nonisolated(unsafe) private let slots: UnsafeMutablePointer<Slot>
+    private static let slotCount = 1024
+    private let long: [String: Int]
+
+    public init(_ families: [Family]) {
+        var number = 0
+        var all: [Entry] = []
+        for family in families {
+            for item in family.menu {
+                all.append(CommandTable.entry(item, family.group, &number))
+            }
+        }
+        self.all = all
+        count = number
+        entries = .allocate(capacity: all.count)
+        entries.initialize(from: all, count: all.count)
+        slots = .allocate(capacity: CommandTable.slotCount)
+        slots.initialize(repeating: Slot(), count: CommandTable.slotCount)
+        precondition(all.count * 2 <= CommandTable.slotCount, "the table of commands is too small")
+        var long: [String: Int] = [:]
+        for (index, entry) in all.enumerated() {
+            let name = Array(entry.spec.name.utf8)
+            guard let words = name.withBytes(CommandTable.words) else {
+                long[entry.spec.name] = index
+                continue
+            }
+            var place = CommandTable.place(words)
+            while let other = slots[place].entry {
+                precondition(
+                    other.pointee.spec.name != entry.spec.name,
+                    "\(entry.spec.name) is declared twice")
+                place = (place + 1) & (CommandTable.slotCount - 1)
+            }
+            slots[place] = Slot(low: words.low, high: words.high, entry: UnsafePointer(entries + index))
+        }
+        self.long = long
+    }
+
+    private static func entry(_ item: MenuEntry, _ group: String, _ number: inout Int) -> Entry {
+        let spec = item.spec
+        let run: Run
+        var subcommands: [Entry] = []
+        let own = number
+        number += 1
+        switch item {
+        case .key(let command): run = .key(command)
+        case .session(let command): run = .session(command)
+        case .container(_, let menu):
+            run = .container
+            for item in menu { subcommands.append(entry(item, group, &number)) }
+        }
+        var singleKey: Int32 = 0
+        var singleKeyCreates = false
+        if spec.keys.count == 1, case .range(let first, let last, _) = spec.keys[0].position,
+            first == last
+        {
+            singleKey = Int32(first)
+            singleKeyCreates = spec.keys[0].access.mayCreate
+        }
+        return Entry(
+            spec: spec, group: group, run: run, flags: spec.flags, arity: Int32(spec.arity),
+            singleKey: singleKey, singleKeyCreates: singleKeyCreates, number: own, subcommands: subcommands)
+    }
+
+    /// The declaration of `name`, in any case; nil of an unknown one.
+    @inline(__always)
+    public func find(_ name: Bytes) -> UnsafePointer<Entry>? {
+        guard let words = CommandTable.words(name) else { return findLong(name) }
+        var place = CommandTable.place(words)
+        while let entry = slots[place].entry {  // Bound: half of the places are empty.
+            if slots[place].low == words.low && slots[place].high == words.high { return entry }
+            place = (place &+ 1) & (CommandTable.slotCount - 1)
+        }
+        return nil
+    }
+
+    private func findLong(_ name: Bytes) -> UnsafePointer<Entry>? {
+        guard name.count < 64 else { return nil }
+        let folded = String(decoding: name.buffer.map(ASCII.lower), as: UTF8.self)
+        guard let index = long[folded] else { return nil }
+        return UnsafePointer(entries + index)
+    }
+
+    /// The subcommand of a container that `name` names.
+    public static func subcommand(_ entry: UnsafePointer<Entry>, _ name: Bytes) -> Entry? {
+        for subcommand in entry.pointee.subcommands {
+            let full = subcommand.spec.name
+            guard let bar = full.utf8.firstIndex(of: UInt8(ascii: "|")) else { continue }
+            let short = full.utf8[full.utf8.index(after: bar)...]
+            if short.count == name.count, short.elementsEqual(name.buffer.lazy.map(ASCII.lower)) {
+                return subcommand
+            }
+        }
+        return nil
+    }
+
+    /// The name in upper case as two words, zeros behind it; nil of a name over 16 bytes.
+    @inline(__always)
+    private static func words(_ name: Bytes) -> (low: UInt64, high: UInt64)? {
+        guard name.count <= 16 else { return nil }
+        var low: UInt64 = 0
+        var high: UInt64 = 0
+        for index in 0..<min(name.count, 8) {
+            low |= UInt64(ASCII.upper(name[index])) << UInt64(index &* 8)
+        }
+        if name.count > 8 {
+            for index in 8..<name.count {
+                high |= UInt64(ASCII.upper(name[index])) << UInt64((index &- 8) &* 8)
+            }
+        }
+        return (low, high)
+    }
+
+    @inline(__always)
+    private static func place(_ words: (low: UInt64, high: UInt64)) -> Int {
+        let mixed = (words.low ^ (words.high &* 0x9E37_79B9_7F4A_7C15)) &* 0xD6E8_FEB8_6659_FD93
+        return Int(truncatingIfNeeded: mixed >> 54)
+    }
+}
+
+extension CommandSpec {
+    /// The positions of the keys among `arguments`, through `body`; nil where a count is not a number or more than
+    /// there are arguments.
+    public func forEachKey(
+        _ arguments: Arguments, _ body: (_ index: Int, _ access: KeyAccess) -> Void
+    ) -> Bool {
+        for key in keys {
+            switch key.position {
+            case .range(let first, let last, let step):
+                let end = last < 0 ? arguments.count + last : last
+                guard first < arguments.count, end < arguments.count else { continue }
+                var index = first
+                while index <= end {
+                    body(index, key.access)
+                    index += step
+                }
+            case .counted(let count, let first):
+                guard count < arguments.count,
+                    let number = ASCIIInteger.parse(arguments[count]), number > 0,
+                    number <= Int64(arguments.count - first)
+                else { return false }
+                for index in first..<first + Int(number) { body(index, key.access) }
+            }
+        }
+        return true
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Synchronization
+import Tenancy
+import Wire
+
+// Refusals that depend on memory and budgets, asked under the locks of the command's shards, in this order:
+// the tenant's rates, the server's memory, the tenant's memory, the tenant's number of keys.
+extension Executor {
+    /// Nil where the command may run; else what became of it.
+    @inline(__always)
+    func refuse(
+        _ entry: Entry, _ arguments: Arguments, _ keyspace: KeyspaceReference,
+        _ reply: inout ReplyWriter
+    ) -> Outcome? {
+        var needsBudget = false
+        worker.forEachTenantOfKeys { if !$0.hasLease { needsBudget = true } }
+        if needsBudget, let outcome = refuseByBudget(&reply) { return outcome }
+        if entry.pointee.flags.contains(.denyOOM) {
+            return refuseByMemory(&reply)
+        }
+        return nil
+    }
+
+    @inline(never)
+    private func refuseByBudget(_ reply: inout ReplyWriter) -> Outcome? {
+        var refusal: (answer: BudgetAnswer, shard: ShardReference)?
+        worker.forEachTenantOfKeys { shard in
+            guard refusal == nil, !shard.hasLease else { return }
+            let answer = shard.renewLeases(now: worker.pointee.now)
+            if answer != .granted { refusal = (answer, shard) }
+        }
+        guard let refusal else { return nil }
+        if case .operationsPerSecond(_, let wait) = refusal.answer,
+            refusal.shard.tenant.atLimit == .throttle
+        {
+            return .throttled(wait)
+        }
+        refusal.shard.pointee.usage.rejected += 1
+        reply.error(Executor.text(of: refusal.answer))
+        return .refused
+    }
+
+    /// The texts that client code already knows.
+    public static func text(of answer: BudgetAnswer) -> String {
+        switch answer {
+        case .granted:
+            ""
+        case .operationsPerDay(let limit, let used):
+            "ERR max requests limit exceeded. Limit: \(limit), Usage: \(max(used, limit))"
+        case .operationsPerSecond(let limit, _):
+            "ERR max requests limit exceeded. Limit: \(limit), Usage: \(limit)"
+        case .bandwidthPerDay(let limit, let used):
+            "ERR max daily bandwidth limit exceeded. Limit: \(limit), Usage: \(max(used, limit))"
+        }
+    }
+
+    @inline(__always)
+    private func refuseByMemory(_ reply: inout ReplyWriter) -> Outcome? {
+        let memoryMax = worker.pointee.settings.values.pointee.memoryMax.value
+        if memoryMax > 0, worker.memoryInUse > memoryMax, !worker.makeRoom(memoryMax) {
+            worker.forEachTenantOfKeys { $0.pointee.usage.rejected += 1 }
+            reply.error(.outOfMemory)
+            return .refused
+        }
+        var isLimited = false
+        worker.forEachTenantOfKeys { shard in
+            if shard.tenant.pointee.memoryMax.value != .max
+                || shard.tenant.pointee.keysMax.value != .max
+            {
+                isLimited = true
+            }
+        }
+        return isLimited ? refuseByTenantLimits(&reply) : nil
+    }
+
+    @inline(never)
+    private func refuseByTenantLimits(_ reply: inout ReplyWriter) -> Outcome? {
+        var refusal: (text: String, shard: ShardReference)?
+        worker.forEachTenantOfKeys { shard in
+            guard refusal == nil else { return }
+            let tenant = shard.tenant
+            let memoryMax = tenant.pointee.memoryMax.value
+            if memoryMax != .max, tenant.memoryInUse >= memoryMax,
+                tenant.atLimit != .evict || !worker.makeRoom(in: tenant, memoryMax: memoryMax)
+            {
+                refusal = ("ERR DB capacity quota exceeded", shard)
+                return
+            }
+            let keysMax = tenant.pointee.keysMax.value
+            guard keysMax != .max else { return }
+            let missing = worker.missingKeyCount(of: tenant)
+            guard missing > 0, tenant.keyCount + missing > keysMax else { return }
+            if tenant.atLimit != .evict || !worker.makeRoom(in: tenant, keysMax: keysMax - missing) {
+                refusal = (
+                    "ERR max keys limit exceeded. Limit: \(keysMax), Usage: \(tenant.keyCount)", shard
+                )
+            }
+        }
+        guard let refusal else { return nil }
+        refusal.shard.pointee.usage.rejected += 1
+        reply.error(refusal.text)
+        return .refused
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Synchronization
+import Tenancy
+import Wire
+
+/// Runs commands on keys: resolves the keys, takes their shards, asks for admission, runs, counts, lets go.
+///
+/// The path of GET is here from end to end: one hash, one lock, one probe, one copy.
+public struct Executor {
+    public let worker: WorkerReference
+    /// Noted misses on record keys, where records are configured.
+    public var recordMisses: UnsafeMutablePointer<RecordMisses>?
+
+    public typealias Entry = UnsafePointer<CommandTable.Entry>
+
+    public enum Outcome: Equatable {
+        case done
+        /// Not run: an error was replied.
+        case refused
+        /// Not run: the tenant's operations of this second are used up and its plan says to wait.
+        case throttled(Milliseconds)
+        /// Not run to its end: records are missing that must be loaded first. The reply was taken back.
+        case awaitsRecords
+    }
+
+    public init(worker: WorkerReference) { self.worker = worker }
+
+    /// Runs one command that no transaction surrounds.
+    @inline(__always)
+    public func run(
+        _ entry: Entry, _ command: any KeyCommand.Type, _ arguments: Arguments,
+        _ keyspace: KeyspaceReference, requestSize: Int, leavesAccessTime: Bool,
+        _ reply: inout ReplyWriter
+    ) -> Outcome {
+        repeat {
+            worker.clearKeys()
+            guard resolve(entry, arguments, keyspace, &reply) else { return .refused }
+        } while !worker.lockKeys()  // Bound: a keyspace is dropped once; the next turn finds or makes another.
+        let outcome = runHeld(
+            entry, command, arguments, keyspace, requestSize: requestSize,
+            leavesAccessTime: leavesAccessTime, &reply)
+        worker.unlockKeys()
+        return outcome
+    }
+
+    /// Adds the keys of the command to the worker's. False, with an error replied, where they cannot be.
+    @inline(__always)
+    public func resolve(
+        _ entry: Entry, _ arguments: Arguments, _ keyspace: KeyspaceReference,
+        _ reply: inout ReplyWriter
+    ) -> Bool {
+        let index = Int(entry.pointee.singleKey)
+        guard index > 0, index < arguments.count else {
+            return resolveMany(entry, arguments, keyspace, &reply)
+        }
+        let key = arguments[index]
+        guard key.count <= Storage.Entry.keySizeMax else {
+            reply.error(.keyTooLong)
+            return false
+        }
+        worker.addKey(key, keyspace: keyspace, creating: entry.pointee.singleKeyCreates)
+        return true
+    }
+
+    @inline(never)
+    private func resolveMany(
+        _ entry: Entry, _ arguments: Arguments, _ keyspace: KeyspaceReference,
+        _ reply: inout ReplyWriter
+    ) -> Bool {
+        var isTooLong = false
+        // A count that is no number names no keys: the command itself replies the error.
+        _ = entry.pointee.spec.forEachKey(arguments) { index, access in
+            let key = arguments[index]
+            if key.count > Storage.Entry.keySizeMax {
+                isTooLong = true
+            } else {
+                worker.addKey(key, keyspace: keyspace, creating: access.mayCreate)
+            }
+        }
+        if isTooLong { reply.error(.keyTooLong) }
+        return !isTooLong
+    }
+
+    /// Runs a command whose shards are held.
+    @inline(__always)
+    public func runHeld(
+        _ entry: Entry, _ command: any KeyCommand.Type, _ arguments: Arguments,
+        _ keyspace: KeyspaceReference, requestSize: Int, leavesAccessTime: Bool,
+        _ reply: inout ReplyWriter
+    ) -> Outcome {
+        if let outcome = refuse(entry, arguments, keyspace, &reply) { return outcome }
+        let mark = reply.count
+        var keys = Keys(worker: worker, keyspace: keyspace)
+        keys.leavesAccessTime = leavesAccessTime
+        if let recordMisses, entry.pointee.flags.contains(.loadsRecords),
+            keyspace.answersRecords
+        {
+            keys.recordMisses = recordMisses
+            command.run(arguments, &keys, &reply)
+            if !recordMisses.pointee.keys.isEmpty {
+                reply.truncate(to: mark)
+                return .awaitsRecords
+            }
+        } else {
+            command.run(arguments, &keys, &reply)
+        }
+        charge(entry.pointee.flags, requestSize: requestSize, replySize: reply.count - mark)
+        return .done
+    }
+
+    /// Counts the command for each tenant whose keys it named, once. Bytes go to the first of them.
+    @inline(__always)
+    private func charge(_ flags: CommandFlags, requestSize: Int, replySize: Int) {
+        var isFirst = true
+        worker.forEachTenantOfKeys { shard in
+            shard.charge(
+                isRead: flags.contains(.readOnly), isWrite: flags.contains(.write),
+                bytesIn: isFirst ? requestSize : 0, bytesOut: isFirst ? replySize : 0)
+            isFirst = false
+        }
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Synchronization
+import Wire
+
+/// What a `SessionCommand` may touch: its session, the databases that the session sees, and the server.
+public struct CommandContext {
+    public let worker: WorkerReference
+    public let session: SessionReference
+    public unowned let server: any ServerControl
+    /// What the session shall do when the command has returned.
+    public var action = Action.none
+    /// Whether the command runs inside EXEC.
+    public let isInsideTransaction: Bool
+
+    /// Decided by a command, done by the session: a command has no sockets.
+    public enum Action: Equatable, Sendable {
+        case none
+        /// Run the queued requests (EXEC).
+        case executeTransaction
+        /// End the connection when the reply is out.
+        case close
+    }
+
+    public init(
+        worker: WorkerReference, session: SessionReference, server: any ServerControl,
+        isInsideTransaction: Bool
+    ) {
+        self.worker = worker
+        self.session = session
+        self.server = server
+        self.isInsideTransaction = isInsideTransaction
+    }
+
+    public var now: Milliseconds { worker.pointee.now }
+    public var registry: TenantRegistry { worker.pointee.registry._withUnsafeGuaranteedRef { $0 } }
+    public var settings: SettingsReference { worker.pointee.settings }
+
+    /// The selected database of the session's own tenant.
+    public var keyspace: KeyspaceReference {
+        registry.keyspace(session.pointee.tenant, session.pointee.database)
+    }
+
+    /// Every keyspace that database `number` of this session is made of: the session's own first, then, where
+    /// keys name tenants by patterns and the session is the application's, those of all tenants.
+    public func keyspaces(_ number: Int) -> [KeyspaceReference] {
+        var all = [registry.keyspace(session.pointee.tenant, number)]
+        guard registry.hasPatterns, session.pointee.tenant == registry.server else { return all }
+        registry.forEachTenant { tenant in
+            if tenant != registry.server, let keyspace = tenant.keyspace(number) {
+                all.append(keyspace)
+            }
+        }
+        return all
+    }
+
+    /// Whether the session belongs to a tenant with a credential of its own: it may not administer the server.
+    public var isTenantSession: Bool { session.pointee.tenant != registry.server }
+}

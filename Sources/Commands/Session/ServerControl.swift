@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Tenancy
+
+/// What commands ask of the server as a whole. The Server module implements it; tests may do so with less.
+///
+/// Nothing here is on the path of a command on keys.
+public protocol ServerControl: AnyObject, Sendable {
+    var commands: CommandTable { get }
+    var reclaimer: Reclaimer { get }
+    /// Microseconds since 1970 when the server started.
+    var startedAtMicroseconds: Int64 { get }
+
+    // CONFIG
+    /// Name and value of every directive that one of the glob patterns matches, in lower case, sorted.
+    func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)]
+    /// Sets all or none; returns the error's text without "ERR".
+    func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String?
+    /// Rewrites the configuration file; returns an error's text.
+    func configurationRewrite() -> String?
+    func resetStatistics()
+
+    // INFO
+    /// The text of the named sections ("default", "all", "everything" too), for a session of `tenant`.
+    func information(_ sections: [String]) -> String
+
+    // CLIENT
+    /// Calls `body` with every session of every thread while it stands still; `body` returns true to have it closed.
+    func forEachSession(_ body: (borrowing SessionState) -> Bool)
+    /// Holds back commands until `deadline` (milliseconds since 1970): all of them, or only those that may write.
+    func pause(until deadline: Milliseconds, onlyWrites: Bool)
+    func unpause()
+
+    // AUTH
+    /// The tenant that a user name and a password, or a tenant's secret, stand for; nil where they are wrong.
+    func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication
+    /// TENANT CREATE and its siblings changed something: writes the tenants file. Returns an error's text.
+    func saveTenants() -> String?
+    /// Ends all sessions of a tenant.
+    func closeSessions(of tenant: TenantReference)
+    /// The digest under which a secret is kept.
+    func digest(secret: [UInt8]) -> [UInt8]
+
+    // Records
+    var recordSourceCount: Int { get }
+    /// Drops every cached key of the row that `id` names in every source; returns how many keys were dropped.
+    func invalidateRecord(id: [UInt8]) -> Int
+    /// Answers RECORDS SOURCES and STATS as flat lists of names and values, one list for each source.
+    func recordStatistics() -> [[(name: String, value: String)]]
+
+    // SHUTDOWN, DEBUG
+    /// Begins to drain and stop; returns false where saving was asked for and failed.
+    func shutdown(abort: Bool) -> Bool
+    var debugCommandsAllowed: Bool { get }
+}
+
+/// The outcome of AUTH.
+public enum Authentication {
+    case refused
+    /// A password was sent, and the server has none.
+    case noPasswordSet
+    case server
+    case tenant(TenantReference)
+}

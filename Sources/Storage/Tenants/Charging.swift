@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Synchronization
+import Tenancy
+
+// Counting what a command used, on the lines that its shard's lock brought in.
+extension UnsafeMutablePointer where Pointee == Shard {
+    /// Counts one command, and takes it off the leases.
+    @inline(__always)
+    public func charge(isRead: Bool, isWrite: Bool, bytesIn: Int, bytesOut: Int) {
+        pointee.usage.commands += 1
+        if isRead { pointee.usage.reads += 1 }
+        if isWrite { pointee.usage.writes += 1 }
+        pointee.usage.bytesIn += bytesIn
+        pointee.usage.bytesOut += bytesOut
+        pointee.operationLease -= 1
+        pointee.byteLease -= bytesIn + bytesOut
+    }
+
+    /// Whether the shard may run a command without asking the tenant's budget.
+    @inline(__always)
+    public var hasLease: Bool { pointee.operationLease > 0 && pointee.byteLease > 0 }
+}
+
+extension UnsafeMutablePointer where Pointee == Keyspace {
+    /// Records are answered in the application's first database.
+    @inline(__always)
+    public var answersRecords: Bool {
+        pointee.number == 0 && pointee.tenant.pointee.origin == .server
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == Worker {
+    /// Calls `body` with one shard for each tenant whose keys the command at hand named: the shard of the first
+    /// such key. All are held.
+    @inline(__always)
+    public func forEachTenantOfKeys(_ body: (ShardReference) -> Void) {
+        let count = pointee.resolvedCount
+        guard count > 0 else { return }
+        let first = pointee.resolved[0].shard
+        body(first)
+        if count > 1 { forEachFurtherTenant(first, body) }
+    }
+
+    private func forEachFurtherTenant(_ first: ShardReference, _ body: (ShardReference) -> Void) {
+        // Why a list: a command may name thousands of keys, but those of few tenants; most are the one before's.
+        var seen = [first.tenant]
+        var previous = first.tenant
+        for index in 1..<pointee.resolvedCount {
+            let shard = pointee.resolved[index].shard
+            let tenant = shard.tenant
+            if tenant == previous { continue }
+            previous = tenant
+            if seen.contains(tenant) { continue }
+            seen.append(tenant)
+            body(shard)
+        }
+    }
+
+    /// How many of the command's keys that live in `tenant` do not exist.
+    public func missingKeyCount(of tenant: TenantReference) -> Int {
+        var missing = 0
+        for index in 0..<pointee.resolvedCount {
+            let resolved = pointee.resolved[index]
+            guard resolved.shard.tenant == tenant else { continue }
+            if resolved.shard.pointee.table.find(resolved.hash, resolved.key) == nil { missing += 1 }
+        }
+        return missing
+    }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Commands
+import Storage
+import Tenancy
+import Wire
+
+/// A database without sockets: `run("SET", "k", "v")` gives the reply as RESP text.
+final class Database {
+    let registry: TenantRegistry
+    let settings = SettingsReference()
+    let worker: WorkerReference
+    let table: CommandTable
+    var version: UInt8 = 2
+    var number = 0
+
+    init(families: [Family] = Families.all, plans: [Plan] = [], patterns: [KeyPattern] = []) {
+        registry = TenantRegistry(settings: settings, plans: plans, patterns: patterns, threads: 2)
+        worker = .allocate(capacity: 1)
+        worker.initialize(to: Worker(registry: registry, settings: settings))
+        table = CommandTable(families)
+    }
+
+    /// Moves the database's clock.
+    func advance(milliseconds: Int64) { worker.pointee.now += milliseconds }
+
+    func run(_ words: String...) -> String { run(words.map { Array($0.utf8) }) }
+
+    func run(_ words: [[UInt8]]) -> String {
+        var list = ArgumentList()
+        var storage = ByteBuffer(capacity: 1 << 16)
+        for word in words { storage.append(word) }
+        var offset = 0
+        for word in words {
+            list.append(storage.bytes(offset..<offset + word.count))
+            offset += word.count
+        }
+        let arguments = list.arguments(from: 0, count: words.count)
+        let buffer = UnsafeMutablePointer<ByteBuffer>.allocate(capacity: 1)
+        buffer.initialize(to: ByteBuffer())
+        defer {
+            buffer.deinitialize(count: 1)
+            buffer.deallocate()
+        }
+        var reply = ReplyWriter(buffer, version: version)
+        guard let entry = table.find(arguments[0]) else { return "unknown command" }
+        guard entry.pointee.accepts(words.count) else { return "wrong number of arguments" }
+        guard case .key(let command) = entry.pointee.run else { return "not a command on keys" }
+        let keyspace = registry.keyspace(registry.server, number)
+        _ = Executor(worker: worker).run(
+            entry, command, arguments, keyspace, requestSize: 0, leavesAccessTime: false, &reply)
+        _ = list.count
+        return String(decoding: buffer.pointee.readable.buffer, as: UTF8.self)
+    }
+}
