@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+
+/// A small collection's elements, one behind the other in the entry's own block.
+///
+/// Why: a hash of five fields as a table would take five more allocations and twice the memory. A walk over
+/// at most 128 short elements is a few cache lines.
+///
+/// Layout:
+///
+///     0   UInt16 number of elements (a hash has two for each field)
+///     2   element, element, …: size in one byte if below 254, else 254 and UInt32; then the bytes
+///
+/// Invariant: the elements end exactly at the end of the value.
+public struct PackedList {
+    public let bytes: Bytes
+    public static let headerSize = 2
+    public static let elementCountMax = 65_535
+
+    public init(_ bytes: Bytes) {
+        precondition(bytes.count >= PackedList.headerSize)
+        self.bytes = bytes
+    }
+
+    public var count: Int { Int(bytes[0]) | Int(bytes[1]) << 8 }
+
+    /// An element and where it lies, its size bytes included.
+    public struct Element {
+        public let value: Bytes
+        /// Offsets into the value: from the size byte to behind the last byte.
+        public let range: Range<Int>
+    }
+
+    /// The element at `offset`, or nil at the end. The first is at `headerSize`.
+    @inline(__always)
+    public func element(at offset: Int) -> Element? {
+        guard offset < bytes.count else { return nil }
+        var size = Int(bytes[offset])
+        var start = offset + 1
+        if size == 254 {
+            size = Int(bytes[offset + 1]) | Int(bytes[offset + 2]) << 8
+                | Int(bytes[offset + 3]) << 16 | Int(bytes[offset + 4]) << 24
+            start = offset + 5
+        }
+        return Element(value: bytes[start..<start + size], range: offset..<start + size)
+    }
+
+    /// The element that equals `value` among every `stride`-th from the first, or nil.
+    @inline(__always)
+    public func find(_ value: Bytes, stride: Int) -> Element? {
+        var offset = PackedList.headerSize
+        var index = 0
+        while let element = self.element(at: offset) {  // Bound: each turn moves on by an element.
+            if index == 0, element.value == value { return element }
+            index = index + 1 == stride ? 0 : index + 1
+            offset = element.range.upperBound
+        }
+        return nil
+    }
+
+    /// Calls `body` with every element in order, until it returns false.
+    @inline(__always)
+    public func forEach(_ body: (Element) -> Bool) {
+        var offset = PackedList.headerSize
+        while let element = self.element(at: offset) {
+            guard body(element) else { return }
+            offset = element.range.upperBound
+        }
+    }
+
+    /// Bytes that an element of `size` takes with its size in front.
+    public static func encodedSize(_ size: Int) -> Int { size < 254 ? size + 1 : size + 5 }
+
+    /// Writes an element at `target`, which has `encodedSize` bytes of room; returns the bytes taken.
+    @discardableResult
+    public static func write(_ value: Bytes, to target: UnsafeMutablePointer<UInt8>) -> Int {
+        var start = 1
+        if value.count < 254 {
+            target[0] = UInt8(value.count)
+        } else {
+            target[0] = 254
+            for index in 0..<4 {
+                target[1 + index] = UInt8(truncatingIfNeeded: value.count >> (8 * index))
+            }
+            start = 5
+        }
+        memcpy(target + start, value.base, value.count)
+        return start + value.count
+    }
+
+    static func setCount(_ count: Int, at target: UnsafeMutablePointer<UInt8>) {
+        precondition(count >= 0 && count <= elementCountMax)
+        target[0] = UInt8(truncatingIfNeeded: count)
+        target[1] = UInt8(truncatingIfNeeded: count >> 8)
+    }
+}
