@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What Swift's Glibc module lacks: GNU calls, prefetch, and byte tricks that must be inlined.
 #pragma once
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
@@ -23,14 +20,9 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
-#if defined(__x86_64__)
-#include <x86intrin.h>
-#endif
 
 /// accept4 with SOCK_NONBLOCK | SOCK_CLOEXEC.
-static inline int martlet_accept(int listener, struct sockaddr_storage *address, socklen_t *length) {
-    return accept4(listener, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-}
+int martlet_accept(int listener, struct sockaddr_storage *address, socklen_t *length);
 
 static inline int martlet_epoll_control(int loop, int operation, int fd, uint32_t events, uint64_t token) {
     struct epoll_event event;
@@ -45,6 +37,13 @@ static inline int martlet_epoll_wait(int loop, struct epoll_event *events, int c
     return count < 0 ? -errno : count;
 }
 
+/// Waits up to so many nanoseconds. Returns the number of events, or -errno.
+static inline int martlet_epoll_wait_nanoseconds(int loop, struct epoll_event *events, int capacity, int64_t timeout) {
+    struct timespec limit = {timeout / 1000000000, timeout % 1000000000};
+    int count = epoll_pwait2(loop, events, capacity, &limit, NULL);
+    return count < 0 ? -errno : count;
+}
+
 static inline uint64_t martlet_epoll_token(const struct epoll_event *event) { return event->data.u64; }
 
 static inline void martlet_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
@@ -52,18 +51,19 @@ static inline void martlet_prefetch(const void *address) { __builtin_prefetch(ad
 /// Tells the core that this is a spin loop.
 static inline void martlet_pause(void) {
 #if defined(__x86_64__)
-    _mm_pause();
+    __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
 }
 
-static inline int martlet_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
+/// Names the calling thread, for ps and gdb; at most 15 letters.
+int martlet_set_thread_name(const char *name);
 
 /// A monotonic cycle-like counter, cheap enough to read once per command. Its rate is measured at start.
 static inline uint64_t martlet_ticks(void) {
 #if defined(__x86_64__)
-    return __rdtsc();
+    return __builtin_ia32_rdtsc();
 #elif defined(__aarch64__)
     uint64_t value;
     __asm__ volatile("mrs %0, cntvct_el0" : "=r"(value));
