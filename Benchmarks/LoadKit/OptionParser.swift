@@ -150,7 +150,10 @@ extension LoadOptions {
             Option("--keys", "COUNT", "Keys in the keyspace (1000000)") {
                 $0.store($1, in: \.keys, 1...999_999_999_999)
             },
-            Option("--distribution", "uniform|zipf[:S]|sequential", "Of the keys drawn (uniform; S 0.99)") {
+            Option(
+                "--distribution", "uniform|zipf[:S]|sequential",
+                "Of the keys drawn (uniform; S 0.99)"
+            ) {
                 $0.storeDistribution($1)
             },
             Option("--key-pattern", "TEXT", "Places {key} {type} {tenant} (\(KeyPattern.plain))") {
@@ -195,7 +198,8 @@ extension LoadOptions {
                 $0.serverProcess = process
                 return true
             },
-            Option("--progress", nil, "A line a second even if stderr is no terminal") { options, _ in
+            Option("--progress", nil, "A line a second even if stderr is no terminal") {
+                options, _ in
                 options.showsProgress = true
                 return true
             },
@@ -210,7 +214,9 @@ extension LoadOptions {
         ]
     }
 
-    private mutating func store(_ text: String, in path: WritableKeyPath<LoadOptions, String>) -> Bool {
+    private mutating func store(_ text: String, in path: WritableKeyPath<LoadOptions, String>)
+        -> Bool
+    {
         self[keyPath: path] = text
         return !text.isEmpty
     }
@@ -250,7 +256,8 @@ extension LoadOptions {
     private mutating func storeValueSize(_ text: String) -> Bool {
         let sizes = text.split(separator: "-").compactMap { Int($0) }
         guard let low = sizes.first, let high = sizes.last, sizes.count <= 2, low <= high,
-            high <= LoadOptions.batchSizeLimit, text == sizes.map(String.init).joined(separator: "-")
+            high <= LoadOptions.batchSizeLimit,
+            text == sizes.map(String.init).joined(separator: "-")
         else { return false }
         valueSize = low...high
         return true

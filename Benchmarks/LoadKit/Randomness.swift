@@ -9,9 +9,10 @@ public struct Randomness: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
     public init(seed: UInt64, stream: Int = 0) {
-        state = seed
         // The streams start at unrelated points of the one cycle.
-        state = Randomness.mix(seed) ^ Randomness.mix(UInt64(stream) &+ 0x9E37_79B9_7F4A_7C15)
+        state =
+            Randomness.mix(seed)
+            ^ Randomness.mix(UInt64(bitPattern: Int64(stream)) &+ 0x9E37_79B9_7F4A_7C15)
     }
 
     public mutating func next() -> UInt64 {

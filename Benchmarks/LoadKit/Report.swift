@@ -86,10 +86,11 @@ public struct Report: Sendable {
 
     private var latencyText: String {
         let parts = Report.percentiles.map { "\($0.name) \(milliseconds($0.share))" }
-        return (parts + [
-            "max \(Format.decimal(Double(latency.maximum) / 1e6, 3))",
-            "mean \(Format.decimal(latency.mean / 1e6, 3))",
-        ]).joined(separator: "  ")
+        return
+            (parts + [
+                "max \(Format.decimal(Double(latency.maximum) / 1e6, 3))",
+                "mean \(Format.decimal(latency.mean / 1e6, 3))",
+            ]).joined(separator: "  ")
     }
 
     private func milliseconds(_ share: UInt64) -> String {

@@ -51,7 +51,8 @@ public struct RequestWriter: ~Copyable {
     public init(_ options: LoadOptions, thread: Int) {
         // All threads write the same payload, and each draws keys of its own.
         var payloadRandomness = Randomness(seed: options.seed, stream: -1)
-        let alphabet = Array("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_".utf8)
+        let alphabet = Array(
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_".utf8)
         let payload = (0..<options.valueSize.upperBound).map { _ in
             alphabet[payloadRandomness.below(alphabet.count)]
         }
@@ -143,7 +144,9 @@ public struct RequestWriter: ~Copyable {
         end.storeBytes(of: UInt8(ascii: "$"), as: UInt8.self)
         let digits = decimalWidth(size)
         end += 1 + digits
-        for offset in 1...digits { (end - offset).storeBytes(of: UInt8(ascii: "0"), as: UInt8.self) }
+        for offset in 1...digits {
+            (end - offset).storeBytes(of: UInt8(ascii: "0"), as: UInt8.self)
+        }
         writeDigits(size, endingAt: end)
         end = writeLineEnd(at: end)
         if size > 0, let payload = arena.baseAddress?.advanced(by: payloadStart) {
