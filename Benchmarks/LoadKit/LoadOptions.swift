@@ -94,7 +94,7 @@ public struct LoadOptions: Equatable, Sendable {
             return "--auth-tenants and --password exclude each other"
         }
         if user != nil, password == nil { return "--user needs --password" }
-        let largest = RequestWriter(self, thread: 0).maximumRequestSize
+        let largest = RequestWriter.maximumRequestSize(self)
         if largest > LoadOptions.batchSizeLimit / pipeline {
             return "a batch would exceed 256 MiB: lower --pipeline, --value-size or --mget-keys"
         }

@@ -58,7 +58,6 @@ public struct RequestWriter: ~Copyable {
         }
         var bytes: [UInt8] = []
         var placed = [Placed](repeating: Placed(), count: LoadCommand.allCases.count)
-        var largest = 0
         for command in options.mix.commands {
             let template = RequestTemplate(command, options, payload: payload)
             placed[Int(command.rawValue)] = Placed(
@@ -68,7 +67,6 @@ public struct RequestWriter: ~Copyable {
                 memberOffset: template.memberOffset ?? -1,
                 valueOffset: template.valueOffset ?? -1)
             bytes += template.bytes
-            largest = max(largest, template.bytes.count)
         }
         payloadStart = bytes.count
         bytes += payload
@@ -82,8 +80,18 @@ public struct RequestWriter: ~Copyable {
             keys: options.keys, tenants: options.tenants, distribution: options.distribution,
             thread: thread, threads: options.threads)
         randomness = Randomness(seed: options.seed, stream: thread)
-        // A variable value adds its bytes, its length line and its end.
-        maximumRequestSize = largest + (valueSize.count > 1 ? valueSize.upperBound + 32 : 0)
+        maximumRequestSize = RequestWriter.maximumRequestSize(options)
+    }
+
+    /// A bound on the size of a request, found without making its value: the template of a value
+    /// of variable size leaves it out, and it adds its bytes, its length line and its end.
+    static func maximumRequestSize(_ options: LoadOptions) -> Int {
+        var valueless = options
+        valueless.valueSize = 0...1
+        let sizes = options.mix.commands.map {
+            RequestTemplate($0, valueless, payload: []).bytes.count
+        }
+        return (sizes.max() ?? 0) + options.valueSize.upperBound + 32
     }
 
     deinit { arena.deallocate() }
