@@ -175,8 +175,10 @@ struct Worker: ~Copyable {
         }
     }
 
+    /// Nothing is sent once the time is up: what is due and waits then is reported as unsent, as
+    /// an overloaded server could otherwise hold up the end for as long again.
     private mutating func sendWaiting(_ index: Int) {
-        guard let schedule else { return }
+        guard let schedule, !isStopped else { return }
         let waiting = schedule.dueCount(connection: index) - connections[index].sentCount
         let room = options.pipeline - connections[index].replies.outstanding.count
         let count = min(waiting, room)
