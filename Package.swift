@@ -57,7 +57,8 @@ let package = Package(
 
         // L7  Programs.
         program("martlet", ["Server"]),
-        program("martlet-benchmark", ["CLinux"], path: "Benchmarks/Load"),
+        module("LoadKit", [], path: "Benchmarks/LoadKit"),
+        program("martlet-benchmark", ["LoadKit", "CLinux"], path: "Benchmarks/Load"),
 
         // Tests.
         tests("BaseTests", ["Base"]),
@@ -65,6 +66,7 @@ let package = Package(
         tests("StorageTests", ["Storage", "Tenancy", "Base"]),
         tests("CommandTests", ["Commands", "Storage", "Tenancy", "Wire", "Base"]),
         tests("RecordsTests", ["Records", "Base"]),
+        tests("LoadKitTests", ["LoadKit"]),
         tests("ServerTests", ["Server", "Base"]),
     ]
 )

@@ -37,6 +37,13 @@ static inline int martlet_epoll_wait(int loop, struct epoll_event *events, int c
     return count < 0 ? -errno : count;
 }
 
+/// Waits up to so many nanoseconds. Returns the number of events, or -errno.
+static inline int martlet_epoll_wait_nanoseconds(int loop, struct epoll_event *events, int capacity, int64_t timeout) {
+    struct timespec limit = {timeout / 1000000000, timeout % 1000000000};
+    int count = epoll_pwait2(loop, events, capacity, &limit, NULL);
+    return count < 0 ? -errno : count;
+}
+
 static inline uint64_t martlet_epoll_token(const struct epoll_event *event) { return event->data.u64; }
 
 static inline void martlet_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }

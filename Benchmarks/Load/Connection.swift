@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import LoadKit
+
+/// One connection of a worker: what it has sent, and what it still waits for.
+///
+/// Its buffers are empty in the usual case: requests are written into the worker's one buffer and
+/// sent from there, replies are read into the worker's other one, and only what the socket did not
+/// take (`unsent`), or the start of a line cut by a read (`partialLine`), is kept here. Ten
+/// thousand connections therefore cost little more than their sockets.
+struct Connection {
+    let descriptor: Int32
+    /// The tenant it is logged in as; nil if tenants are told apart by their keys.
+    let tenant: Int?
+    var isOpen = true
+    var replies: ReplyStream
+    var unsent: [UInt8] = []
+    var partialLine: [UInt8] = []
+    /// Closed loop: when the batch that is outstanding was sent.
+    var sentNanoseconds: UInt64 = 0
+    /// Open loop: the requests sent and answered so far.
+    var sentCount = 0
+    var answeredCount = 0
+
+    init(descriptor: Int32, tenant: Int?, pipeline: Int) {
+        self.descriptor = descriptor
+        self.tenant = tenant
+        replies = ReplyStream(pipeline: pipeline)
+    }
+}
