@@ -1,1 +1,264 @@
 // SPDX-License-Identifier: Apache-2.0
+import Base
+import CLinux
+import Commands
+import Glibc
+import Networking
+import Sessions
+import Storage
+import Synchronization
+import Tenancy
+
+/// The process: listeners, reactors, tenants, configuration, and what stops them.
+///
+/// Threads: one reactor each; this object is what they share. Its mutable parts are atomics and mutexes.
+public final class Server: @unchecked Sendable {
+    struct Listener {
+        let fd: Int32
+        let unixPath: String?
+    }
+
+    public let configuration: Configuration
+    public let settings: SettingsReference
+    public let registry: TenantRegistry
+    public let commands: CommandTable
+    public let reclaimer = Reclaimer()
+    public let startedAtMicroseconds = Clock.nowMicroseconds
+    let pauseState = PauseState()
+    // Written before the threads start, then only read.
+    private(set) var reactors: [Reactor] = []
+    private(set) var listeners: [Listener] = []
+    private var signalDescriptor: Int32 = -1
+    private let sessionIDs = Atomic<UInt64>(0)
+    /// Who may stop the world: held while somebody holds or gathers all tick locks.
+    let standstillLock = TickLock()
+    /// The reactor whose thread holds all tick locks, or -1.
+    let standingStillFor = Atomic<Int>(-1)
+    let isStopping = Atomic<Bool>(false)
+    /// Drawn at start; INFO's run_id.
+    let runID: String
+
+    public enum StartError: Error {
+        case message(String)
+    }
+
+    public init(configuration: Configuration) throws(StartError) {
+        self.configuration = configuration
+        settings = configuration.settings
+        let threads = configuration.integer("threads")
+        registry = TenantRegistry(
+            settings: settings, plans: configuration.plans, patterns: configuration.keyPatterns,
+            threads: threads)
+        commands = CommandTable(Families.all)
+        runID = Server.drawRunID()
+        try loadTenants()
+        try openListeners()
+        for number in 0..<threads {
+            guard let reactor = Reactor(number: number, server: self) else {
+                throw .message("cannot make reactor \(number): \(String(cString: strerror(errno)))")
+            }
+            reactors.append(reactor)
+        }
+    }
+
+    private static func drawRunID() -> String {
+        var random = Random()
+        let digits = Array("0123456789abcdef")
+        return String((0..<40).map { _ in digits[Int(random.next(below: 16))] })
+    }
+
+    private func openListeners() throws(StartError) {
+        let port = configuration.integer("port")
+        let backlog = configuration.integer("tcp-backlog")
+        do throws(Socket.Failure) {
+            if port > 0 {
+                for word in configuration.words("bind") { try open(word, port, backlog) }
+            }
+            let path = configuration.text("unixsocket")
+            if !path.isEmpty {
+                let permissions = configuration.integer("unixsocketperm")
+                listeners.append(
+                    Listener(
+                        fd: try Socket.listen(
+                            path: path, permissions: permissions, backlog: backlog),
+                        unixPath: path))
+            }
+        } catch {
+            throw .message(error.message)
+        }
+        guard !listeners.isEmpty else {
+            throw .message("nothing to listen on: port is 0 and no unixsocket is set")
+        }
+    }
+
+    /// `*` is every address of both families; a leading minus forgives an address that is not there.
+    private func open(_ word: String, _ port: Int, _ backlog: Int) throws(Socket.Failure) {
+        if word == "*" {
+            listeners.append(
+                Listener(
+                    fd: try Socket.listen(address: "*", port: port, backlog: backlog), unixPath: nil))
+            return try open("-::*", port, backlog)
+        }
+        let isOptional = word.hasPrefix("-")
+        let address = isOptional ? String(word.dropFirst()) : word
+        do throws(Socket.Failure) {
+            let fd = try Socket.listen(address: address, port: port, backlog: backlog)
+            listeners.append(Listener(fd: fd, unixPath: nil))
+        } catch {
+            let absent = [EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT].contains(error.errno)
+            guard isOptional && absent else { throw error }
+        }
+    }
+
+    // MARK: - Running
+
+    /// Serves until SIGTERM, SIGINT or SHUTDOWN; returns the exit status.
+    public func run() -> Int32 {
+        blockSignals()
+        startRecords()
+        guard addSpecialDescriptors() else { return 1 }
+        var threads: [pthread_t] = []
+        for reactor in reactors.dropFirst() {
+            guard let thread = Server.start(reactor) else { return 1 }
+            threads.append(thread)
+        }
+        announce()
+        reactors[0].run()
+        for thread in threads { pthread_join(thread, nil) }
+        stopRecords()
+        for listener in listeners {
+            close(listener.fd)
+            if let path = listener.unixPath { unlink(path) }
+        }
+        Log.standard.write(.notice, "Martlet is now ready to exit, bye bye...")
+        return 0
+    }
+
+    private func announce() {
+        Log.standard.write(
+            .notice,
+            "Martlet \(Version.martlet) with \(reactors.count) threads, process \(getpid())")
+        let port = configuration.integer("port")
+        if port > 0 { Log.standard.write(.notice, "Ready to accept connections on port \(port)") }
+    }
+
+    /// SIGTERM and SIGINT are read from a descriptor by the first reactor; SIGPIPE is nobody's.
+    private func blockSignals() {
+        signal(SIGPIPE, SIG_IGN)
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGTERM)
+        sigaddset(&set, SIGINT)
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        signalDescriptor = signalfd(-1, &set, Int32(SFD_NONBLOCK) | Int32(SFD_CLOEXEC))
+    }
+
+    private func addSpecialDescriptors() -> Bool {
+        let first = reactors[0]
+        guard
+            first.loop.add(signalDescriptor, token: Reactor.signalToken, exclusive: false)
+        else { return false }
+        for (index, listener) in listeners.enumerated() {
+            let token = Reactor.listenerToken | UInt64(index)
+            guard first.loop.add(listener.fd, token: token, exclusive: false) else { return false }
+        }
+        return true
+    }
+
+    private static func start(_ reactor: Reactor) -> pthread_t? {
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(reactor).toOpaque()
+        let status = pthread_create(&thread, nil, { context in
+            guard let context else { return nil }
+            let reactor = Unmanaged<Reactor>.fromOpaque(context).takeRetainedValue()
+            _ = martlet_set_thread_name("reactor-\(reactor.number)")
+            reactor.run()
+            return nil
+        }, context)
+        return status == 0 ? thread : nil
+    }
+
+    func handleSignal() {
+        var information = signalfd_siginfo()
+        let size = MemoryLayout<signalfd_siginfo>.size
+        guard read(signalDescriptor, &information, size) == size else { return }
+        Log.standard.write(.notice, "User requested shutdown...")
+        stop()
+    }
+
+    /// Stops accepting and tells every reactor to drain.
+    func stop() {
+        guard !isStopping.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        for listener in listeners { reactors[0].loop.remove(listener.fd) }
+        for reactor in reactors { reactor.mailbox.post(.stop) }
+    }
+
+    // MARK: - What reactors ask
+
+    func nextSessionID() -> UInt64 {
+        sessionIDs.wrappingAdd(1, ordering: .relaxed).newValue
+    }
+
+    var connectionCount: Int {
+        reactors.reduce(0) { $0 + $1.connectionCount.load(ordering: .relaxed) }
+    }
+
+    func leastLoadedReactor() -> Reactor {
+        var best = reactors[0]
+        for reactor in reactors.dropFirst()
+        where reactor.connectionCount.load(ordering: .relaxed)
+            < best.connectionCount.load(ordering: .relaxed)
+        {
+            best = reactor
+        }
+        return best
+    }
+
+    // MARK: - Standing still
+
+    /// The reactor whose thread this is; nil on others.
+    private var currentReactor: Reactor? {
+        let thread = pthread_self()
+        return reactors.first { $0.owner == thread }
+    }
+
+    /// Runs `body` while every other reactor is between two ticks. The caller holds no shard.
+    ///
+    /// The caller's own tick lock is given up while it waits: two threads that want the others to stand still do so
+    /// one after the other, and the one that waits stands still itself.
+    public func whileStandingStill<Result>(_ body: () -> Result) -> Result {
+        let own = currentReactor
+        let number = own?.number ?? reactors.count
+        if standingStillFor.load(ordering: .relaxed) == number { return body() }
+        own?.tickLock.unlock()
+        standstillLock.lock()
+        for reactor in reactors where reactor !== own { reactor.tickLock.lock() }
+        own?.tickLock.lock()
+        standingStillFor.store(number, ordering: .relaxed)
+        let result = body()
+        standingStillFor.store(-1, ordering: .relaxed)
+        for reactor in reactors where reactor !== own { reactor.tickLock.unlock() }
+        standstillLock.unlock()
+        return result
+    }
+
+    /// Calls `body` with every session of every reactor; those for which it returns true are closed.
+    public func forEachSession(_ body: (borrowing SessionState) -> Bool) {
+        whileStandingStill {
+            for reactor in reactors {
+                reactor.connections.forEach { connection in
+                    let state = connection.pointee.session.state
+                    if body(state.pointee) {
+                        reactor.mailbox.post(.close(sessionID: state.pointee.id))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What this is, and what it is compatible with.
+public enum Version {
+    public static let martlet = "0.1.0"
+    public static let redis = "7.2.4"
+}

@@ -6,13 +6,6 @@ import Tenancy
 
 // What commands do to a whole database: flush, swap, scan, pick a key. Shards are locked one at a time, unless
 // the caller holds them all (inside EXEC).
-extension Worker {
-    /// Whether all shards of `keyspace` are held by the command that runs now.
-    public func holdsAll(_ keyspace: KeyspaceReference) -> Bool {
-        lockedCount > 0 && holdsAllShardsOf == keyspace
-    }
-}
-
 extension UnsafeMutablePointer where Pointee == Worker {
     /// Calls `body` with every shard of `keyspace` under its lock; settles memory after each.
     public func forEachShard(of keyspace: KeyspaceReference, _ body: (ShardReference) -> Void) {

@@ -9,7 +9,8 @@ import Synchronization
 /// without watchers pays one compare for each change.
 public struct Watcher: ~Copyable {
     let hash: Hash
-    let shard: ShardReference
+    /// Nil once the shard's tenant was deleted.
+    var shard: ShardReference?
     /// The session's flag: set when a watched key has changed; EXEC then does nothing.
     let isDirty: UnsafeMutablePointer<Atomic<Bool>>
     var next: UnsafeMutablePointer<Watcher>?
@@ -68,6 +69,78 @@ extension UnsafeMutablePointer where Pointee == Shard {
             link = current.pointee.next
         }
         Block.free(UnsafeMutableRawPointer(watcher))
+    }
+
+    /// Lets go of every watcher, as the shard is about to be freed: their sessions' EXEC will fail.
+    func abandonWatchers() {
+        var watcher = pointee.watchers
+        while let current = watcher {
+            watcher = current.pointee.next
+            current.pointee.isDirty.pointee.store(true, ordering: .releasing)
+            current.pointee.shard = nil
+            current.pointee.next = nil
+        }
+        pointee.watchers = nil
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == Worker {
+    /// Begins to watch `key` in `keyspace`: `isDirty` becomes true when it changes. Returns the watch and whether the
+    /// key had expired already. A tenant that the key names comes into being, and stays while it is watched.
+    public func watch(
+        _ key: Bytes, _ keyspace: KeyspaceReference, _ isDirty: UnsafeMutablePointer<Atomic<Bool>>
+    ) -> (watcher: WatcherReference, wasExpired: Bool) {
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        while true {  // Bound: a keyspace is dropped once; the next turn makes another.
+            let resolved = KeyRouter.resolve(
+                key, keyspace: keyspace, registry: registry, creating: true)
+            resolved.shard.acquire()
+            defer { resolved.shard.release() }
+            if resolved.shard.pointee.isDead { continue }
+            let slot = resolved.shard.pointee.table.find(resolved.hash, key)
+            let wasExpired = slot?.entry.isExpired(at: pointee.now) ?? false
+            return (resolved.shard.watch(resolved.hash, isDirty), wasExpired)
+        }
+    }
+
+    /// Ends a watch.
+    public func unwatch(_ watcher: WatcherReference) {
+        guard let shard = watcher.pointee.shard else {
+            return Block.free(UnsafeMutableRawPointer(watcher))
+        }
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        let isHeld = pointee.lockedCount > 0 && holds(shard)
+        if !isHeld { shard.acquire() }
+        shard.unwatch(watcher)
+        if !isHeld {
+            if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
+            shard.release()
+        }
+    }
+
+    /// Whether `key` is there but has expired. Takes its shard's lock where it is not held.
+    public func isExpired(_ key: Bytes, in keyspace: KeyspaceReference) -> Bool {
+        withEntry(key, in: keyspace) { $0?.isExpired(at: pointee.now) ?? false }
+    }
+
+    /// Whether `key` is there, a record that is known to be absent included.
+    public func exists(_ key: Bytes, in keyspace: KeyspaceReference) -> Bool {
+        withEntry(key, in: keyspace) { entry in
+            guard let entry else { return false }
+            return !entry.isExpired(at: pointee.now)
+        }
+    }
+
+    private func withEntry<Result>(
+        _ key: Bytes, in keyspace: KeyspaceReference, _ body: (Entry?) -> Result
+    ) -> Result {
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        let resolved = KeyRouter.resolve(
+            key, keyspace: keyspace, registry: registry, creating: false)
+        let isHeld = pointee.lockedCount > 0 && holds(resolved.shard)
+        if !isHeld { resolved.shard.acquire() }
+        defer { if !isHeld { resolved.shard.release() } }
+        return body(resolved.shard.pointee.table.find(resolved.hash, key)?.entry)
     }
 }
 

@@ -23,8 +23,8 @@ public struct Worker: ~Copyable {
     var capacity: Int
     var locked: UnsafeMutablePointer<ShardReference>
     var lockedCount = 0
-    /// The shards of the command before, kept while EXEC runs its commands under one set of locks.
-    var holdsAllShardsOf: KeyspaceReference?
+    /// Whether EXEC holds every shard of every database that its session sees.
+    public var holdsAllShards = false
 
     public init(registry: TenantRegistry, settings: SettingsReference) {
         self.registry = Unmanaged.passRetained(registry)

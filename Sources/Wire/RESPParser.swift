@@ -89,6 +89,14 @@ public struct RESPParser: ~Copyable {
         return bulks(bytes, into: &list)
     }
 
+    /// Forgets an unfinished request, whose bytes will be shown again from its first.
+    public mutating func reset() {
+        remaining = 0
+        scanned = 0
+        bulkSize = -1
+        pending.removeAll()
+    }
+
     private enum Length {
         case value(Int)
         case needMore

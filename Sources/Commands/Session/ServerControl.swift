@@ -28,6 +28,9 @@ public protocol ServerControl: AnyObject, Sendable {
     // CLIENT
     /// Calls `body` with every session of every thread while it stands still; `body` returns true to have it closed.
     func forEachSession(_ body: (borrowing SessionState) -> Bool)
+    /// Runs `body` while no other thread runs commands. `forEachSession` inside it is then free of waiting; EXEC
+    /// does so before it takes shards, when it has queued administrative commands.
+    func whileStandingStill<Result>(_ body: () -> Result) -> Result
     /// Holds back commands until `deadline` (milliseconds since 1970): all of them, or only those that may write.
     func pause(until deadline: Milliseconds, onlyWrites: Bool)
     func unpause()

@@ -81,6 +81,8 @@ public struct Transaction: ~Copyable {
     /// A request was refused while it was queued: EXEC answers EXECABORT.
     public var isAborted = false
     public var count = 0
+    /// Whether a queued command may write, which CLIENT PAUSE WRITE asks of EXEC.
+    public var mayWrite = false
     /// Requests in RESP form, one behind the other.
     public var requests = ByteBuffer()
 
@@ -90,6 +92,7 @@ public struct Transaction: ~Copyable {
         isOpen = false
         isAborted = false
         count = 0
+        mayWrite = false
         requests.removeAll(keepingCapacity: false)
     }
 }

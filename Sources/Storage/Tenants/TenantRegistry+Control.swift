@@ -96,6 +96,7 @@ extension TenantRegistry {
                 let shard = keyspace.shard(at: number)
                 shard.acquire()
                 shard.pointee.isDead = true
+                shard.abandonWatchers()
                 shard.pointee.table.freeAll()
                 settle(shard)
                 let usage = shard.pointee.usage

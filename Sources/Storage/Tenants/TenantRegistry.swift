@@ -131,7 +131,7 @@ public final class TenantRegistry: Sendable {
         let keyspace = shard.pointee.keyspace
         let tenant = keyspace.pointee.tenant
         guard tenant.pointee.origin == .implicit, shard.pointee.table.count == 0,
-            !shard.pointee.isDead
+            !shard.pointee.isDead, shard.pointee.watchers == nil
         else { return }
         shard.pointee.isDead = true
         let usage = shard.pointee.usage

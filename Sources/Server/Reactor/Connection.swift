@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Networking
+import Sessions
+
+/// A socket and its session: what arrived and was not consumed, what was answered and not sent.
+///
+/// Both buffers are empty for nearly every connection at nearly every moment: bytes are parsed where the thread
+/// received them, and replies sent from where the thread wrote them.
+struct Connection: ~Copyable {
+    let fd: Int32
+    /// Index into the reactor's table, and the table place's generation, so that an old event or timer is recognised.
+    let token: UInt64
+    var session: Session
+    var input = ByteBuffer()
+    var output = ByteBuffer()
+    /// What the event loop has been told.
+    var isReading = true
+    var isWriting = false
+    /// No more requests; closed when the output is out.
+    var isClosing = false
+    /// Replies of this tick, as a part of the thread's buffer; empty where start == end.
+    var replyStart = 0
+    var replyEnd = 0
+    /// There are requests in `input` that wait for replies to be sent first.
+    var hasUnserved = false
+    /// Since when the output has been over its soft limit; 0 where it is not.
+    var softLimitSince: Milliseconds = 0
+    /// This connection counts as blocked.
+    var isSuspended = false
+
+    init(fd: Int32, token: UInt64, session: consuming Session) {
+        self.fd = fd
+        self.token = token
+        self.session = session
+    }
+}
+
+typealias ConnectionReference = UnsafeMutablePointer<Connection>
+
+/// The connections of one reactor, by token.
+///
+/// A token is 0x8000… for what is no connection, else generation (31 bits) | index (32 bits).
+struct ConnectionTable: ~Copyable {
+    private var places: [Place] = []
+    private var free: [Int] = []
+    private(set) var count = 0
+
+    private struct Place {
+        var connection: ConnectionReference?
+        var generation: UInt32
+    }
+
+    /// A place for a new connection and its token.
+    mutating func reserve() -> UInt64 {
+        let index: Int
+        if let reused = free.popLast() {
+            index = reused
+        } else {
+            index = places.count
+            places.append(Place(connection: nil, generation: 1))
+        }
+        return UInt64(places[index].generation & 0x7FFF_FFFF) << 32 | UInt64(index)
+    }
+
+    mutating func insert(_ connection: ConnectionReference) {
+        places[Int(connection.pointee.token & 0xFFFF_FFFF)].connection = connection
+        count += 1
+    }
+
+    mutating func remove(_ token: UInt64) {
+        let index = Int(token & 0xFFFF_FFFF)
+        places[index].connection = nil
+        places[index].generation &+= 1
+        free.append(index)
+        count -= 1
+    }
+
+    /// The connection that `token` named, if it is still there.
+    @inline(__always)
+    func find(_ token: UInt64) -> ConnectionReference? {
+        let index = Int(token & 0xFFFF_FFFF)
+        guard index < places.count,
+            UInt64(places[index].generation & 0x7FFF_FFFF) == token >> 32
+        else { return nil }
+        return places[index].connection
+    }
+
+    /// All connections; closing some of them meanwhile is allowed.
+    func forEach(_ body: (ConnectionReference) -> Void) {
+        for index in 0..<places.count {
+            if let connection = places[index].connection { body(connection) }
+        }
+    }
+}

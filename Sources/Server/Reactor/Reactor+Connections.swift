@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import CLinux
+import Commands
+import Glibc
+import Networking
+import Sessions
+import Storage
+import Synchronization
+import Wire
+
+// Connections: accepted, handed out, refused, closed.
+extension Reactor {
+    /// Accepts what waits on a listener and gives each connection to the reactor that has fewest.
+    func acceptAll(listener: Int) {
+        let listener = server.listeners[listener]
+        for _ in 0..<1000 {  // Bound: the rest is reported again.
+            guard
+                let accepted = Socket.accept(
+                    listener.fd, unixPath: listener.unixPath,
+                    keepAliveSeconds: server.settings.values.pointee.keepAliveSeconds.value)
+            else { return }
+            guard admit(accepted) else { continue }
+            let target = server.leastLoadedReactor()
+            target.connectionCount.wrappingAdd(1, ordering: .relaxed)
+            if target === self { adopt(accepted) } else { target.mailbox.post(.adopt(accepted)) }
+        }
+    }
+
+    private func admit(_ accepted: Socket.Accepted) -> Bool {
+        let settings = server.settings.values
+        let statistics = worker.pointee.statistics
+        if server.connectionCount >= settings.pointee.clientCountMax.value {
+            refuse(accepted, "-ERR max number of clients reached\r\n")
+            statistics.pointee.connectionsRejected.bump()
+            return false
+        }
+        if settings.pointee.protectedMode.value != 0, settings.pointee.passwordRequired.value == 0,
+            !accepted.isLoopback
+        {
+            refuse(accepted, Reactor.protectedModeText)
+            statistics.pointee.connectionsRejected.bump()
+            return false
+        }
+        statistics.pointee.connectionsReceived.bump()
+        return true
+    }
+
+    private static let protectedModeText: StaticString =
+        "-DENIED Martlet is running in protected mode because protected mode is enabled and no password and no tenant secret is set. In this mode connections are only accepted from the loopback interface. Set requirepass, or create tenants with secrets, or turn protected-mode off if the network itself keeps strangers out.\r\n"
+
+    private func refuse(_ accepted: Socket.Accepted, _ text: StaticString) {
+        _ = Glibc.send(
+            accepted.fd, text.utf8Start, text.utf8CodeUnitCount, Int32(MSG_NOSIGNAL))
+        Glibc.close(accepted.fd)
+    }
+
+    /// Makes the accepted connection this reactor's. `connectionCount` counts it already.
+    func adopt(_ accepted: Socket.Accepted) {
+        let token = connections.reserve()
+        let required = server.settings.values.pointee.passwordRequired.value != 0
+        let state = SessionState(
+            id: server.nextSessionID(), address: accepted.remote, localAddress: accepted.local,
+            isUnixSocket: accepted.isUnixSocket, tenant: server.registry.server,
+            isAuthenticated: !required, now: now)
+        let connection = ConnectionReference.allocate(capacity: 1)
+        connection.initialize(
+            to: Connection(fd: accepted.fd, token: token, session: Session(state)))
+        server.registry.server.pointee.connections.wrappingAdd(1, ordering: .relaxed)
+        connections.insert(connection)
+        guard loop.add(accepted.fd, token: token, exclusive: false) else {
+            return close(connection)
+        }
+    }
+
+    /// Closes the connection at once. What was not sent is lost.
+    func close(_ connection: ConnectionReference) {
+        let state = connection.pointee.session.state
+        worker.unwatchAll(state)
+        state.pointee.tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
+        if connection.pointee.isSuspended { blockedCount.wrappingSubtract(1, ordering: .relaxed) }
+        loop.remove(connection.pointee.fd)
+        Glibc.close(connection.pointee.fd)
+        connections.remove(connection.pointee.token)
+        if connection.pointee.replyEnd > connection.pointee.replyStart {
+            answered.removeAll { $0 == connection }
+        }
+        connectionCount.wrappingSubtract(1, ordering: .relaxed)
+        connection.deinitialize(count: 1)
+        connection.deallocate()
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Networking
+import Sessions
+import Storage
+import Synchronization
+
+// Sessions that wait: for records, for a budget, for the end of a pause.
+extension Reactor {
+    /// Stops reading from the connection until its session is resumed.
+    func suspend(_ connection: ConnectionReference) {
+        guard let suspension = connection.pointee.session.suspension else { return }
+        connection.pointee.isSuspended = true
+        connection.pointee.session.state.pointee.isBlocked = true
+        blockedCount.wrappingAdd(1, ordering: .relaxed)
+        watch(connection)
+        let token = connection.pointee.token
+        switch suspension {
+        case .throttled(let milliseconds):
+            timers.add(deadline: now + milliseconds, token: token)
+        case .paused:
+            paused.append(token)
+            let deadline = server.pauseState.deadline.load(ordering: .relaxed)
+            timers.add(deadline: Int64(deadline), token: Reactor.specialBit)
+        case .records(let keys):
+            server.loadRecords(keys, reactor: self, token: token)
+        }
+    }
+
+    /// Goes on with a session that waited. One that is not waiting, or is gone, is left alone.
+    func resume(_ token: UInt64, failure: String?) {
+        guard let connection = connections.find(token), connection.pointee.isSuspended else {
+            return
+        }
+        connection.pointee.isSuspended = false
+        connection.pointee.session.state.pointee.isBlocked = false
+        blockedCount.wrappingSubtract(1, ordering: .relaxed)
+        connection.pointee.session.resume(failure: failure)
+        watch(connection)
+        serveInput(connection)
+        sendAll()
+    }
+
+    /// Lets the paused sessions go on if the pause is over.
+    func endPauseIfOver() {
+        let deadline = Int64(server.pauseState.deadline.load(ordering: .relaxed))
+        if deadline > now {
+            timers.add(deadline: deadline, token: Reactor.specialBit)
+            return
+        }
+        server.pauseState.deadline.store(0, ordering: .relaxed)
+        let tokens = paused
+        paused = []
+        for token in tokens { resume(token, failure: nil) }
+    }
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Commands
+import Glibc
+import Networking
+import Sessions
+import Storage
+import Synchronization
+
+// Bytes in, bytes out.
+extension Reactor {
+    /// Receives what has arrived and serves it. Bytes are parsed in the thread's buffer; only what is left of them is
+    /// copied to the connection.
+    @inline(__always)
+    func receive(_ connection: ConnectionReference) {
+        guard connection.pointee.input.isEmpty else { return receiveMore(connection) }
+        switch loop.receive(connection.pointee.fd, into: receiveBuffer) {
+        case .bytes(let count):
+            countIn(count, connection)
+            guard let base = receiveBuffer.baseAddress else { return }
+            let bytes = Bytes(raw: base, count)
+            let consumed = serve(connection, bytes)
+            guard let consumed, consumed < count else { return }
+            connection.pointee.input.append(bytes.suffix(from: consumed))
+            updateSizes(connection)
+        case .wouldBlock: return
+        case .closed, .failed: endOfInput(connection)
+        }
+    }
+
+    /// Receives behind what is there already of an unfinished request.
+    @inline(never)
+    private func receiveMore(_ connection: ConnectionReference) {
+        let awaited = connection.pointee.session.bytesAwaited - connection.pointee.input.readableCount
+        // Bound: a length that a client merely claims makes room for a megabyte at a time.
+        let room = min(max(Reactor.receiveSize, awaited), 1 << 20)
+        connection.pointee.input.compact()
+        let target = connection.pointee.input.reserve(room)
+        let buffer = UnsafeMutableRawBufferPointer(start: target, count: room)
+        switch loop.receive(connection.pointee.fd, into: buffer) {
+        case .bytes(let count):
+            connection.pointee.input.commit(count)
+            countIn(count, connection)
+            let limit = server.settings.values.pointee.queryBufferLimit.value
+            if connection.pointee.input.readableCount > limit {
+                Log.standard.write(
+                    .warning, "closing client that reached the maximum query buffer length")
+                return close(connection)
+            }
+            serveInput(connection)
+        case .wouldBlock: return
+        case .closed, .failed: endOfInput(connection)
+        }
+    }
+
+    /// The client has closed its side. What it sent before was served; replies that are being sent still go out.
+    private func endOfInput(_ connection: ConnectionReference) {
+        close(connection)
+    }
+
+    private func countIn(_ count: Int, _ connection: ConnectionReference) {
+        let statistics = worker.pointee.statistics
+        statistics.pointee.bytesIn.bump(count)
+        statistics.pointee.readsProcessed.bump()
+        connection.pointee.session.state.pointee.lastActiveAt = now
+    }
+
+    /// Serves what stands in the connection's own buffer.
+    func serveInput(_ connection: ConnectionReference) {
+        let bytes = connection.pointee.input.readable
+        guard let consumed = serve(connection, bytes) else { return }
+        connection.pointee.input.consume(consumed)
+        if connection.pointee.input.isEmpty {
+            connection.pointee.input.removeAll(keepingCapacity: false)
+        }
+        updateSizes(connection)
+    }
+
+    /// Runs the requests in `bytes`; returns how many bytes are done with, nil where the connection was closed.
+    @inline(__always)
+    private func serve(_ connection: ConnectionReference, _ bytes: Bytes) -> Int? {
+        guard !connection.pointee.isClosing, !connection.pointee.isSuspended else { return 0 }
+        let start = thread.replies.pointee.count
+        let served = connection.pointee.session.serve(bytes, on: &thread)
+        let end = thread.replies.pointee.count
+        if end > start { note(connection, start, end) }
+        switch served.next {
+        case .receive:
+            break
+        case .send:
+            connection.pointee.hasUnserved = true
+            unserved.append(connection.pointee.token)
+        case .suspend:
+            suspend(connection)
+        case .close:
+            connection.pointee.isClosing = true
+            if end == start && connection.pointee.output.isEmpty {
+                close(connection)
+                return nil
+            }
+        }
+        if end > Reactor.replyBufferLimit {
+            let token = connection.pointee.token
+            sendAll()
+            if connections.find(token) == nil { return nil }
+        }
+        return served.consumed
+    }
+
+    /// Remembers which part of the thread's replies is this connection's.
+    @inline(__always)
+    private func note(_ connection: ConnectionReference, _ start: Int, _ end: Int) {
+        if connection.pointee.replyEnd == start && connection.pointee.replyEnd > connection.pointee.replyStart {
+            connection.pointee.replyEnd = end
+            return
+        }
+        if connection.pointee.replyEnd > connection.pointee.replyStart {
+            // Served twice in one tick with others in between: the earlier part goes to its own buffer first.
+            let range = connection.pointee.replyStart..<connection.pointee.replyEnd
+            connection.pointee.output.append(thread.replies.pointee.bytes(range))
+        } else {
+            answered.append(connection)
+        }
+        connection.pointee.replyStart = start
+        connection.pointee.replyEnd = end
+    }
+
+    /// Sends the replies of this tick.
+    @inline(__always)
+    func sendAll() {
+        guard !answered.isEmpty else { return }
+        // Why index by hand: closing a connection takes it off the list.
+        while let connection = answered.popLast() {
+            let range = connection.pointee.replyStart..<connection.pointee.replyEnd
+            connection.pointee.replyStart = 0
+            connection.pointee.replyEnd = 0
+            send(connection, thread.replies.pointee.bytes(range))
+        }
+        thread.replies.pointee.removeAll()
+        if thread.replies.pointee.capacity > 4 * Reactor.replyBufferLimit {
+            thread.replies.pointee = ByteBuffer(capacity: Reactor.receiveSize)
+        }
+    }
+
+    @inline(__always)
+    private func send(_ connection: ConnectionReference, _ bytes: Bytes) {
+        worker.pointee.statistics.pointee.bytesOut.bump(bytes.count)
+        guard connection.pointee.output.isEmpty else {
+            connection.pointee.output.append(bytes)
+            return checkOutput(connection)
+        }
+        worker.pointee.statistics.pointee.writesProcessed.bump()
+        switch loop.send(connection.pointee.fd, UnsafeRawBufferPointer(bytes.buffer)) {
+        case .bytes(bytes.count):
+            if connection.pointee.isClosing { close(connection) }
+        case .bytes(let sent):
+            connection.pointee.output.append(bytes.suffix(from: sent))
+            checkOutput(connection)
+        case .wouldBlock:
+            connection.pointee.output.append(bytes)
+            checkOutput(connection)
+        case .closed, .failed:
+            close(connection)
+        }
+    }
+
+    /// The socket takes bytes again.
+    func flush(_ connection: ConnectionReference) {
+        while !connection.pointee.output.isEmpty {  // Bound: ends when the socket is full.
+            let bytes = connection.pointee.output.readable
+            switch loop.send(connection.pointee.fd, UnsafeRawBufferPointer(bytes.buffer)) {
+            case .bytes(let sent):
+                connection.pointee.output.consume(sent)
+            case .wouldBlock:
+                return checkOutput(connection)
+            case .closed, .failed:
+                return close(connection)
+            }
+        }
+        connection.pointee.output.removeAll(keepingCapacity: false)
+        connection.pointee.softLimitSince = 0
+        updateSizes(connection)
+        if connection.pointee.isClosing { return close(connection) }
+        watch(connection)
+    }
+
+    /// Asks to hear when the socket takes bytes, and closes a connection whose client reads too little.
+    private func checkOutput(_ connection: ConnectionReference) {
+        updateSizes(connection)
+        let settings = server.settings.values
+        let size = connection.pointee.output.readableCount
+        let hard = settings.pointee.outputHardLimit.value
+        let soft = settings.pointee.outputSoftLimit.value
+        var isOver = hard > 0 && size > hard
+        if soft > 0 && size > soft {
+            if connection.pointee.softLimitSince == 0 { connection.pointee.softLimitSince = now }
+            let seconds = settings.pointee.outputSoftSeconds.value
+            isOver = isOver || now - connection.pointee.softLimitSince > Milliseconds(seconds) * 1000
+        } else {
+            connection.pointee.softLimitSince = 0
+        }
+        if isOver {
+            Log.standard.write(
+                .warning, "closing client whose output of \(size) bytes is over its limit")
+            return close(connection)
+        }
+        watch(connection)
+    }
+
+    /// Tells the event loop what the connection waits for.
+    func watch(_ connection: ConnectionReference) {
+        let reading = !connection.pointee.isSuspended && !connection.pointee.isClosing
+        let writing = !connection.pointee.output.isEmpty
+        guard reading != connection.pointee.isReading || writing != connection.pointee.isWriting
+        else { return }
+        connection.pointee.isReading = reading
+        connection.pointee.isWriting = writing
+        loop.modify(
+            connection.pointee.fd, token: connection.pointee.token, reading: reading,
+            writing: writing)
+    }
+
+    private func updateSizes(_ connection: ConnectionReference) {
+        let state = connection.pointee.session.state
+        state.pointee.queryBufferSize = connection.pointee.input.readableCount
+        state.pointee.queryBufferFree =
+            connection.pointee.input.capacity - connection.pointee.input.count
+        state.pointee.outputSize = connection.pointee.output.readableCount
+    }
+
+    /// Goes on with connections whose replies filled the buffer.
+    func serveUnserved() {
+        guard !unserved.isEmpty else { return }
+        let tokens = unserved
+        unserved = []
+        for token in tokens {
+            guard let connection = connections.find(token), connection.pointee.hasUnserved else {
+                continue
+            }
+            connection.pointee.hasUnserved = false
+            serveInput(connection)
+        }
+        sendAll()
+    }
+}

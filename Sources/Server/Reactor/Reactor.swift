@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import CLinux
+import Commands
+import Glibc
+import Networking
+import Sessions
+import Storage
+import Synchronization
+import Wire
+
+/// A thread that owns connections and runs their commands to completion.
+///
+/// One tick: wait, then for every socket that is ready receive and run all that arrived, then send all replies.
+/// Replies leave at the end of the tick, so that clients that wait for theirs are woken together and their
+/// next requests arrive together: fewer ticks for the same work.
+///
+/// Threads: everything belongs to the reactor's own thread, except the mailbox and `tickLock`, which is held during a
+/// tick. Who holds the tick locks of all reactors may read every session (`Server.whileStandingStill`).
+final class Reactor: @unchecked Sendable {
+    enum Message: Sendable {
+        /// A connection that the accepting reactor hands over.
+        case adopt(Socket.Accepted)
+        /// Goes on with a suspended session; with a text its request is refused.
+        case resume(token: UInt64, failure: String?)
+        /// The pause has ended, or was shortened.
+        case pauseChanged
+        /// Closes a session by its id.
+        case close(sessionID: UInt64)
+        /// Drain and stop.
+        case stop
+    }
+
+    static let specialBit: UInt64 = 1 << 63
+    static let mailboxToken = specialBit
+    static let signalToken = specialBit | 1
+    static let listenerToken = specialBit | 0x100
+
+    let number: Int
+    unowned let server: Server
+    let mailbox: Mailbox<Message>
+    let tickLock = TickLock()
+    var loop: EpollLoop
+    var thread: ServingThread
+    var connections = ConnectionTable()
+    var timers = Timers()
+    /// Connections with replies to send in this tick.
+    var answered: [ConnectionReference] = []
+    /// Connections whose next requests wait until their replies are out.
+    var unserved: [UInt64] = []
+    /// Sessions that CLIENT PAUSE holds.
+    var paused: [UInt64] = []
+    let receiveBuffer: UnsafeMutableRawBufferPointer
+    var isStopping = false
+    var stopDeadline: Milliseconds = 0
+    var nextSweep: Milliseconds?
+    var changesSeen = 0
+    /// The thread that runs this reactor, once it runs.
+    var owner: pthread_t?
+    /// How many connections this reactor has, for whoever hands out the next one.
+    let connectionCount = Atomic<Int>(0)
+    let blockedCount = Atomic<Int>(0)
+
+    static let receiveSize = 64 * 1024
+    /// The thread's reply buffer is sent early beyond this.
+    static let replyBufferLimit = 1 << 20
+
+    init?(number: Int, server: Server) {
+        guard let mailbox = Mailbox<Message>(), let loop = EpollLoop() else { return nil }
+        self.number = number
+        self.server = server
+        self.mailbox = mailbox
+        self.loop = loop
+        let worker = WorkerReference.allocate(capacity: 1)
+        worker.initialize(to: Worker(registry: server.registry, settings: server.settings))
+        thread = ServingThread(
+            worker: worker, server: server, pause: server.pauseState,
+            commandStatistics: CommandStatistics(count: server.commands.count),
+            recordMisses: server.makeRecordMisses())
+        receiveBuffer = .allocate(byteCount: Reactor.receiveSize, alignment: 64)
+        guard self.loop.add(mailbox.descriptor, token: Reactor.mailboxToken, exclusive: false)
+        else { return nil }
+    }
+
+    var worker: WorkerReference { thread.worker }
+    var now: Milliseconds { worker.pointee.now }
+
+    /// Serves until it is told to stop and has drained.
+    func run() {
+        tickLock.lock()
+        owner = pthread_self()
+        while !(isStopping && isDrained) {
+            let timeout = waitTimeout()
+            tickLock.unlock()
+            let count = loop.wait(timeout: timeout)
+            tickLock.lock()
+            tick(events: count)
+        }
+        connections.forEach { close($0) }
+        tickLock.unlock()
+    }
+
+    private func tick(events: Int) {
+        worker.pointee.participant.enter()
+        worker.pointee.now = Clock.nowMilliseconds
+        for index in 0..<events { handle(loop.event(index)) }
+        sendAll()
+        serveUnserved()
+        runTimers()
+        sweep()
+        worker.pointee.participant.leave()
+    }
+
+    @inline(__always)
+    private func handle(_ event: Event) {
+        guard event.token & Reactor.specialBit == 0 else { return handleSpecial(event) }
+        guard let connection = connections.find(event.token) else { return }
+        if event.isWritable { flush(connection) }
+        guard let connection = connections.find(event.token) else { return }
+        if event.isReadable && connection.pointee.isReading {
+            receive(connection)
+        } else if event.isBroken {
+            close(connection)
+        }
+    }
+
+    @inline(never)
+    private func handleSpecial(_ event: Event) {
+        switch event.token {
+        case Reactor.mailboxToken:
+            for message in mailbox.drain() { handle(message) }
+        case Reactor.signalToken:
+            server.handleSignal()
+        default:
+            acceptAll(listener: Int(event.token & 0xFF))
+        }
+    }
+
+    private func handle(_ message: Message) {
+        switch message {
+        case .adopt(let accepted): adopt(accepted)
+        case .resume(let token, let failure): resume(token, failure: failure)
+        case .pauseChanged: endPauseIfOver()
+        case .close(let sessionID):
+            connections.forEach { connection in
+                if connection.pointee.session.state.pointee.id == sessionID { close(connection) }
+            }
+        case .stop: beginStop()
+        }
+    }
+
+    // MARK: - Time
+
+    /// Milliseconds until something is due; nil where nothing is.
+    private func waitTimeout() -> Int? {
+        if !unserved.isEmpty { return 0 }
+        var deadline: Milliseconds?
+        func consider(_ moment: Milliseconds?) {
+            guard let moment else { return }
+            deadline = min(deadline ?? .max, moment)
+        }
+        consider(timers.next)
+        consider(nextSweep)
+        if isStopping { consider(stopDeadline) }
+        if server.settings.values.pointee.idleTimeoutSeconds.value > 0, connections.count > 0 {
+            consider(nextIdleCheck)
+        }
+        guard let deadline else { return nil }
+        return Int(max(0, deadline - Clock.nowMilliseconds))
+    }
+
+    var nextIdleCheck: Milliseconds = 0
+
+    private func runTimers() {
+        while let timer = timers.takeDue(now: now) {  // Bound: due timers only.
+            if timer.token == Reactor.specialBit { endPauseIfOver() } else { resume(timer.token, failure: nil) }
+        }
+        closeIdle()
+    }
+
+    /// `timeout`: closes sessions that have been idle too long, looked for once a second.
+    private func closeIdle() {
+        let limit = server.settings.values.pointee.idleTimeoutSeconds.value
+        guard limit > 0, now >= nextIdleCheck else { return }
+        nextIdleCheck = now + 1000
+        connections.forEach { connection in
+            let state = connection.pointee.session.state
+            if !connection.pointee.isSuspended,
+                now - state.pointee.lastActiveAt > Milliseconds(limit) * 1000
+            {
+                Log.standard.write(.verbose, "closing idle client")
+                close(connection)
+            }
+        }
+    }
+
+    /// Removes expired entries, a slice at a time, when some are due.
+    private func sweep() {
+        let changes = worker.pointee.statistics.pointee.changes.value
+        if changes != changesSeen {
+            changesSeen = changes
+            // Why soon and not now: what was written just now may expire soonest of all; a look costs little
+            // and says when the next is worth it.
+            nextSweep = min(nextSweep ?? .max, now + Reactor.sweepDelay)
+        }
+        guard let due = nextSweep, due <= now else { return }
+        nextSweep = server.sweep(worker, reactor: number)
+    }
+
+    static let sweepDelay: Milliseconds = 100
+
+    // MARK: - Stopping
+
+    private func beginStop() {
+        guard !isStopping else { return }
+        isStopping = true
+        stopDeadline = now + 5000
+        connections.forEach { connection in
+            if connection.pointee.output.isEmpty && !connection.pointee.isSuspended {
+                close(connection)
+            } else {
+                connection.pointee.isClosing = true
+            }
+        }
+    }
+
+    private var isDrained: Bool { connections.count == 0 || now >= stopDeadline }
+}
+
+/// The lock that a reactor holds during a tick: a plain mutex, one instruction when nobody else wants it.
+final class TickLock: @unchecked Sendable {
+    // Safety: initialised in init, destroyed never: reactors live as long as the process.
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+
+    init() {
+        mutex = .allocate(capacity: 1)
+        mutex.initialize(to: pthread_mutex_t())
+        pthread_mutex_init(mutex, nil)
+    }
+
+    func lock() { pthread_mutex_lock(mutex) }
+    func unlock() { pthread_mutex_unlock(mutex) }
+}

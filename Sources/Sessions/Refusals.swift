@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Commands
+import Storage
+import Wire
+
+/// Why a request is refused before it runs, in Redis's order and words. All depend on flags, none on a name.
+enum Refusals {
+    static func refusal(
+        _ entry: UnsafePointer<CommandTable.Entry>, _ arguments: Arguments, _ state: SessionReference,
+        _ server: any ServerControl
+    ) -> String? {
+        let flags = entry.pointee.flags
+        guard entry.pointee.accepts(arguments.count) else {
+            return wrongArity(entry.pointee.spec.name)
+        }
+        if flags.contains(.debug) && !server.debugCommandsAllowed { return debugForbidden }
+        guard state.pointee.isAuthenticated || flags.contains(.noAuth) else {
+            return "NOAUTH Authentication required."
+        }
+        if flags.contains(.admin), !flags.contains(.tenantMayRun),
+            state.pointee.tenant.pointee.origin != .server
+        {
+            return "NOPERM this user has no permissions to run the "
+                + "'\(entry.pointee.spec.name)' command"
+        }
+        if state.pointee.transaction.isOpen && flags.contains(.noMulti) {
+            return "ERR Command not allowed inside a transaction"
+        }
+        return nil
+    }
+
+    static let debugForbidden =
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it "
+        + "from a local connection, otherwise you need to set this option in the configuration file, and then "
+        + "restart the server."
+
+    static func wrongArity(_ name: String) -> String {
+        "ERR wrong number of arguments for '\(name)' command"
+    }
+
+    static func unknownCommand(_ arguments: Arguments) -> String {
+        var text = "ERR unknown command '\(prefix(arguments[0], 128))', with args beginning with: "
+        var shown = 0
+        var index = 1
+        while index < arguments.count && shown < 128 {
+            let part = prefix(arguments[index], 128 - shown)
+            text += "'\(part)' "
+            shown += min(arguments[index].count, 128 - shown) + 3
+            index += 1
+        }
+        return text
+    }
+
+    static func unknownSubcommand(_ container: String, _ name: Bytes) -> String {
+        "ERR unknown subcommand '\(prefix(name, 128))'. Try \(container.uppercased()) HELP."
+    }
+
+    /// At most `limit` bytes, up to the first NUL, as C prints them.
+    private static func prefix(_ bytes: Bytes, _ limit: Int) -> String {
+        var count = 0
+        while count < min(bytes.count, limit), bytes[count] != 0 { count += 1 }
+        return bytes[0..<count].string
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import CLinux
+import Commands
+import Storage
+import Synchronization
+import Wire
+
+/// What a thread lends to each of its sessions in turn while it serves them: the worker that runs commands, the room
+/// in which a batch of requests is parsed, the buffer that replies are appended to.
+///
+/// Why one for the thread and none in the session: ten thousand idle sessions then cost no buffers.
+public struct ServingThread: ~Copyable {
+    public let worker: WorkerReference
+    public let commands: Unmanaged<CommandTable>
+    public unowned let server: any ServerControl
+    public let pause: Unmanaged<PauseState>
+    /// Replies of all sessions that were served in this tick, one behind the other.
+    public let replies: UnsafeMutablePointer<ByteBuffer>
+    public let commandStatistics: CommandStatistics
+    /// Where misses on record keys are noted; nil where no record source is configured.
+    public let recordMisses: UnsafeMutablePointer<RecordMisses>?
+    var list = ArgumentList()
+    // Safety: `batchSize` elements, allocated here and freed with the thread, at the end of the process.
+    let batch: UnsafeMutablePointer<Request>
+
+    /// How many requests are parsed and prefetched ahead of the one that runs.
+    static let batchSize = 32
+
+    public init(
+        worker: WorkerReference, server: any ServerControl, pause: PauseState,
+        commandStatistics: CommandStatistics, recordMisses: UnsafeMutablePointer<RecordMisses>?
+    ) {
+        self.worker = worker
+        commands = Unmanaged.passRetained(server.commands)
+        self.server = server
+        self.pause = Unmanaged.passRetained(pause)
+        self.commandStatistics = commandStatistics
+        self.recordMisses = recordMisses
+        replies = .allocate(capacity: 1)
+        replies.initialize(to: ByteBuffer(capacity: 64 * 1024))
+        batch = .allocate(capacity: ServingThread.batchSize)
+    }
+}
+
+/// A parsed request that waits for its turn in the batch.
+struct Request {
+    /// Nil of an unknown command.
+    var entry: UnsafePointer<CommandTable.Entry>?
+    var firstArgument: Int
+    var argumentCount: Int
+    /// Bytes that the request took on the wire.
+    var size: Int
+    var prefetch: Prefetch?
+}
+
+/// How often each command ran, how long that took, how often it was refused or failed: one thread's part.
+public struct CommandStatistics: Sendable {
+    public struct Line: ~Copyable {
+        public let calls = Atomic<Int>(0)
+        /// In ticks of `martlet_ticks`.
+        public let ticks = Atomic<Int>(0)
+        public let rejected = Atomic<Int>(0)
+        public let failed = Atomic<Int>(0)
+    }
+
+    // Safety: `count` lines, allocated once and never freed; every field is atomic.
+    nonisolated(unsafe) public let lines: UnsafeMutablePointer<Line>
+    public let count: Int
+
+    public init(count: Int) {
+        self.count = count
+        lines = .allocate(capacity: count)
+        for index in 0..<count { (lines + index).initialize(to: Line()) }
+    }
+}
+
+/// CLIENT PAUSE: until when commands are held back, and which.
+public final class PauseState: Sendable {
+    /// Milliseconds since 1970; 0 is no pause.
+    public let deadline = Atomic<Int>(0)
+    public let onlyWrites = Atomic<Bool>(false)
+
+    public init() {}
+
+    @inline(__always)
+    public var isActive: Bool { deadline.load(ordering: .relaxed) != 0 }
+}

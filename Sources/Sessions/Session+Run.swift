@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import CLinux
+import Commands
+import Storage
+import Synchronization
+import Wire
+
+// One request: looked up, admitted, run or queued, counted.
+extension Session {
+    typealias Entry = UnsafePointer<CommandTable.Entry>
+
+    /// Runs or refuses one request. Returns why the session must wait where it is not answered yet.
+    @inline(__always)
+    mutating func run(
+        _ request: Request, on thread: inout ServingThread, _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        let arguments = thread.list.arguments(
+            from: request.firstArgument, count: request.argumentCount)
+        let mark = reply.count
+        guard let entry = request.entry, case .key(let command) = entry.pointee.run,
+            entry.pointee.accepts(request.argumentCount), mayRunAtOnce(on: thread)
+        else {
+            return runWithCare(request, arguments, on: &thread, &reply)
+        }
+        let suspension = runKeys(entry, command, arguments, request.size, on: &thread, &reply)
+        if suspension == nil && state.pointee.replyMode != .on { applyReplyMode(mark, reply) }
+        return suspension
+    }
+
+    /// Whether nothing stands between a command on keys and its run: no MULTI, no pause, no missing password.
+    @inline(__always)
+    private func mayRunAtOnce(on thread: borrowing ServingThread) -> Bool {
+        state.pointee.isAuthenticated && !state.pointee.transaction.isOpen && failure == nil
+            && !thread.pause._withUnsafeGuaranteedRef { $0.isActive }
+    }
+
+    @inline(__always)
+    private mutating func runKeys(
+        _ entry: Entry, _ command: any KeyCommand.Type, _ arguments: Arguments, _ size: Int,
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        let registry = thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
+        let keyspace = registry.keyspace(state.pointee.tenant, state.pointee.database)
+        var executor = Executor(worker: thread.worker)
+        executor.recordMisses = thread.recordMisses
+        let errors = reply.errorCount
+        let started = martlet_ticks()
+        let outcome = executor.run(
+            entry, command, arguments, keyspace, requestSize: size,
+            leavesAccessTime: state.pointee.leavesAccessTime, &reply)
+        let elapsed = martlet_ticks() &- started
+        switch outcome {
+        case .done:
+            count(entry, ticks: elapsed, failed: reply.errorCount > errors, on: thread)
+            recordAttempts = 0
+            return nil
+        case .refused:
+            thread.commandStatistics.lines[entry.pointee.number].rejected.bump()
+            return nil
+        case .throttled(let wait):
+            return .throttled(wait)
+        case .awaitsRecords:
+            return awaitRecords(on: &thread, &reply)
+        }
+    }
+
+    @inline(__always)
+    func count(
+        _ entry: Entry, ticks: UInt64, failed: Bool, on thread: borrowing ServingThread
+    ) {
+        let line = thread.commandStatistics.lines + entry.pointee.number
+        line.pointee.calls.bump()
+        line.pointee.ticks.bump(Int(truncatingIfNeeded: ticks))
+        if failed { line.pointee.failed.bump() }
+        thread.worker.pointee.statistics.pointee.commands.bump()
+        state.pointee.lastCommand = entry.pointee.number
+        state.pointee.commandCount += 1
+    }
+
+    /// The session waits for the records that were missed; after too many turns the request is refused.
+    @inline(never)
+    mutating func awaitRecords(
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        guard let misses = thread.recordMisses else { return nil }
+        let keys = misses.pointee.keys
+        misses.pointee.keys = []
+        recordAttempts += 1
+        guard recordAttempts <= Session.recordAttemptsMax else {
+            recordAttempts = 0
+            reply.error("TRYAGAIN the record changes faster than it can be loaded")
+            return nil
+        }
+        return .records(keys)
+    }
+
+    // MARK: - Everything that is not a command on keys running at once
+
+    @inline(never)
+    private mutating func runWithCare(
+        _ request: Request, _ arguments: Arguments, on thread: inout ServingThread,
+        _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        let mark = reply.count
+        if let failure {
+            self.failure = nil
+            recordAttempts = 0
+            reply.error(failure)
+            applyReplyMode(mark, reply)
+            return nil
+        }
+        let suspension = runCarefully(request, arguments, on: &thread, &reply)
+        if suspension == nil { applyReplyMode(mark, reply) }
+        return suspension
+    }
+
+    private mutating func runCarefully(
+        _ request: Request, _ arguments: Arguments, on thread: inout ServingThread,
+        _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        guard let container = request.entry else {
+            return reject(Refusals.unknownCommand(arguments), nil, thread, &reply)
+        }
+        var subcommand: CommandTable.Entry?
+        if case .container = container.pointee.run, arguments.count > 1 {
+            subcommand = CommandTable.subcommand(container, arguments[1])
+            guard subcommand != nil else {
+                return reject(
+                    Refusals.unknownSubcommand(container.pointee.spec.name, arguments[1]), container,
+                    thread, &reply)
+            }
+        }
+        guard var resolved = subcommand else {
+            return runResolved(container, request, arguments, on: &thread, &reply)
+        }
+        return withUnsafePointer(to: &resolved) {
+            runResolved($0, request, arguments, on: &thread, &reply)
+        }
+    }
+
+    private mutating func runResolved(
+        _ entry: Entry, _ request: Request, _ arguments: Arguments,
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        if let text = Refusals.refusal(entry, arguments, state, thread.server) {
+            return reject(text, entry, thread, &reply)
+        }
+        if thread.pause._withUnsafeGuaranteedRef({ $0.isActive }), isHeldBack(entry, on: thread) {
+            return .paused
+        }
+        if state.pointee.transaction.isOpen && !entry.pointee.flags.contains(.runsInsideMulti) {
+            if entry.pointee.flags.contains(.denyOOM), thread.worker.isOutOfMemory {
+                return reject("OOM command not allowed when used memory > 'maxmemory'.", entry, thread, &reply)
+            }
+            queue(entry, arguments)
+            reply.simple("QUEUED")
+            return nil
+        }
+        switch entry.pointee.run {
+        case .key(let command):
+            return runKeys(entry, command, arguments, request.size, on: &thread, &reply)
+        case .session(let command):
+            return runSession(entry, command, arguments, request.size, on: &thread, &reply)
+        case .container:
+            return reject(Refusals.wrongArity(entry.pointee.spec.name), entry, thread, &reply)
+        }
+    }
+
+    private mutating func runSession(
+        _ entry: Entry, _ command: any SessionCommand.Type, _ arguments: Arguments, _ size: Int,
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        let tenant = state.pointee.tenant
+        let database = state.pointee.database
+        switch admitKeyless(entry, tenant, database, on: thread, &reply) {
+        case .granted: break
+        case .refused: return nil
+        case .throttled(let wait): return .throttled(wait)
+        }
+        let mark = reply.count
+        let errors = reply.errorCount
+        let started = martlet_ticks()
+        var context = CommandContext(
+            worker: thread.worker, session: state, server: thread.server,
+            isInsideTransaction: false)
+        command.run(arguments, &context, &reply)
+        if context.action == .executeTransaction {
+            if let suspension = executeTransaction(on: &thread, &reply) { return suspension }
+        }
+        if context.action == .close { state.pointee.closesAfterReply = true }
+        count(
+            entry, ticks: martlet_ticks() &- started, failed: reply.errorCount > errors, on: thread)
+        chargeKeyless(
+            tenant, database, bytesIn: size, bytesOut: max(0, reply.count - mark), on: thread)
+        return nil
+    }
+
+    private mutating func reject(
+        _ text: String, _ entry: Entry?, _ thread: borrowing ServingThread,
+        _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        if state.pointee.transaction.isOpen { state.pointee.transaction.isAborted = true }
+        if let entry { thread.commandStatistics.lines[entry.pointee.number].rejected.bump() }
+        thread.worker.pointee.statistics.pointee.errorReplies.bump()
+        reply.error(text)
+        return nil
+    }
+
+    /// Whether CLIENT PAUSE holds the command back.
+    private func isHeldBack(_ entry: Entry, on thread: borrowing ServingThread) -> Bool {
+        let flags = entry.pointee.flags
+        guard !flags.contains(.runsWhilePaused) else { return false }
+        guard thread.pause._withUnsafeGuaranteedRef({ $0.onlyWrites.load(ordering: .relaxed) })
+        else { return true }
+        if state.pointee.transaction.isOpen {
+            return flags.contains(.runsInsideMulti) && entry.pointee.spec.name == "exec"
+                && state.pointee.transaction.mayWrite
+        }
+        return !flags.isDisjoint(with: [.write, .mayReplicate])
+    }
+
+    /// CLIENT REPLY: takes back what the client does not want to hear.
+    @inline(never)
+    private func applyReplyMode(_ mark: Int, _ reply: ReplyWriter) {
+        switch state.pointee.replyMode {
+        case .on: break
+        case .off: reply.truncate(to: mark)
+        case .skipNext: state.pointee.replyMode = .skipThis
+        case .skipThis:
+            reply.truncate(to: mark)
+            state.pointee.replyMode = .on
+        }
+    }
+}
+
+extension WorkerReference {
+    /// Whether memory is full and nothing can be evicted.
+    var isOutOfMemory: Bool {
+        let memoryMax = pointee.settings.values.pointee.memoryMax.value
+        return memoryMax > 0 && memoryInUse > memoryMax && !makeRoom(memoryMax)
+    }
+}

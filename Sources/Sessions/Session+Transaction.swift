@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import CLinux
+import Commands
+import Storage
+import Synchronization
+import Wire
+
+// MULTI and EXEC: requests are kept as bytes, and run together under the locks of all their keys' shards.
+extension Session {
+    /// Keeps a request for EXEC.
+    func queue(_ entry: Entry, _ arguments: Arguments) {
+        if !entry.pointee.flags.isDisjoint(with: [.write, .mayReplicate]) {
+            state.pointee.transaction.mayWrite = true
+        }
+        func line(_ kind: UInt8, _ value: Int) {
+            state.pointee.transaction.requests.append(byte: kind)
+            state.pointee.transaction.requests.append(integer: Int64(value))
+            state.pointee.transaction.requests.append("\r\n" as StaticString)
+        }
+        line(UInt8(ascii: "*"), arguments.count)
+        for index in 0..<arguments.count {
+            line(UInt8(ascii: "$"), arguments[index].count)
+            state.pointee.transaction.requests.append(arguments[index])
+            state.pointee.transaction.requests.append("\r\n" as StaticString)
+        }
+        state.pointee.transaction.count += 1
+    }
+
+    /// A queued request, parsed again.
+    private struct Queued {
+        let entry: Entry
+        let owned: UnsafeMutablePointer<CommandTable.Entry>?
+        let first: Int
+        let count: Int
+        let size: Int
+    }
+
+    /// EXEC: what it answers, or why it must wait. Nothing of the transaction has run then.
+    mutating func executeTransaction(
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        if state.pointee.transaction.isAborted {
+            endTransaction(on: thread)
+            reply.error("EXECABORT Transaction discarded because of previous errors.")
+            return nil
+        }
+        if thread.worker.isBroken(state) {
+            endTransaction(on: thread)
+            reply.nullArray()
+            return nil
+        }
+        var list = ArgumentList()
+        var queued: [Queued] = []
+        parseQueue(into: &list, &queued, on: thread)
+        defer { for request in queued { request.owned?.deinitialize(count: 1); request.owned?.deallocate() } }
+        if queued.contains(where: { $0.entry.pointee.flags.contains(.denyOOM) }),
+            thread.worker.isOutOfMemory
+        {
+            endTransaction(on: thread)
+            reply.error(
+                "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > "
+                    + "'maxmemory'.")
+            return nil
+        }
+        if queued.contains(where: { $0.entry.pointee.flags.contains(.admin) }) {
+            return thread.server.whileStandingStill {
+                runQueued(queued, list, on: &thread, &reply)
+            }
+        }
+        return runQueued(queued, list, on: &thread, &reply)
+    }
+
+    private func parseQueue(
+        into list: inout ArgumentList, _ queued: inout [Queued], on thread: borrowing ServingThread
+    ) {
+        var parser = RESPParser()
+        let bytes = state.pointee.transaction.requests.readable
+        var offset = 0
+        while offset < bytes.count {  // Bound: `queue` wrote whole requests only.
+            let first = list.count
+            guard case .request(let count, let consumed) = parser.next(
+                bytes.suffix(from: offset), into: &list), count > 0
+            else { break }
+            let arguments = list.arguments(from: first, count: count)
+            if let found = thread.commands._withUnsafeGuaranteedRef({ $0.find(arguments[0]) }) {
+                var entry = found
+                var owned: UnsafeMutablePointer<CommandTable.Entry>?
+                if case .container = found.pointee.run, count > 1,
+                    let subcommand = CommandTable.subcommand(found, arguments[1])
+                {
+                    let copy = UnsafeMutablePointer<CommandTable.Entry>.allocate(capacity: 1)
+                    copy.initialize(to: subcommand)
+                    owned = copy
+                    entry = UnsafePointer(copy)
+                }
+                queued.append(
+                    Queued(entry: entry, owned: owned, first: first, count: count, size: consumed))
+            }
+            offset += consumed
+        }
+    }
+
+    private mutating func runQueued(
+        _ queued: [Queued], _ list: borrowing ArgumentList, on thread: inout ServingThread,
+        _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        let worker = thread.worker
+        let mark = reply.count
+        guard lockAll(queued, list, on: thread, &reply) else {
+            endTransaction(on: thread)
+            return nil
+        }
+        // Order: between EXEC's look at the flag and the locks a watched key may have changed. (What has expired was
+        // seen then: the clock stands still within a batch.)
+        if state.pointee.isDirty.pointee.load(ordering: .acquiring) {
+            worker.unlockKeys()
+            endTransaction(on: thread)
+            reply.truncate(to: mark)
+            reply.nullArray()
+            return nil
+        }
+        if let misses = missingRecords(queued, list, on: thread) {
+            worker.unlockKeys()
+            recordAttempts += 1
+            guard recordAttempts <= Session.recordAttemptsMax else {
+                recordAttempts = 0
+                endTransaction(on: thread)
+                reply.error("TRYAGAIN the record changes faster than it can be loaded")
+                return nil
+            }
+            return .records(misses)
+        }
+        recordAttempts = 0
+        state.pointee.transaction.isOpen = false
+        reply.array(queued.count)
+        for request in queued { runOne(request, list, on: &thread, &reply) }
+        worker.pointee.holdsAllShards = false
+        worker.unlockKeys()
+        endTransaction(on: thread)
+        return nil
+    }
+
+    /// Takes every shard that the transaction can touch. False, with an error replied, where a key is refused.
+    private func lockAll(
+        _ queued: [Queued], _ list: borrowing ArgumentList, on thread: borrowing ServingThread,
+        _ reply: inout ReplyWriter
+    ) -> Bool {
+        let worker = thread.worker
+        let executor = Executor(worker: worker)
+        while true {  // Bound: a keyspace is dropped once; the next turn finds or makes another.
+            worker.clearKeys()
+            var database = state.pointee.database
+            var needsAll = false
+            let registry = worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
+            for request in queued {
+                let arguments = list.arguments(from: request.first, count: request.count)
+                if request.entry.pointee.flags.contains(.wholeDatabase) { needsAll = true }
+                if request.entry.pointee.spec.name == "select", request.count == 2,
+                    let number = ASCIIInteger.parse(arguments[1]), number >= 0,
+                    number < Int64(Tenant.databaseCount)
+                {
+                    database = Int(number)
+                }
+                guard case .key = request.entry.pointee.run else { continue }
+                let keyspace = registry.keyspace(state.pointee.tenant, database)
+                guard executor.resolve(request.entry, arguments, keyspace, &reply) else {
+                    return false
+                }
+            }
+            if needsAll {
+                worker.pointee.holdsAllShards = true
+                if worker.lockKeys(andAllOf: allKeyspaces(registry)) { return true }
+            } else if worker.lockKeys() {
+                return true
+            }
+        }
+    }
+
+    /// Every keyspace of every database that the session sees.
+    private func allKeyspaces(_ registry: TenantRegistry) -> [KeyspaceReference] {
+        var all: [KeyspaceReference] = []
+        state.pointee.tenant.forEachKeyspace { all.append($0) }
+        if registry.hasPatterns && state.pointee.tenant == registry.server {
+            registry.forEachTenant { tenant in
+                if tenant != registry.server { tenant.forEachKeyspace { all.append($0) } }
+            }
+        }
+        return all
+    }
+
+    /// The record keys that the transaction reads and that are not loaded; nil where there are none.
+    private func missingRecords(
+        _ queued: [Queued], _ list: borrowing ArgumentList, on thread: borrowing ServingThread
+    ) -> [[UInt8]]? {
+        guard let recordMisses = thread.recordMisses else { return nil }
+        let registry = thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
+        let keyspace = registry.keyspace(state.pointee.tenant, state.pointee.database)
+        guard keyspace.answersRecords else { return nil }
+        var missing: [[UInt8]] = []
+        for request in queued where request.entry.pointee.flags.contains(.loadsRecords) {
+            let arguments = list.arguments(from: request.first, count: request.count)
+            _ = request.entry.pointee.spec.forEachKey(arguments) { index, _ in
+                let key = arguments[index]
+                if recordMisses.pointee.isRecordKey(key),
+                    !thread.worker.exists(key, in: keyspace)
+                {
+                    missing.append(key.array)
+                }
+            }
+        }
+        return missing.isEmpty ? nil : missing
+    }
+
+    private mutating func runOne(
+        _ request: Queued, _ list: borrowing ArgumentList, on thread: inout ServingThread,
+        _ reply: inout ReplyWriter
+    ) {
+        let arguments = list.arguments(from: request.first, count: request.count)
+        let errors = reply.errorCount
+        reply.version = state.pointee.protocolVersion
+        let started = martlet_ticks()
+        switch request.entry.pointee.run {
+        case .key(let command):
+            let worker = thread.worker
+            let registry = worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
+            let keyspace = registry.keyspace(state.pointee.tenant, state.pointee.database)
+            let executor = Executor(worker: worker)
+            worker.clearKeys()
+            guard executor.resolve(request.entry, arguments, keyspace, &reply) else { return }
+            let outcome = executor.runHeld(
+                request.entry, command, arguments, keyspace, requestSize: request.size,
+                leavesAccessTime: state.pointee.leavesAccessTime, &reply)
+            // Why an error and no wait: what has run of a transaction cannot be taken back.
+            if case .throttled = outcome {
+                reply.error("ERR max requests limit exceeded inside a transaction")
+            }
+        case .session(let command):
+            var context = CommandContext(
+                worker: thread.worker, session: state, server: thread.server,
+                isInsideTransaction: true)
+            command.run(arguments, &context, &reply)
+            if context.action == .close { state.pointee.closesAfterReply = true }
+        case .container:
+            reply.error(Refusals.wrongArity(request.entry.pointee.spec.name))
+        }
+        count(
+            request.entry, ticks: martlet_ticks() &- started, failed: reply.errorCount > errors,
+            on: thread)
+    }
+
+    private func endTransaction(on thread: borrowing ServingThread) {
+        state.pointee.transaction.reset()
+        thread.worker.unwatchAll(state)
+    }
+}

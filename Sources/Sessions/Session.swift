@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Commands
+import Glibc
+import Storage
+import Wire
+
+/// One conversation: bytes in, replies out, and what must happen beside that. No socket is in it.
+///
+/// It is a state machine: `serve` takes what has arrived and returns how much of it is done with and what
+/// the owner shall do. A request that cannot be answered yet suspends the session: its bytes are not consumed, nothing
+/// behind it is looked at, and `resume` begins again at the same request. That is the one mechanism for records
+/// that are being loaded, throttled tenants and CLIENT PAUSE.
+public struct Session: ~Copyable {
+    // Safety: allocated in init and freed in deinit; other threads read it only while this one stands still.
+    public let state: SessionReference
+    var parser = RESPParser()
+    /// Why the session waits; nil while it serves.
+    public private(set) var suspension: Suspension?
+    /// What the request at the front is to be refused with when the session goes on.
+    var failure: String?
+    /// How often the request at the front has waited for records.
+    var recordAttempts = 0
+
+    public enum Suspension: Equatable, Sendable {
+        /// Until these record keys are loaded, or cannot be.
+        case records([[UInt8]])
+        /// Until the tenant's budget has refilled: so many milliseconds.
+        case throttled(Milliseconds)
+        /// Until CLIENT UNPAUSE or the pause's end.
+        case paused
+    }
+
+    /// What became of the bytes.
+    public struct Served {
+        /// Bytes that need not be shown again.
+        public var consumed: Int
+        public var next: Next
+
+        public enum Next: Equatable, Sendable {
+            /// Show what is left together with what arrives.
+            case receive
+            /// The reply buffer is full: send, then go on with what is left.
+            case send
+            case suspend
+            /// Send what there is, then close.
+            case close
+        }
+    }
+
+    /// How many bytes of replies one call makes before it lets them be sent.
+    static let replySizeMax = 256 * 1024
+    /// How often a request waits for records before it is refused.
+    static let recordAttemptsMax = 8
+
+    public init(_ state: consuming SessionState) {
+        self.state = .allocate(capacity: 1)
+        self.state.initialize(to: state)
+    }
+
+    deinit {
+        state.deinitialize(count: 1)
+        state.deallocate()
+    }
+
+    /// How many bytes must be there before the request at the front can be complete; a hint.
+    public var bytesAwaited: Int { parser.bytesAwaited }
+
+    /// Answers the requests in `bytes`, which begin behind what was consumed before. Replies are appended to the
+    /// thread's buffer.
+    public mutating func serve(_ bytes: Bytes, on thread: inout ServingThread) -> Served {
+        precondition(suspension == nil, "a suspended session was served")
+        parser.bulkSizeMax = thread.worker.pointee.settings.values.pointee.bulkSizeMax.value
+        var offset = 0
+        var reply = ReplyWriter(thread.replies, version: state.pointee.protocolVersion)
+        let replyStart = reply.count
+        while true {  // Bound: each turn consumes at least one request, or ends.
+            let parsed = parseBatch(bytes.suffix(from: offset), on: &thread)
+            var index = 0
+            while index < parsed.count {
+                let request = thread.batch[index]
+                if request.argumentCount > 0 {
+                    reply.version = state.pointee.protocolVersion
+                    if let suspension = run(request, on: &thread, &reply) {
+                        self.suspension = suspension
+                        parser.reset()
+                        return finish(offset, .suspend, replyStart, &thread)
+                    }
+                }
+                offset += request.size
+                index += 1
+                if state.pointee.closesAfterReply {
+                    return finish(offset, .close, replyStart, &thread)
+                }
+                if reply.count - replyStart >= Session.replySizeMax {
+                    parser.reset()
+                    return finish(offset, .send, replyStart, &thread)
+                }
+            }
+            switch parsed.end {
+            case .full: continue
+            case .needMore: return finish(offset, .receive, replyStart, &thread)
+            case .malformed(let error):
+                reply.error(error.message)
+                return finish(bytes.count, .close, replyStart, &thread)
+            }
+        }
+    }
+
+    private mutating func finish(
+        _ consumed: Int, _ next: Served.Next, _ replyStart: Int, _ thread: inout ServingThread
+    ) -> Served {
+        thread.list.removeAll()
+        state.pointee.bytesIn += consumed
+        state.pointee.bytesOut += thread.replies.pointee.count - replyStart
+        return Served(consumed: consumed, next: next)
+    }
+
+    /// Ends a suspension. With a `failure` the request at the front is refused with that text.
+    public mutating func resume(failure: String? = nil) {
+        suspension = nil
+        self.failure = failure
+    }
+
+    private enum BatchEnd {
+        case full, needMore
+        case malformed(RESPParser.ParseError)
+    }
+
+    /// Parses the next requests into the thread's batch, and asks for the memory that their keys lie in.
+    @inline(__always)
+    private mutating func parseBatch(
+        _ bytes: Bytes, on thread: inout ServingThread
+    ) -> (count: Int, end: BatchEnd) {
+        thread.list.removeAll()
+        parser.isAuthenticated = state.pointee.isAuthenticated
+        // Why one at a time before AUTH: what may follow it is known only when it has run.
+        let limit = parser.isAuthenticated ? ServingThread.batchSize : 1
+        let keyspace = thread.keyspaceForPrefetch(state)
+        var count = 0
+        var offset = 0
+        var end = BatchEnd.full
+        while count < limit {
+            let rest = bytes.suffix(from: offset)
+            let first = thread.list.count
+            switch parser.next(rest, into: &thread.list) {
+            case .request(let argumentCount, let consumed):
+                thread.batch[count] = request(first, argumentCount, consumed, keyspace, &thread)
+                let isInline = rest[0] != UInt8(ascii: "*")
+                count += 1
+                offset += consumed
+                // Why: inline arguments stand in the parser's own buffer, which the next one overwrites.
+                if isInline { return (count, .full) }
+                continue
+            case .needMore: end = .needMore
+            case .malformed(let error): end = .malformed(error)
+            }
+            break
+        }
+        if count > 1 {
+            for index in 0..<count { thread.batch[index].prefetch?.prefetchEntry() }
+        }
+        return (count, end)
+    }
+
+    @inline(__always)
+    private func request(
+        _ first: Int, _ count: Int, _ size: Int, _ keyspace: KeyspaceReference?,
+        _ thread: inout ServingThread
+    ) -> Request {
+        var request = Request(
+            entry: nil, firstArgument: first, argumentCount: count, size: size, prefetch: nil)
+        guard count > 0 else { return request }
+        let arguments = thread.list.arguments(from: first, count: count)
+        let entry = thread.commands._withUnsafeGuaranteedRef { $0.find(arguments[0]) }
+        request.entry = entry
+        if let entry, let keyspace {
+            let key = Int(entry.pointee.singleKey)
+            if key > 0 && key < count {
+                request.prefetch = thread.worker.prefetchBucket(arguments[key], keyspace: keyspace)
+            }
+        }
+        return request
+    }
+}
+
+extension ServingThread {
+    /// The keyspace whose buckets are worth asking for; nil where keys may live elsewhere.
+    @inline(__always)
+    func keyspaceForPrefetch(_ state: SessionReference) -> KeyspaceReference? {
+        let registry = worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
+        if registry.hasPatterns && state.pointee.tenant == registry.server { return nil }
+        return state.pointee.tenant.keyspace(state.pointee.database)
+    }
+}
