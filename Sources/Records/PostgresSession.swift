@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import CPostgres
-internal import Glibc
+import CPostgres
+import Glibc
 
 /// An established connection on its way from the thread that made it to the thread that uses it.
 ///

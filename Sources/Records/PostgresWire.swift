@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import CPostgres
-internal import Glibc
+import CPostgres
+import Glibc
 
 /// One connection of libpq in pipeline mode, owned by one thread.
 ///

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import Synchronization
+import Synchronization
 
 /// Threads that connect, so that the records thread never waits for a name server or a handshake.
 ///

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import Synchronization
+import Synchronization
 
 /// The door to the records thread.
 ///

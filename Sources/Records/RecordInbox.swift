@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import CLinux
-internal import Glibc
-internal import Synchronization
+import CLinux
+import Glibc
+import Synchronization
 
 /// What other threads ask of the records thread.
 enum RecordMessage: Sendable {

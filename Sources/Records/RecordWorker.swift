@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import Glibc
+import Glibc
 
 /// The records thread: one connection that both listens and loads.
 ///

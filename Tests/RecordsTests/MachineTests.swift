@@ -7,17 +7,20 @@ import Testing
 @Suite struct MachineTests {
     @Test func theBreakerOpensTriesAndCloses() {
         var breaker = RecordBreaker(threshold: 3, timeoutMilliseconds: 60_000)
-        for _ in 0..<2 { #expect(!breaker.fail(nowMilliseconds: 0)) }
+        for _ in 0..<2 { #expect(breaker.fail(nowMilliseconds: 0) == false) }
         breaker.succeed()
-        for _ in 0..<2 { #expect(!breaker.fail(nowMilliseconds: 5)) }
-        #expect(breaker.admits(nowMilliseconds: 5))
-        #expect(breaker.fail(nowMilliseconds: 5) && breaker.name == "open")
-        #expect(!breaker.fail(nowMilliseconds: 50_000))
-        #expect(!breaker.admits(nowMilliseconds: 60_004))
-        #expect(breaker.admits(nowMilliseconds: 60_005) && breaker.name == "half-open")
-        #expect(!breaker.admits(nowMilliseconds: 60_006))
-        #expect(breaker.fail(nowMilliseconds: 60_007))
-        #expect(!breaker.admits(nowMilliseconds: 120_006) && breaker.admits(nowMilliseconds: 120_007))
+        for _ in 0..<2 { #expect(breaker.fail(nowMilliseconds: 5) == false) }
+        #expect(breaker.admits(nowMilliseconds: 5) == true)
+        #expect(breaker.fail(nowMilliseconds: 5) == true)
+        #expect(breaker.name == "open")
+        #expect(breaker.fail(nowMilliseconds: 50_000) == false)
+        #expect(breaker.admits(nowMilliseconds: 60_004) == false)
+        #expect(breaker.admits(nowMilliseconds: 60_005) == true)
+        #expect(breaker.name == "half-open")
+        #expect(breaker.admits(nowMilliseconds: 60_006) == false)
+        #expect(breaker.fail(nowMilliseconds: 60_007) == true)
+        #expect(breaker.admits(nowMilliseconds: 120_006) == false)
+        #expect(breaker.admits(nowMilliseconds: 120_007) == true)
         breaker.succeed()
         #expect(breaker.state == .closed(failures: 0))
     }
@@ -25,7 +28,8 @@ import Testing
     @Test func pausesDoubleWithinTheirBounds() {
         var low = RecordBackoff()
         var high = RecordBackoff()
-        #expect((0..<8).map { _ in low.next(random: 0) } == [10, 20, 40, 80, 160, 250, 250, 250])
+        let shortest = (0..<8).map { _ in low.next(random: 0) }
+        #expect(shortest == [10, 20, 40, 80, 160, 250, 250, 250])
         let pauses = (0..<200).map { _ in high.next(random: UInt64.random(in: .min ... .max)) }
         #expect(pauses.allSatisfy { $0 >= 10 && $0 <= 500 } && Set(pauses).count > 10)
         high.reset()
@@ -53,7 +57,8 @@ import Testing
             }
         }
         #expect(queue.count == 1000 - next && queue.first == next)
-        #expect(queue.takeAll() == Array(next..<1000) && queue.isEmpty && queue.popFirst() == nil)
+        #expect(queue.takeAll() == Array(next..<1000))
+        #expect(queue.popFirst() == nil)
     }
 
     // MARK: - Flights
@@ -127,7 +132,8 @@ import Testing
         while let next = flights.nextBatch(limit: 9) { flights.sendAgain(next, attemptsMax: 2) }
         #expect(flights.takeAnswers() == [.init(waiter: waiter(1), isFound: nil, source: 0)])
         flights.expire(now: 9)
-        #expect(flights.takeAnswers().isEmpty && flights.nextDeadline == nil && flights.flightCount == 0)
+        #expect(flights.takeAnswers().isEmpty)
+        #expect(flights.nextDeadline == nil && flights.flightCount == 0)
         _ = flights.join(key(0, 1), request: flights.open(waiter(8), count: 1, source: 0, deadline: 20))
         flights.failAll()
         #expect(flights.takeAnswers() == [.init(waiter: waiter(8), isFound: nil, source: 0)])
@@ -155,8 +161,7 @@ import Testing
         }
         func flush() -> Int32 { 0 }
         func isBusy() -> Bool {
-            for case .notification in buffer { continue }
-            return !buffer.contains { if case .notification = $0 { false } else { true } }
+            !buffer.contains { if case .notification = $0 { false } else { true } }
         }
         func nextResult() -> RecordReply? {
             let index = buffer.firstIndex { if case .notification = $0 { false } else { true } }
