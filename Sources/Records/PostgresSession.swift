@@ -44,7 +44,9 @@ struct PostgresAddress: Sendable, Equatable {
         // Safety: the list ends with an entry without a keyword.
         var option = list
         while let keyword = option.pointee.keyword {
-            if let value = option.pointee.val { parameters[String(cString: keyword)] = String(cString: value) }
+            if let value = option.pointee.val {
+                parameters[String(cString: keyword)] = String(cString: value)
+            }
             option += 1
         }
         let given = parameters["options"].map { [$0] } ?? []
@@ -61,7 +63,9 @@ struct PostgresAddress: Sendable, Equatable {
         let words = older["options"]?.split(separator: " ").map(String.init) ?? []
         var kept: [String] = []
         for word in words {
-            if ["idle_session_timeout=", "client_connection_check_interval="].contains(where: word.hasPrefix) {
+            if ["idle_session_timeout=", "client_connection_check_interval="].contains(
+                where: word.hasPrefix)
+            {
                 kept.removeLast()
             } else {
                 kept.append(word)
@@ -111,7 +115,8 @@ struct PostgresSession: ~Copyable {
             parameters.isEmpty
             ? PQsendQuery(connection, text)
             : PostgresSession.withTexts(parameters) { texts in
-                PQsendQueryParams(connection, text, Int32(parameters.count), nil, texts, nil, nil, 0)
+                PQsendQueryParams(
+                    connection, text, Int32(parameters.count), nil, texts, nil, nil, 0)
             }
         guard isSent == 1 else { throw RecordError(PostgresText.line(PQerrorMessage(connection))) }
         let deadline = RecordClock.nowMilliseconds() + timeoutMilliseconds
@@ -186,7 +191,9 @@ struct PostgresSession: ~Copyable {
         defer { for copy in copies { free(copy) } }
         let pointers = copies.map { UnsafePointer<CChar>($0) } + [nil]
         return pointers.withUnsafeBufferPointer { buffer in
-            guard let start = buffer.baseAddress else { preconditionFailure("the array is not empty") }
+            guard let start = buffer.baseAddress else {
+                preconditionFailure("the array is not empty")
+            }
             return body(start)
         }
     }
@@ -205,7 +212,8 @@ enum RecordClock {
 public enum PostgresSetup {
     /// Runs the text of `RecordTriggers` on the server at this URL.
     public static func apply(_ text: String, url: String) throws(RecordError) {
-        let address = try PostgresAddress(url, options: [], applicationName: "martlet postgres-setup")
+        let address = try PostgresAddress(
+            url, options: [], applicationName: "martlet postgres-setup")
         let session = try PostgresSession(address, timeoutMilliseconds: 10_000)
         do throws(RecordError) {
             _ = try session.run(text, timeoutMilliseconds: 120_000)

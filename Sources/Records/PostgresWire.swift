@@ -20,7 +20,9 @@ final class PostgresWire: RecordWire {
         notices.initialize(to: PostgresNotices())
         // Safety: the notices outlive the connection, see deinit.
         PQsetNoticeReceiver(connection, PostgresNotices.receive, notices)
-        guard PQsetnonblocking(connection, 1) == 0, PQenterPipelineMode(connection) == 1 else { return nil }
+        guard PQsetnonblocking(connection, 1) == 0, PQenterPipelineMode(connection) == 1 else {
+            return nil
+        }
     }
 
     deinit {
@@ -93,7 +95,8 @@ struct PostgresNotices {
     /// The last notice that announced the end of the session.
     var ending: String?
 
-    static let receive: @convention(c) (UnsafeMutableRawPointer?, OpaquePointer?) -> Void = { context, result in
+    static let receive: @convention(c) (UnsafeMutableRawPointer?, OpaquePointer?) -> Void = {
+        context, result in
         guard let context, let result else { return }
         let error = PostgresText.error(result)
         guard RecordFailure.of(error.code) == .lost, !error.code.isEmpty else { return }

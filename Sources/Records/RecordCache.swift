@@ -79,7 +79,8 @@ public struct RecordKey: Sendable, Hashable {
 
     /// The row that a matched key names.
     public init(_ match: RecordMatch, in key: UnsafeRawBufferPointer) {
-        self.init(source: match.source, lookup: match.lookup, value: Array(key[match.start..<match.end]))
+        self.init(
+            source: match.source, lookup: match.lookup, value: Array(key[match.start..<match.end]))
     }
 }
 

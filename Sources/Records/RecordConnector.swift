@@ -64,7 +64,9 @@ final class RecordConnector: Sendable {
         }
     }
 
-    private func spawn(_ name: String, _ body: @escaping @Sendable (RecordConnector) -> Void) -> Bool {
+    private func spawn(_ name: String, _ body: @escaping @Sendable (RecordConnector) -> Void)
+        -> Bool
+    {
         guard let thread = RecordThread(name, { body(self) }) else { return false }
         thread.detach()
         return true

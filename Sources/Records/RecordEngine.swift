@@ -43,7 +43,9 @@ public final class RecordEngine: Sendable {
 
     /// Starts the thread, which connects and keeps trying. May be called once.
     public func run() throws(RecordError) {
-        guard let started = start() else { throw RecordError("records: the thread could not be started") }
+        guard let started = start() else {
+            throw RecordError("records: the thread could not be started")
+        }
         thread.withLock { $0 = started }
     }
 
@@ -88,7 +90,8 @@ final class RecordBoard: Sendable {
 
     init(_ catalog: RecordCatalog) {
         statistics = Mutex(
-            RecordStatistics(sources: catalog.sources.map { RecordStatistics.Source(name: $0.name) }))
+            RecordStatistics(
+                sources: catalog.sources.map { RecordStatistics.Source(name: $0.name) }))
     }
 
     func read() -> RecordStatistics { statistics.withLock { $0 } }

@@ -105,7 +105,8 @@ struct RecordFlights {
             var values: [[UInt8]] = []
             while values.count < limit, let place = queues[lane].popFirst() {
                 let key = Key(lane: lane, value: place.value)
-                guard let flight = flights[key], !flight.isSent, flight.ticket == place.ticket else {
+                guard let flight = flights[key], !flight.isSent, flight.ticket == place.ticket
+                else {
                     continue
                 }
                 flights[key]?.isSent = true

@@ -189,7 +189,9 @@ enum RecordNotification: Equatable {
 
     private static func read(_ text: [UInt8], source: Int) -> RecordNotification {
         if text == [UInt8(ascii: "*")] { return .source(source, isUnderstood: true) }
-        guard let lists = RecordJSON.lists(text) else { return .source(source, isUnderstood: false) }
+        guard let lists = RecordJSON.lists(text) else {
+            return .source(source, isUnderstood: false)
+        }
         var columns: [String: [[UInt8]]] = [:]
         for list in lists { columns[list.column, default: []] += list.values }
         return .keys(source: source, columns: columns)

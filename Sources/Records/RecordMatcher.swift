@@ -70,7 +70,8 @@ public struct RecordMatcher: Sendable {
                     memcmp(start + end, suffix, pattern.suffixSize) == 0
                 else { continue }
                 return RecordMatch(
-                    source: pattern.source, lookup: pattern.lookup, start: pattern.prefixSize, end: end)
+                    source: pattern.source, lookup: pattern.lookup, start: pattern.prefixSize,
+                    end: end)
             }
             return nil
         }

@@ -19,7 +19,8 @@ extension RecordSource {
     /// Reads the words that follow `record-source`.
     public init(arguments: [String]) throws(RecordError) {
         guard let name = arguments.first, !name.contains("=") else {
-            throw RecordError("record-source: a name is wanted first, as in 'record-source tenants table=…'")
+            throw RecordError(
+                "record-source: a name is wanted first, as in 'record-source tenants table=…'")
         }
         try RecordSource.checkName(name)
         var draft = Draft(name: name)
@@ -38,7 +39,8 @@ extension RecordSource {
         }
         guard isPlain, !name.isEmpty, name.utf8.count <= nameSizeMax else {
             throw RecordError(
-                "record-source \(name): a name is up to \(nameSizeMax) letters, digits, '_' and '-'")
+                "record-source \(name): a name is up to \(nameSizeMax) letters, digits, '_' and '-'"
+            )
         }
         guard name != probeName else {
             throw RecordError("record-source \(name): this name is reserved")
@@ -129,7 +131,8 @@ private struct Draft {
 
     mutating func takeSeconds(_ setting: String, _ value: String) throws(RecordError) {
         let least: Int64 = setting == "ttl" ? 1 : 0
-        guard let count = Int64(value), count >= least, count <= RecordSource.timeToLiveSecondsMax else {
+        guard let count = Int64(value), count >= least, count <= RecordSource.timeToLiveSecondsMax
+        else {
             throw failure(
                 "\(setting)=\(value) is not a number of seconds from \(least) to "
                     + "\(RecordSource.timeToLiveSecondsMax)")

@@ -69,7 +69,8 @@ public struct RecordCatalog: Sendable {
         var templates: [[[UInt8]]: String] = [:]
         for source in sources {
             guard names.insert(source.name).inserted else {
-                throw RecordError("record-source \(source.name): a source of this name exists already")
+                throw RecordError(
+                    "record-source \(source.name): a source of this name exists already")
             }
             for lookup in source.lookups {
                 let literal = [lookup.prefix, lookup.suffix]

@@ -70,8 +70,10 @@ public struct RecordOptions: Sendable {
     /// The start-up options of the listening session.
     var sessionOptions: [String] {
         [
-            "lock_timeout=\(lockTimeoutMilliseconds)", "statement_timeout=\(statementTimeoutMilliseconds)",
-            "default_transaction_read_only=on", "plan_cache_mode=force_generic_plan", "timezone=UTC",
+            "lock_timeout=\(lockTimeoutMilliseconds)",
+            "statement_timeout=\(statementTimeoutMilliseconds)",
+            "default_transaction_read_only=on", "plan_cache_mode=force_generic_plan",
+            "timezone=UTC",
             "bytea_output=hex", "intervalstyle=postgres", "extra_float_digits=1",
             "idle_session_timeout=0", "client_connection_check_interval=1000",
         ].map { "-c \($0)" }

@@ -107,7 +107,9 @@ public enum RecordTriggers {
             -- Fire also for sessions with session_replication_role = replica.
 
             """
-        for trigger in triggers { text += "alter table \(table) enable always trigger \(trigger);\n" }
+        for trigger in triggers {
+            text += "alter table \(table) enable always trigger \(trigger);\n"
+        }
         return text
     }
 
@@ -120,7 +122,8 @@ public enum RecordTriggers {
         }
         columns.removeAll { keyColumns(source).contains($0) }
         guard !columns.isEmpty else { return "''" }
-        return "row(" + columns.map { "r." + RecordSQL.identifier($0) }.joined(separator: ", ") + ")::text"
+        return "row(" + columns.map { "r." + RecordSQL.identifier($0) }.joined(separator: ", ")
+            + ")::text"
     }
 
     private static func body(_ source: RecordSource) -> String {

@@ -40,7 +40,8 @@ extension RecordWorker {
     func attemptFailed(_ error: RecordError) {
         var text = error.message
         if text.contains("unsupported startup parameter") {
-            text += "; a pool stands before PostgreSQL that refuses start-up options, give postgres-url"
+            text +=
+                "; a pool stands before PostgreSQL that refuses start-up options, give postgres-url"
             text += " a direct connection"
         }
         report(.warning, "records: \(text)")
@@ -112,18 +113,21 @@ extension RecordWorker {
         }
         guard hasOpened else { return }
         flights.failQueued(source: source)
-        report(.warning, "records: source \(catalog.sources[source].name) is unavailable: \(reason)")
+        report(
+            .warning, "records: source \(catalog.sources[source].name) is unavailable: \(reason)")
     }
 
     func checkDone() {
         guard case .checking(let remaining) = phase else { return }
         phase = .checking(remaining: remaining - 1)
-        becomeReadyIfChecked()
+        // Why: the probe comes last. A pool that shares sessions lends one for as long as answers are
+        // outstanding, and a notification that came through in that time would prove nothing.
+        if remaining == 1, lostReason == nil { startProbe() }
     }
 
     /// Loads may go once every check has an answer and the probe has come or failed.
     func becomeReadyIfChecked() {
-        guard phase == .checking(remaining: 0), probe == nil, lostReason == nil else { return }
+        guard phase == .checking(remaining: 0), lostReason == nil else { return }
         phase = .ready
         backoff.reset()
         for index in catalog.sources.indices {
@@ -194,7 +198,6 @@ extension RecordWorker {
 
     func takeListen(_ reply: RecordReply) {
         guard case .failure(let code, let message) = reply else {
-            startProbe()
             return checkDone()
         }
         lostReason = code == "25006" ? "a standby cannot announce changes: \(message)" : message
@@ -256,7 +259,8 @@ extension RecordWorker {
             return "its triggers are missing or disabled, run martlet postgres-setup --apply"
         }
         guard row[2] == four else {
-            return "its triggers were made for another configuration, run martlet postgres-setup --apply"
+            return
+                "its triggers were made for another configuration, run martlet postgres-setup --apply"
         }
         return nil
     }

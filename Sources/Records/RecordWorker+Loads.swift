@@ -166,7 +166,11 @@ extension RecordWorker {
         var found: Set<[UInt8]> = []
         for row in rows where row.count == source.lookups.count + 3 {
             if let value = row[lane.lookup] { found.insert(value) }
-            if lane.purpose == .load { install(row, lane.source) } else { dropRow(row, lane.source) }
+            if lane.purpose == .load {
+                install(row, lane.source)
+            } else {
+                dropRow(row, lane.source)
+            }
         }
         for value in batch.values {
             let isFound = found.contains(value)
@@ -190,7 +194,8 @@ extension RecordWorker {
         guard let json = row[count + 2] else { return }
         var value = RecordValue.string(json)
         if source.format == .hash { value = .hash(RecordJSON.fields(json) ?? []) }
-        let life = isKept(index) ? source.timeToLiveMilliseconds : options.unwatchedTimeToLiveMilliseconds
+        let life =
+            isKept(index) ? source.timeToLiveMilliseconds : options.unwatchedTimeToLiveMilliseconds
         for (lookupIndex, lookup) in source.lookups.enumerated() {
             guard let part = row[lookupIndex] else { continue }
             let name = lookup.key(for: part)
@@ -231,7 +236,9 @@ extension RecordWorker {
         let lane = flights.lanes[batch.lane]
         let index = batch.lane / 2
         var error = RecordError(message, code: code)
-        if code == "26000", let failure = statements[index].failure, statements[index].name == statement {
+        if code == "26000", let failure = statements[index].failure,
+            statements[index].name == statement
+        {
             error = failure
         }
         let kind = RecordFailure.of(error.code)
@@ -288,7 +295,8 @@ extension RecordWorker {
                 flush(source)
                 if !isUnderstood {
                     let name = catalog.sources[source].name
-                    report(.warning, "records: a notification for source \(name) was not understood")
+                    report(
+                        .warning, "records: a notification for source \(name) was not understood")
                 }
             case .foreign: break
             case .unintelligible:

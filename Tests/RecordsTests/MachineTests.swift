@@ -40,7 +40,8 @@ import Testing
         let expected: [(String, RecordFailure)] = [
             ("55P03", .load), ("57014", .load), ("40001", .retry), ("40P01", .retry),
             ("0A000", .prepareAgain), ("42P01", .schema), ("42703", .schema), ("42501", .schema),
-            ("57P01", .lost), ("57P05", .lost), ("25P03", .lost), ("08006", .lost), ("22P02", .badValue),
+            ("57P01", .lost), ("57P05", .lost), ("25P03", .lost), ("08006", .lost),
+            ("22P02", .badValue),
             ("XX000", .load), ("53300", .load),
         ]
         for (code, failure) in expected { #expect(RecordFailure.of(code) == failure) }
@@ -118,7 +119,8 @@ import Testing
     @Test func failuresReachThoseWhoWait() {
         var flights = RecordFlights(lanes: lanes)
         for number in 0..<3 {
-            let request = flights.open(waiter(UInt64(number)), count: 1, source: 0, deadline: Int64(number))
+            let request = flights.open(
+                waiter(UInt64(number)), count: 1, source: 0, deadline: Int64(number))
             _ = flights.join(key(number, 1), request: request)
         }
         let batch = RecordFlights.Batch(lane: 0, values: [[1]])
@@ -134,7 +136,8 @@ import Testing
         flights.expire(now: 9)
         #expect(flights.takeAnswers().isEmpty)
         #expect(flights.nextDeadline == nil && flights.flightCount == 0)
-        _ = flights.join(key(0, 1), request: flights.open(waiter(8), count: 1, source: 0, deadline: 20))
+        _ = flights.join(
+            key(0, 1), request: flights.open(waiter(8), count: 1, source: 0, deadline: 20))
         flights.failAll()
         #expect(flights.takeAnswers() == [.init(waiter: waiter(8), isFound: nil, source: 0)])
     }
@@ -171,7 +174,9 @@ import Testing
         }
         func nextNotification() -> [UInt8]? {
             let index = buffer.firstIndex { if case .notification = $0 { true } else { false } }
-            guard let index, case .notification(let name) = buffer.remove(at: index) else { return nil }
+            guard let index, case .notification(let name) = buffer.remove(at: index) else {
+                return nil
+            }
             calls.append("notification")
             return [name]
         }
@@ -183,7 +188,11 @@ import Testing
         var onSend: () -> Void = {}
 
         func receive(_ reply: RecordReply, for item: Int) {
-            if case .rows = reply { log.append("rows \(item)") } else { log.append("failure \(item)") }
+            if case .rows = reply {
+                log.append("rows \(item)")
+            } else {
+                log.append("failure \(item)")
+            }
         }
         func apply(_ notifications: [[UInt8]]) { log.append("drop \(notifications.map { $0[0] })") }
         func sendWaiting() -> Bool {
@@ -211,7 +220,8 @@ import Testing
         ]
         #expect(pump.turn(wire, isReadable: true, handler: handler) == .open(hasUnsent: false))
         #expect(handler.log == ["rows 1", "rows 2", "drop [1, 2]"])
-        #expect(wire.calls == ["result", "result", "result", "result", "notification", "notification"])
+        #expect(
+            wire.calls == ["result", "result", "result", "result", "notification", "notification"])
         #expect(pump.isIdle)
     }
 

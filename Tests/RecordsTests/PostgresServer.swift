@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 import Synchronization
+import Testing
 
 @testable import Records
 
@@ -81,7 +82,8 @@ final class PostgresServer: Sendable {
     }
 
     private func shell(_ command: String) -> Bool {
-        system("cd / && \(command) </dev/null >>\(folder).out 2>&1") == 0 && unlink("\(folder).out") <= 0
+        system("cd / && \(command) </dev/null >>\(folder).out 2>&1") == 0
+            && unlink("\(folder).out") <= 0
     }
 }
 
@@ -121,3 +123,6 @@ final class TestSession {
         }
     }
 }
+
+/// All tests with a database, one after the other: some of them say what must have happened 50 ms later.
+@Suite(.serialized) enum DatabaseTests {}

@@ -11,7 +11,8 @@ import Testing
 
     @Test func aSmallDirectiveHasDefaults() throws {
         let source = try parse("tenants table=app.tenants key=tenant:id:{id} key=t:{sub}:row")
-        #expect(source.schema == "app" && source.table == "tenants" && source.identityColumn == "id")
+        #expect(
+            source.schema == "app" && source.table == "tenants" && source.identityColumn == "id")
         #expect(source.columns.isEmpty && source.format == .json && source.planColumn == nil)
         #expect(source.timeToLiveMilliseconds == 3_600_000)
         #expect(source.negativeTimeToLiveMilliseconds == 60_000)
@@ -31,14 +32,23 @@ import Testing
         ("t table=a.b.c", "record-source t: table=a.b.c is not TABLE or SCHEMA.TABLE"),
         ("t table=t$x", "record-source t: 't$x' in table=t$x is not a name that can be used here"),
         ("t key=id", "record-source t: key=id needs one column in braces, as in tenant:id:{id}"),
-        ("t key=a:{b}{c}", "record-source t: key=a:{b}{c} needs one column in braces, as in tenant:id:{id}"),
+        (
+            "t key=a:{b}{c}",
+            "record-source t: key=a:{b}{c} needs one column in braces, as in tenant:id:{id}"
+        ),
         ("t key={id}", "record-source t: key={id} needs literal text before its column"),
         ("t key=a:{}", "record-source t: '' in key=a:{} is not a name that can be used here"),
-        ("t columns=a,,b", "record-source t: '' in columns=a,,b is not a name that can be used here"),
+        (
+            "t columns=a,,b",
+            "record-source t: '' in columns=a,,b is not a name that can be used here"
+        ),
         ("t columns=a,a", "record-source t: columns=a,a names a column twice"),
         ("t format=xml", "record-source t: format=xml is neither json nor hash"),
         ("t ttl=0", "record-source t: ttl=0 is not a number of seconds from 1 to 315360000"),
-        ("t stale-ttl=-1", "record-source t: stale-ttl=-1 is not a number of seconds from 0 to 315360000"),
+        (
+            "t stale-ttl=-1",
+            "record-source t: stale-ttl=-1 is not a number of seconds from 0 to 315360000"
+        ),
         ("t tll=3", "record-source t: there is no setting 'tll='"),
         ("t fast", "record-source t: 'fast' is not of the form setting=value"),
         (
@@ -57,7 +67,8 @@ import Testing
         #expect(throws: RecordError("record-source a: a source of this name exists already")) {
             try RecordCatalog([first, first])
         }
-        let text = "record-source b: key=x:{other}:y names the same keys as key=x:{id}:y of source a"
+        let text =
+            "record-source b: key=x:{other}:y names the same keys as key=x:{id}:y of source a"
         #expect(throws: RecordError(text)) { try RecordCatalog([first, twin]) }
     }
 
@@ -86,7 +97,8 @@ import Testing
         #expect(
             RecordSQL.load(source, lookup: 0)
                 == "select t.\"i'd\"::text, t.\"x\"::text, null::text, row_to_json(x)::text from "
-                + "\"S\".\"or'der\" t cross join lateral (select t.\"a\") x where t.\"i'd\" = any($1)")
+                + "\"S\".\"or'der\" t cross join lateral (select t.\"a\") x where t.\"i'd\" = any($1)"
+        )
         #expect(RecordSQL.literal("a'b") == "'a''b'")
         #expect(RecordSQL.array([Array(#"a"\,{}"#.utf8), []]) == Array(#"{"a\"\\,{}",""}"#.utf8))
     }

@@ -64,7 +64,9 @@ final class TestCache: RecordCache, RecordWaiterSink {
     }
 
     func resume(_ waiter: RecordWaiter, _ outcome: RecordOutcome) {
-        state.withLock { if $0.outcomes.updateValue(outcome, forKey: waiter) != nil { $0.repeated += 1 } }
+        state.withLock {
+            if $0.outcomes.updateValue(outcome, forKey: waiter) != nil { $0.repeated += 1 }
+        }
     }
 
     func entry(_ key: [UInt8]) -> Entry? {
@@ -81,7 +83,9 @@ final class TestCache: RecordCache, RecordWaiterSink {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    func outcome(_ waiter: RecordWaiter) -> RecordOutcome? { state.withLock { $0.outcomes[waiter] } }
+    func outcome(_ waiter: RecordWaiter) -> RecordOutcome? {
+        state.withLock { $0.outcomes[waiter] }
+    }
 
     func hasLogged(_ part: String) -> Bool {
         state.withLock { state in state.log.contains { $0.contains(part) } }
@@ -108,7 +112,8 @@ final class TestBench: Sendable {
         change(&options)
         let catalog = try RecordCatalog(try sources.map { try RecordSource(arguments: $0) })
         let cache = self.cache
-        engine = try RecordEngine(catalog: catalog, options: options, cache: cache, sink: cache) { _, text in
+        engine = try RecordEngine(catalog: catalog, options: options, cache: cache, sink: cache) {
+            _, text in
             cache.state.withLock { $0.log.append(text) }
         }
         try engine.run()
@@ -168,7 +173,11 @@ final class TestBench: Sendable {
     }
 
     func ready(_ link: RecordStatistics.Link = .ready) throws {
-        try until("link \(link)") { engine.statistics().link == link }
+        do {
+            try until("link \(link)") { engine.statistics().link == link }
+        } catch {
+            throw RecordError("\(error): \(engine.statistics()) \(cache.state.withLock { $0.log })")
+        }
     }
 }
 
