@@ -4,8 +4,8 @@ import Glibc
 
 /// An established connection on its way from the thread that made it to the thread that uses it.
 ///
-/// Safety: libpq allows a connection to be used by one thread at a time. A handle has one owner, and it is
-/// given on whole: `take` leaves nothing behind, and what is not taken is closed.
+/// Safety: libpq allows a connection to be used by one thread at a time. A handle has one owner,
+/// and it is given on whole: `take` leaves nothing behind, and what is not taken is closed.
 struct PostgresHandle: ~Copyable, @unchecked Sendable {
     private let connection: OpaquePointer
 
@@ -22,9 +22,9 @@ struct PostgresHandle: ~Copyable, @unchecked Sendable {
 
 /// Where PostgreSQL is and how a session there should be set up.
 ///
-/// The settings go as start-up options and nothing is changed with SET: behind a pool that shares its
-/// sessions, SET would change the sessions of other programs, while options are refused there and the
-/// refusal says what is wrong.
+/// The settings go as start-up options and nothing is changed with SET: behind a pool that shares
+/// its sessions, SET would change the sessions of other programs, while options are refused there
+/// and the refusal says what is wrong.
 struct PostgresAddress: Sendable, Equatable {
     let parameters: [String: String]
 
@@ -33,7 +33,10 @@ struct PostgresAddress: Sendable, Equatable {
         var problem: UnsafeMutablePointer<CChar>?
         guard let list = PQconninfoParse(url, &problem) else {
             defer { PQfreemem(problem) }
-            throw RecordError("postgres-url: \(PostgresText.line(problem))")
+            // Why: the message may repeat the text, and with it a password.
+            let text = PostgresText.line(problem)
+            let isSafe = !text.contains("@") && !text.contains("password")
+            throw RecordError("postgres-url: " + (isSafe ? text : "this is no PostgreSQL URL"))
         }
         defer { PQconninfoFree(list) }
         var parameters: [String: String] = [
@@ -76,10 +79,11 @@ struct PostgresAddress: Sendable, Equatable {
     }
 }
 
-/// A connection used by one thread that may wait: for setting up, for the probe, and to connect at all.
+/// A connection used by one thread that may wait: for setting up, for the probe, and to connect at
+/// all.
 ///
-/// Nothing waits longer than its deadline, except the look-up of a host name, for which the C library has
-/// no limit; therefore no thread that others depend on connects.
+/// Nothing waits longer than its deadline, except the look-up of a host name, for which the C
+/// library has no limit; therefore no thread that others depend on connects.
 struct PostgresSession: ~Copyable {
     static let sliceMilliseconds: Int32 = 50
     private let connection: OpaquePointer
@@ -107,7 +111,8 @@ struct PostgresSession: ~Copyable {
         return handle
     }
 
-    /// Runs SQL, which may be several statements where there are no parameters; gives the rows of the last.
+    /// Runs SQL, which may be several statements where there are no parameters; gives the rows of
+    /// the last.
     func run(
         _ text: String, _ parameters: [String] = [], timeoutMilliseconds: Int64 = 30_000
     ) throws(RecordError) -> [[[UInt8]?]] {

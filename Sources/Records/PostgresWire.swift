@@ -4,8 +4,8 @@ import Glibc
 
 /// One connection of libpq in pipeline mode, owned by one thread.
 ///
-/// Notices are kept here, as errors that arrive while the session is idle, such as the reason why the
-/// server ends it, come as notices and would go to standard error otherwise.
+/// Notices are kept here, as errors that arrive while the session is idle, such as the reason why
+/// the server ends it, come as notices and would go to standard error otherwise.
 final class PostgresWire: RecordWire {
     /// The connection; closed by `deinit`.
     private let connection: OpaquePointer

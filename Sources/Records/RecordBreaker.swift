@@ -2,10 +2,10 @@
 
 /// Stops asking a source that keeps failing.
 ///
-/// Closed it lets everything through and counts failures in a row. At the threshold it opens, and requests
-/// fail at once. After the timeout one request is let through as a trial: its success closes the breaker,
-/// its failure opens it again. A new connection closes it without waiting for the timeout, as the reason
-/// to spare the database is gone.
+/// Closed it lets everything through and counts failures in a row. At the threshold it opens, and
+/// requests fail at once. After the timeout one request is let through as a trial: its success
+/// closes the breaker, its failure opens it again. A new connection closes it without waiting for
+/// the timeout, as the reason to spare the database is gone.
 ///
 /// Pure: time comes in with each call, in milliseconds of the monotonic clock.
 struct RecordBreaker: Sendable {
@@ -62,8 +62,8 @@ struct RecordBreaker: Sendable {
     }
 }
 
-/// How long to wait before the next attempt to connect: doubling from 20 ms to 500 ms, each time a random
-/// part of the upper half, so that many servers do not return in step.
+/// How long to wait before the next attempt to connect: doubling from 20 ms to 500 ms, each time a
+/// random part of the upper half, so that many servers do not return in step.
 struct RecordBackoff: Sendable {
     static let firstMilliseconds: Int64 = 20
     static let lastMilliseconds: Int64 = 500

@@ -2,11 +2,11 @@
 
 /// What the records thread does to the cache; the server implements it over its tables.
 ///
-/// Every call is made on the records thread, in the order in which PostgreSQL's messages arrived. That
-/// order is what keeps the cache coherent, so a call must have taken effect when it returns.
+/// Every call is made on the records thread, in the order in which PostgreSQL's messages arrived.
+/// That order is what keeps the cache coherent, so a call must have taken effect when it returns.
 ///
-/// While a source is suspect (`suspectAll`) its entries may be stale: they may answer until the given time
-/// has passed, and `removeAll` for the same source follows as soon as the link is back.
+/// While a source is suspect (`suspectAll`) its entries may be stale: they may answer until the
+/// given time has passed, and `removeAll` for the same source follows as soon as the link is back.
 public protocol RecordCache: AnyObject, Sendable {
     func install(key: [UInt8], value: RecordValue, timeToLiveMilliseconds: Int64, source: Int)
     /// Remembers that there is no row for this key.
@@ -17,7 +17,8 @@ public protocol RecordCache: AnyObject, Sendable {
     func suspectAll(source: Int, staleTimeToLiveMilliseconds: Int64)
     /// True if a read of this key would be answered without a load, a negative entry included.
     func isPresent(key: [UInt8], source: Int) -> Bool
-    /// A row of a source with `tenant=` was read: its tenant, and its plan where the source has `plan=`.
+    /// A row of a source with `tenant=` was read: its tenant, and its plan where the source has
+    /// `plan=`.
     func rowLoaded(source: Int, tenant: [UInt8]?, plan: [UInt8]?)
 }
 

@@ -3,8 +3,9 @@ import Synchronization
 
 /// Threads that connect, so that the records thread never waits for a name server or a handshake.
 ///
-/// Each attempt has a short-lived thread of its own and ends in one message to the inbox. An attempt that
-/// outlives the server is told by `isCancelled`, and its connection is closed with the message.
+/// Each attempt has a short-lived thread of its own and ends in one message to the inbox. An
+/// attempt that outlives the server is told by `isCancelled`, and its connection is closed with the
+/// message.
 final class RecordConnector: Sendable {
     private let inbox: RecordInbox
     private let address: PostgresAddress
@@ -50,7 +51,8 @@ final class RecordConnector: Sendable {
         do throws(RecordError) {
             return try attempt(address)
         } catch {
-            // Why: PostgreSQL before 14 refuses a session that names a setting that it does not know.
+            // Why: PostgreSQL before 14 refuses a session that names a setting that it does not
+            // know.
             guard error.message.contains("unrecognized configuration parameter") else {
                 throw error
             }

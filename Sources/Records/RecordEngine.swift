@@ -3,12 +3,12 @@ import Synchronization
 
 /// The door to the records thread.
 ///
-/// A command that misses on a record key posts a request here and is suspended; the records thread fetches
-/// the row over its one connection, fills the cache with every key of the row, and resumes whoever waits.
-/// All calls may be made from any thread and none of them blocks.
+/// A command that misses on a record key posts a request here and is suspended; the records thread
+/// fetches the row over its one connection, fills the cache with every key of the row, and resumes
+/// whoever waits. All calls may be made from any thread and none of them blocks.
 ///
-/// Every request is answered exactly once: with what was found, or as unavailable when the database cannot
-/// answer in time, and at once while a source's breaker is open.
+/// Every request is answered exactly once: with what was found, or as unavailable when the database
+/// cannot answer in time, and at once while a source's breaker is open.
 public final class RecordEngine: Sendable {
     public let catalog: RecordCatalog
     private let inbox = RecordInbox()
@@ -66,9 +66,10 @@ public final class RecordEngine: Sendable {
         post(.request(keys: keys, waiter: waiter, isForced: true), waiter, keys.first?.source)
     }
 
-    /// Drops all keys of the row that this lookup names, as `TENANT INVALIDATE` and `RECORDS INVALIDATE`
-    /// do. The row is read to learn its other keys: `.loaded` if it exists, `.missing` if not. When
-    /// PostgreSQL is away only the named key is dropped, and the outcome says unavailable.
+    /// Drops all keys of the row that this lookup names, as `TENANT INVALIDATE` and `RECORDS
+    /// INVALIDATE` do. The row is read to learn its other keys: `.loaded` if it exists, `.missing`
+    /// if not. When PostgreSQL is away only the named key is dropped, and the outcome says
+    /// unavailable.
     public func invalidate(_ key: RecordKey, waiter: RecordWaiter?) {
         post(.drop(key, waiter: waiter), waiter, key.source)
     }

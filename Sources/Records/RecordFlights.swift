@@ -2,13 +2,13 @@
 
 /// The rows that are being fetched and the requests that wait for them.
 ///
-/// Why: a row is fetched once however many ask for it. A request for several rows waits for all of them,
-/// and for none longer than its deadline. Rows of one lookup that are wanted while the pipeline is full
-/// leave together in one batch; the lanes take turns, so that none starves.
+/// Why: a row is fetched once however many ask for it. A request for several rows waits for all of
+/// them, and for none longer than its deadline. Rows of one lookup that are wanted while the
+/// pipeline is full leave together in one batch; the lanes take turns, so that none starves.
 ///
-/// Invariants: 1. a flight that is not sent has exactly one live place in its lane's queue, or more that
-/// are skipped (`ticket` tells which is live); 2. a request is answered exactly once; 3. a settled flight
-/// is gone, so a later request begins a new one.
+/// Invariants: 1. a flight that is not sent has exactly one live place in its lane's queue, or more
+/// that are skipped (`ticket` tells which is live); 2. a request is answered exactly once; 3. a
+/// settled flight is gone, so a later request begins a new one.
 ///
 /// Pure: no clock, no socket, no cache. Answers collect in `answers` until they are taken.
 struct RecordFlights {

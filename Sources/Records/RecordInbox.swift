@@ -14,7 +14,8 @@ enum RecordMessage: Sendable {
     case stop
 }
 
-/// A connection in a message. Whoever takes it owns it; if nobody does, it is closed with the message.
+/// A connection in a message. Whoever takes it owns it; if nobody does, it is closed with the
+/// message.
 final class RecordArrival: Sendable {
     private let handle: Mutex<PostgresHandle?>
 
@@ -30,8 +31,8 @@ final class RecordArrival: Sendable {
 
 /// The way into the records thread: a list under a mutex and an eventfd that wakes the thread.
 ///
-/// Why a mutex: only misses come this way, and the lock is held for one append. The eventfd is written
-/// only when the list was empty, so a burst costs one system call.
+/// Why a mutex: only misses come this way, and the lock is held for one append. The eventfd is
+/// written only when the list was empty, so a burst costs one system call.
 final class RecordInbox: Sendable {
     private struct State {
         var messages: [RecordMessage] = []

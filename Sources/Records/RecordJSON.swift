@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Reads the little JSON that arrives here: a notification's object of arrays of strings, and a row's
-/// object, whose nested values stay text.
+/// Reads the little JSON that arrives here: a notification's object of arrays of strings, and a
+/// row's object, whose nested values stay text.
 ///
-/// Why not a general reader: both texts come from PostgreSQL's own functions and have one known shape.
-/// Whatever does not have that shape is refused with nil, never guessed at.
+/// Why not a general reader: both texts come from PostgreSQL's own functions and have one known
+/// shape. Whatever does not have that shape is refused with nil, never guessed at.
 struct RecordJSON {
     private let bytes: [UInt8]
     private var position = 0
@@ -23,7 +23,8 @@ struct RecordJSON {
         return isRead && reader.isAtEnd() ? members : nil
     }
 
-    /// The members of a row as fields: strings without their quotes, nulls left out, the rest as written.
+    /// The members of a row as fields: strings without their quotes, nulls left out, the rest as
+    /// written.
     static func fields(_ bytes: [UInt8]) -> [RecordField]? {
         var reader = RecordJSON(bytes)
         var fields: [RecordField] = []

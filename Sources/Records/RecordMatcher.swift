@@ -3,10 +3,10 @@ import Glibc
 
 /// Tells which source and lookup a key belongs to, if any.
 ///
-/// Why this shape: it is asked for every key that misses, and nearly all of them belong to no source. A
-/// bitmap of first bytes turns those away with one load; the rest are compared with the literal beginning
-/// and end of each pattern, the longest beginning first, so that `tenant:id:{id}` wins over `tenant:{id}`.
-/// A key has one owner: the first pattern that fits.
+/// Why this shape: it is asked for every key that misses, and nearly all of them belong to no
+/// source. A bitmap of first bytes turns those away with one load; the rest are compared with the
+/// literal beginning and end of each pattern, the longest beginning first, so that `tenant:id:{id}`
+/// wins over `tenant:{id}`. A key has one owner: the first pattern that fits.
 ///
 /// Cost: no allocation; one comparison of a few bytes per pattern whose first byte fits.
 public struct RecordMatcher: Sendable {

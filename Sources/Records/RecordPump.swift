@@ -34,14 +34,15 @@ protocol RecordPumpHandler: AnyObject {
 
 /// Drives one pipelined connection in the one order that keeps the cache coherent.
 ///
-/// Why: libpq hands out a notification as soon as it has parsed it, even if rows that came before it on
-/// the wire have not been collected. Taking notifications first would drop an entry and then install the
-/// old row over the gap, for ever. So every complete result is collected first, and only then are the
-/// notifications taken; whatever is outstanding after that comes later on the wire.
+/// Why: libpq hands out a notification as soon as it has parsed it, even if rows that came before
+/// it on the wire have not been collected. Taking notifications first would drop an entry and then
+/// install the old row over the gap, for ever. So every complete result is collected first, and
+/// only then are the notifications taken; whatever is outstanding after that comes later on the
+/// wire.
 ///
-/// Invariants: 1. no notification is taken while a collectable result stands; 2. nothing is read or sent
-/// between the results and the notifications of one turn; 3. after sending, the turn begins again before
-/// the thread sleeps, because sending may have read.
+/// Invariants: 1. no notification is taken while a collectable result stands; 2. nothing is read or
+/// sent between the results and the notifications of one turn; 3. after sending, the turn begins
+/// again before the thread sleeps, because sending may have read.
 final class RecordPump<Handler: RecordPumpHandler> {
     enum Turn: Equatable {
         case open(hasUnsent: Bool)

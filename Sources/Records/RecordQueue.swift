@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// First in, first out, in one array: taken elements leave a gap at the front that is closed when it is
-/// half of the array, so that both ends cost a constant amount per element.
+/// First in, first out, in one array: taken elements leave a gap at the front that is closed when
+/// it is half of the array, so that both ends cost a constant amount per element.
 struct RecordQueue<Element> {
     private var elements: [Element] = []
     private var head = 0

@@ -2,10 +2,11 @@
 
 /// The statements that the records thread sends, made from a source.
 ///
-/// Why no casts on the parameter: its type is left for the server to infer from the column, so that a
-/// `uuid` or `bigint` column is compared as what it is and its index is used. The values of the lookup
-/// columns come back as text; a row belongs to a requested value only if that text is equal to it byte by
-/// byte, so `tenant:id:007` is not the row 7, and each row has exactly one name per lookup.
+/// Why no casts on the parameter: its type is left for the server to infer from the column, so that
+/// a `uuid` or `bigint` column is compared as what it is and its index is used. The values of the
+/// lookup columns come back as text; a row belongs to a requested value only if that text is equal
+/// to it byte by byte, so `tenant:id:007` is not the row 7, and each row has exactly one name per
+/// lookup.
 ///
 /// Layout of a result row: one text per lookup, then tenant, plan, and the JSON of the value.
 enum RecordSQL {
@@ -64,13 +65,14 @@ enum RecordSQL {
         return text
     }
 
-    /// One row: whether the table is there, is plain, how many triggers fire always, and whether all of
-    /// them run the function that this configuration wants.
+    /// One row: whether the table is there, is plain, how many triggers fire always, and whether
+    /// all of them run the function that this configuration wants.
     static func triggerCheck(_ source: RecordSource) -> String {
         let names = RecordTriggers.names(source).map(literal).joined(separator: ", ")
         let fingerprint = literal(RecordTriggers.fingerprint(source))
         return """
-            select c.relkind = 'r' and not exists (select 1 from pg_inherits where inhparent = c.oid),
+            select c.relkind = 'r'
+                     and not exists (select 1 from pg_inherits i where i.inhparent = c.oid),
                    (select count(*) from pg_trigger g
                      where g.tgrelid = c.oid and g.tgenabled = 'A' and g.tgname in (\(names))),
                    (select count(*) from pg_trigger g join pg_proc p on p.oid = g.tgfoid

@@ -2,16 +2,17 @@
 
 /// One `record-source` directive: which table answers which keys.
 ///
-/// Why a plain value: it is built once from the configuration, checked there, and then read by every
-/// thread. A source has one or more lookups; a lookup is a key pattern with one column in braces, as
-/// `tenant:subdomain:{subdomain}`. The column of the first lookup is the identity of a row: it is what
-/// `TENANT INVALIDATE` names, and what a row is reloaded by.
+/// Why a plain value: it is built once from the configuration, checked there, and then read by
+/// every thread. A source has one or more lookups; a lookup is a key pattern with one column in
+/// braces, as `tenant:subdomain:{subdomain}`. The column of the first lookup is the identity of a
+/// row: it is what `TENANT INVALIDATE` names, and what a row is reloaded by.
 ///
-/// Invariants: 1. at least one lookup; 2. every pattern has a literal beginning of at least one byte, so
-/// that keys of no source are told apart by their first bytes; 3. identifiers are kept exactly as written
-/// and quoted wherever they enter SQL, so `Tenants` is not `tenants`.
+/// Invariants: 1. at least one lookup; 2. every pattern has a literal beginning of at least one
+/// byte, so that keys of no source are told apart by their first bytes; 3. identifiers are kept
+/// exactly as written and quoted wherever they enter SQL, so `Tenants` is not `tenants`.
 public struct RecordSource: Sendable, Equatable {
-    /// How a row is kept: as the JSON text that PostgreSQL builds, or as a hash with a field per column.
+    /// How a row is kept: as the JSON text that PostgreSQL builds, or as a hash with a field per
+    /// column.
     public enum Format: String, Sendable { case json, hash }
 
     public let name: String
@@ -76,8 +77,8 @@ public struct RecordCatalog: Sendable {
                 let literal = [lookup.prefix, lookup.suffix]
                 if let other = templates[literal] {
                     throw RecordError(
-                        "record-source \(source.name): key=\(lookup.template) names the same keys as "
-                            + "\(other)")
+                        "record-source \(source.name): key=\(lookup.template) names the same keys "
+                            + "as \(other)")
                 }
                 templates[literal] = "key=\(lookup.template) of source \(source.name)"
             }

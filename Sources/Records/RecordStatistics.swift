@@ -48,10 +48,12 @@ public struct RecordOptions: Sendable {
     public var url: String
     public var breakerThreshold = 3
     public var breakerTimeoutMilliseconds: Int64 = 60_000
-    /// The server's limits for one load. Together they bound how long a notification can be held up.
+    /// The server's limits for one load. Together they bound how long a notification can be held
+    /// up.
     public var lockTimeoutMilliseconds: Int64 = 1000
     public var statementTimeoutMilliseconds: Int64 = 2000
-    /// How long a request may wait, and how long the server may say nothing while something is awaited.
+    /// How long a request may wait, and how long the server may say nothing while something is
+    /// awaited.
     public var requestTimeoutMilliseconds: Int64 = 3000
     public var silenceTimeoutMilliseconds: Int64 = 3000
     public var connectTimeoutMilliseconds: Int64 = 2000
@@ -59,7 +61,8 @@ public struct RecordOptions: Sendable {
     public var probeTimeoutMilliseconds: Int64 = 1000
     /// How often the triggers are looked at and the probe is sent.
     public var checkMilliseconds: Int64 = 180_000
-    /// The life of an entry whose changes would not be announced: long enough to answer those who wait.
+    /// The life of an entry whose changes would not be announced: long enough to answer those who
+    /// wait.
     public var unwatchedTimeToLiveMilliseconds: Int64 = 50
     public var pipelineDepth = 8
     public var batchCount = 100

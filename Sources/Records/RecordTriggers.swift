@@ -3,15 +3,17 @@
 /// The SQL that makes PostgreSQL announce changed rows, and the SQL that undoes it.
 ///
 /// Why triggers of statements with transition tables: a statement that changes many rows sends one
-/// notification, and a statement that changes nothing that is cached sends none. A changed row leaves its
-/// old image in one half of the difference and its new one in the other, so both the old and the new name
-/// of a row are announced; the new one matters because a negative entry may stand under it.
+/// notification, and a statement that changes nothing that is cached sends none. A changed row
+/// leaves its old image in one half of the difference and its new one in the other, so both the old
+/// and the new name of a row are announced; the new one matters because a negative entry may stand
+/// under it.
 ///
-/// The body is one function, because it runs as whoever writes the table. It carries a fingerprint of
-/// itself, by which a server finds out that the triggers were made for other columns than it caches.
+/// The body is one function, because it runs as whoever writes the table. It carries a fingerprint
+/// of itself, by which a server finds out that the triggers were made for other columns than it
+/// caches.
 ///
-/// Invariants: 1. both texts can be run again; 2. no payload exceeds the 7,999 bytes that PostgreSQL
-/// takes, as one byte more would make the writer's statement fail.
+/// Invariants: 1. both texts can be run again; 2. no payload exceeds the 7,999 bytes that
+/// PostgreSQL takes, as one byte more would make the writer's statement fail.
 public enum RecordTriggers {
     static let schema = "martlet"
     static let lockTimeoutSeconds = 5
@@ -129,7 +131,6 @@ public enum RecordTriggers {
     private static func body(_ source: RecordSource) -> String {
         let columns = keyColumns(source)
         let variables = columns.indices.map { "martlet_keys_\($0)" }
-        let labels = columns.map(RecordSQL.literal)
         let declared = variables.map { "  \($0) text[];" }.joined(separator: "\n")
         let into = variables.joined(separator: ", ")
         let gathered = columns.map { column in
@@ -142,11 +143,6 @@ public enum RecordTriggers {
         let sides = columns.enumerated().map { index, column in
             "r.\(RecordSQL.identifier(column))::text as k\(index)"
         }.joined(separator: ", ")
-        let object = zip(labels, variables).map { "\($0), \($1)" }.joined(separator: ", ")
-        let all = variables.joined(separator: " || ")
-        let parts = zip(labels, variables).map { "select \($0)::text, unnest(\($1))" }
-            .joined(separator: "\n                       union all ")
-        let prefix = RecordSQL.literal(source.name + ":")
         let everything = RecordSQL.literal(source.name + ":*")
         return """
             declare
@@ -160,7 +156,7 @@ public enum RecordTriggers {
                 select \(gathered)
                   into \(into) from old_rows r;
               elsif tg_op = 'UPDATE' then
-                -- Rows whose cached columns did not change are on both sides, and EXCEPT removes them.
+                -- Rows whose cached columns did not change are on both sides: EXCEPT removes them.
                 with o as (select \(sides), \(image(source)) as img from old_rows r),
                      n as (select \(sides), \(image(source)) as img from new_rows r),
                      d as ((table o except table n) union all (table n except table o))
@@ -175,6 +171,22 @@ public enum RecordTriggers {
                 return null;
               end if;
 
+            \(announcement(source, variables))
+            end
+            """
+    }
+
+    /// The end of the body: one notification where it fits, several where the keys are many, and
+    /// one for the whole source where they are too many or too long.
+    private static func announcement(_ source: RecordSource, _ variables: [String]) -> String {
+        let labels = keyColumns(source).map(RecordSQL.literal)
+        let object = zip(labels, variables).map { "\($0), \($1)" }.joined(separator: ", ")
+        let all = variables.joined(separator: " || ")
+        let parts = zip(labels, variables).map { "select \($0)::text, unnest(\($1))" }
+            .joined(separator: "\n                       union all ")
+        let prefix = RecordSQL.literal(source.name + ":")
+        let everything = RecordSQL.literal(source.name + ":*")
+        return """
               if cardinality(\(all)) <= 15000 then
                 martlet_payload := \(prefix) || json_build_object(\(object))::text;
                 if octet_length(martlet_payload) < 8000 then
@@ -187,7 +199,8 @@ public enum RecordTriggers {
                                     \(prefix) || json_build_object(s.col, json_agg(s.k))::text)
                      from (select u.col, u.k,
                                   sum(octet_length(to_json(u.k)::text) + 2)
-                                    over (partition by u.col rows unbounded preceding) / 7000 as part
+                                    over (partition by u.col rows unbounded preceding)
+                                    / 7000 as part
                              from (    \(parts)) u(col, k)) s
                     group by s.col, s.part;
                   return null;
@@ -196,7 +209,6 @@ public enum RecordTriggers {
 
               perform pg_notify('\(RecordSQL.channel)', \(everything));
               return null;
-            end
             """
     }
 }

@@ -89,7 +89,7 @@ extension RecordWorker {
         }
         for index in breakers.indices {
             countFailure(index, reason)
-            if breakers[index].state != .closed(failures: 0), !isClosed(index) {
+            if !isClosed(index) {
                 flights.failQueued(source: index)
             }
         }
@@ -120,8 +120,8 @@ extension RecordWorker {
     func checkDone() {
         guard case .checking(let remaining) = phase else { return }
         phase = .checking(remaining: remaining - 1)
-        // Why: the probe comes last. A pool that shares sessions lends one for as long as answers are
-        // outstanding, and a notification that came through in that time would prove nothing.
+        // Why: the probe comes last. A pool that shares sessions lends one for as long as answers
+        // are outstanding, and a notification that came through in that time would prove nothing.
         if remaining == 1, lostReason == nil { startProbe() }
     }
 
@@ -218,7 +218,7 @@ extension RecordWorker {
             let value = String(decoding: row[1] ?? [], as: UTF8.self)
             guard let want = wanted[name], want != value else { continue }
             lostReason =
-                "\(name) is \(value) where \(want) was asked for; a pool that drops start-up options "
+                "\(name) is \(value), not \(want) as asked for; a pool that drops start-up options "
                 + "stands before PostgreSQL, give postgres-url a direct connection"
             return
         }
@@ -260,7 +260,7 @@ extension RecordWorker {
         }
         guard row[2] == four else {
             return
-                "its triggers were made for another configuration, run martlet postgres-setup --apply"
+                "its triggers are for another configuration, run martlet postgres-setup --apply"
         }
         return nil
     }

@@ -270,7 +270,8 @@ extension RecordWorker {
         }
     }
 
-    /// One of the values is none of the column's type. Alone it is missing; among others each is tried.
+    /// One of the values is none of the column's type. Alone it is missing; among others each is
+    /// tried.
     private func valueRefused(_ batch: RecordFlights.Batch, _ lane: RecordFlights.Lane) {
         guard batch.values.count == 1, let value = batch.values.first else {
             flights.sendAgain(batch, attemptsMax: options.attemptsMax + 1, alone: true)

@@ -3,16 +3,18 @@ import Glibc
 
 /// The records thread: one connection that both listens and loads.
 ///
-/// One turn of the loop: sleep until something happens, take messages, let the pump read and send, look at
-/// the clock, hand out answers. All state is this thread's own; others reach it through the inbox.
+/// One turn of the loop: sleep until something happens, take messages, let the pump read and send,
+/// look at the clock, hand out answers. All state is this thread's own; others reach it through the
+/// inbox.
 ///
-/// The link goes round: connecting (a helper thread does it), checking (LISTEN is committed, settings and
-/// triggers are looked at, a probe must come through), ready, and back on any loss. Loads wait while it is
-/// connecting or checking, and are kept in the cache only while changes are known to be heard of.
+/// The link goes round: connecting (a helper thread does it), checking (LISTEN is committed,
+/// settings and triggers are looked at, a probe must come through), ready, and back on any loss.
+/// Loads wait while it is connecting or checking, and are kept in the cache only while changes are
+/// known to be heard of.
 ///
-/// Invariants: 1. rows are installed and keys dropped only here, in the order of the wire; 2. on loss every
-/// entry is dropped or made suspect before anything else happens; 3. suspect entries are dropped before
-/// the first load of the next connection.
+/// Invariants: 1. rows are installed and keys dropped only here, in the order of the wire; 2. on
+/// loss every entry is dropped or made suspect before anything else happens; 3. suspect entries are
+/// dropped before the first load of the next connection.
 final class RecordWorker: RecordPumpHandler {
     /// A query that was sent.
     enum Item {
@@ -137,7 +139,8 @@ final class RecordWorker: RecordPumpHandler {
         laneStarts[source] + lookup * 2 + (purpose == .load ? 0 : 1)
     }
 
-    /// Waits for the socket, the inbox or the next moment that matters; true if the socket is readable.
+    /// Waits for the socket, the inbox or the next moment that matters; true if the socket is
+    /// readable.
     private func sleep() -> Bool {
         var items = [pollfd(fd: inbox.wakeDescriptor, events: Int16(POLLIN), revents: 0)]
         if let wire {
@@ -199,8 +202,8 @@ final class RecordWorker: RecordPumpHandler {
             hasSent = true
         }
         if pump.isIdle, silence >= options.heartbeatMilliseconds {
-            // Why: a Sync alone is answered but is no query, so an idle cache stays invisible in the
-            // server's statistics.
+            // Why: a Sync alone is answered but is no query, so an idle cache stays invisible in
+            // the server's statistics.
             sendSync()
             hasSent = true
         }

@@ -6,8 +6,8 @@ import Testing
 @testable import Records
 
 extension DatabaseTests {
-    /// Writers and readers in a hurry, the listening backend killed again and again: whenever the writers
-    /// pause, what the cache holds must be what the table holds.
+    /// Writers and readers in a hurry, the listening backend killed again and again: whenever the
+    /// writers pause, what the cache holds must be what the table holds.
     @Suite(.serialized) struct CoherenceTests {
         private static let source = [
             "tenants", "table=tenants", "key=tenant:id:{id}", "key=tenant:subdomain:{subdomain}",
@@ -42,17 +42,24 @@ extension DatabaseTests {
                     case 0:
                         try session.run("delete from tenants where id = 'k\(number)'")
                         try session.run(
-                            "insert into tenants values ('k\(number)', 'N', 's\(number)') on conflict do nothing"
+                            """
+                            insert into tenants values ('k\(number)', 'N', 's\(number)')
+                                on conflict do nothing
+                            """
                         )
                     case 1:
                         try session.run(
-                            "begin; update tenants set version = version + 1000 where id = 'k\(number)'; rollback"
+                            """
+                            begin; update tenants set version = version + 1000
+                                    where id = 'k\(number)'; rollback
+                            """
                         )
                     case 2:
                         try session.run(
                             """
-                            update tenants set subdomain = case when subdomain like 's%' then 'z' else 's' end
-                                   || \(number) where id = 'k\(number)'
+                            update tenants
+                               set subdomain = case when subdomain like 's%' then 'z' else 's' end
+                                               || \(number) where id = 'k\(number)'
                             """)
                     default:
                         try session.run(
@@ -115,7 +122,10 @@ extension DatabaseTests {
             try until("a pause") { load.paused.load(ordering: .sequentiallyConsistent) == 6 }
             usleep(60_000)
             let rows = try writer.run(
-                "select id, subdomain, row_to_json(x)::text from (select id, subdomain, version from tenants) x"
+                """
+                select id, subdomain, row_to_json(x)::text
+                  from (select id, subdomain, version from tenants) x
+                """
             )
             var table: [String: String] = [:]
             for row in rows {

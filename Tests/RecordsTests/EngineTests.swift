@@ -167,8 +167,10 @@ extension DatabaseTests {
             let identifier = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
             try writer.run(
                 """
-                create table orders (id bigint primary key, ref uuid unique, "odd ""name" jsonb, at date, note text);
-                insert into orders values (7, '\(identifier)', '{"a": [1, "x"]}', '2024-02-29', null);
+                create table orders (id bigint primary key, ref uuid unique, "odd ""name" jsonb,
+                  at date, note text);
+                insert into orders
+                  values (7, '\(identifier)', '{"a": [1, "x"]}', '2024-02-29', null);
                 """)
             try PostgresSetup.apply(
                 RecordTriggers.setup([try RecordSource(arguments: source)]), url: database.url)
@@ -303,7 +305,10 @@ extension DatabaseTests {
             let sources = [try RecordSource(arguments: TestBench.standard)]
             try PostgresSetup.apply(RecordTriggers.setup(sources), url: database.url)
             let count =
-                "select count(*)::text from pg_trigger where tgname like 'martlet%' and tgenabled = 'A'"
+                """
+                select count(*)::text from pg_trigger
+                 where tgname like 'martlet%' and tgenabled = 'A'
+                """
             #expect(try writer.run(count) == [["4"]])
             try PostgresSetup.apply(RecordTriggers.teardown(sources), url: database.url)
             try PostgresSetup.apply(RecordTriggers.teardown(sources), url: database.url)

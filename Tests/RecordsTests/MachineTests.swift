@@ -143,8 +143,8 @@ import Testing
     }
 }
 
-/// The order of libpq's calls. The wire here behaves as libpq does: it hands out a notification as soon as
-/// it has been parsed, even if rows before it have not been collected.
+/// The order of libpq's calls. The wire here behaves as libpq does: it hands out a notification as
+/// soon as it has been parsed, even if rows before it have not been collected.
 @Suite struct PumpTests {
     enum Message {
         case reply(RecordReply)

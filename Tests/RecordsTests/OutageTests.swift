@@ -6,7 +6,8 @@ import Testing
 @testable import Records
 
 extension DatabaseTests {
-    /// The engine while PostgreSQL goes away and comes back. Each test has a server of its own to stop.
+    /// The engine while PostgreSQL goes away and comes back. Each test has a server of its own to
+    /// stop.
     @Suite(.serialized) struct OutageTests {
         private func withServer(
             _ source: [String] = TestBench.standard,
@@ -36,7 +37,8 @@ extension DatabaseTests {
                     #expect(throws: RecordError.self) { _ = try bench.read("tenant:id:1") }
                     usleep(700_000)
                     database.server.start()
-                    // Why: whether the link is back already or not, the new row must be what is read.
+                    // Why: whether the link is back already or not, the new row must be what is
+                    // read.
                     try database.session().run("update tenants set name = 'U'")
                     let back = RecordClock.nowMilliseconds()
                     try until("an answer") { (try? bench.read("tenant:id:1")) != nil }

@@ -6,8 +6,8 @@ import Testing
 @testable import Records
 
 extension DatabaseTests {
-    /// PgBouncer between Martlet and PostgreSQL, where it is installed: each way in which it would make the
-    /// cache stale is noticed and named.
+    /// PgBouncer between Martlet and PostgreSQL, where it is installed: each way in which it would
+    /// make the cache stale is noticed and named.
     @Suite(.serialized, .enabled(if: access(Pool.binary, X_OK) == 0)) struct PoolTests {
         @Test func aPoolThatRefusesOptions() throws {
             let pool = try Pool(mode: "session", more: "")
@@ -98,7 +98,8 @@ private final class Pool {
         }.joined(separator: "\n")
         let user = geteuid() == 0 ? "setpriv --reuid=postgres --regid=postgres --clear-groups" : ""
         let command =
-            "\(user) mkdir \(folder) && \(user) tee \(folder)/ini >/dev/null <<'END'\n\(text)\nEND\n"
+            "\(user) mkdir \(folder) && "
+            + "\(user) tee \(folder)/ini >/dev/null <<'END'\n\(text)\nEND\n"
         try #require(system(command) == 0)
         try #require(system("\(user) \(Pool.binary) -q -d \(folder)/ini >/dev/null 2>&1") == 0)
         try until("the pool") { access("\(folder)/.s.PGSQL.\(port)", F_OK) == 0 }

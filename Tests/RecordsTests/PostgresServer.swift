@@ -124,5 +124,6 @@ final class TestSession {
     }
 }
 
-/// All tests with a database, one after the other: some of them say what must have happened 50 ms later.
+/// All tests with a database, one after the other: some of them say what must have happened 50 ms
+/// later.
 @Suite(.serialized) enum DatabaseTests {}

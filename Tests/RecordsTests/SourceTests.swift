@@ -22,7 +22,10 @@ import Testing
 
     @Test(arguments: [
         ("", "record-source: a name is wanted first, as in 'record-source tenants table=…'"),
-        ("table=t", "record-source: a name is wanted first, as in 'record-source tenants table=…'"),
+        (
+            "table=t",
+            "record-source: a name is wanted first, as in 'record-source tenants table=…'"
+        ),
         ("a/b table=t", "record-source a/b: a name is up to 40 letters, digits, '_' and '-'"),
         ("probe table=t", "record-source probe: this name is reserved"),
         ("t key=a:{id}", "record-source t: table= is missing"),
@@ -97,7 +100,8 @@ import Testing
         #expect(
             RecordSQL.load(source, lookup: 0)
                 == "select t.\"i'd\"::text, t.\"x\"::text, null::text, row_to_json(x)::text from "
-                + "\"S\".\"or'der\" t cross join lateral (select t.\"a\") x where t.\"i'd\" = any($1)"
+                + "\"S\".\"or'der\" t cross join lateral (select t.\"a\") x "
+                + "where t.\"i'd\" = any($1)"
         )
         #expect(RecordSQL.literal("a'b") == "'a''b'")
         #expect(RecordSQL.array([Array(#"a"\,{}"#.utf8), []]) == Array(#"{"a\"\\,{}",""}"#.utf8))
@@ -137,7 +141,7 @@ import Testing
     @Test func rowsBecomeFields() {
         let json = #"{"a":"x\ty","n":null,"i":9007199254740993,"b":true,"o":{"k": [1,"}"]},"e":""}"#
         let fields = RecordJSON.fields(Array(json.utf8))?.map {
-            "\(String(decoding: $0.name, as: UTF8.self))=\(String(decoding: $0.value, as: UTF8.self))"
+            String(decoding: $0.name + Array("=".utf8) + $0.value, as: UTF8.self)
         }
         #expect(fields == ["a=x\ty", "i=9007199254740993", "b=true", #"o={"k": [1,"}"]}"#, "e="])
         for count in 0..<json.utf8.count {
