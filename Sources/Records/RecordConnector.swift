@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+import Synchronization
+
+/// Threads that connect, so that the records thread never waits for a name server or a handshake.
+///
+/// Each attempt has a short-lived thread of its own and ends in one message to the inbox. An
+/// attempt that outlives the server is told by `isCancelled`, and its connection is closed with the
+/// message.
+final class RecordConnector: Sendable {
+    private let inbox: RecordInbox
+    private let address: PostgresAddress
+    private let timeoutMilliseconds: Int64
+    private let isCancelled = Atomic<Bool>(false)
+
+    init(inbox: RecordInbox, address: PostgresAddress, timeoutMilliseconds: Int64) {
+        self.inbox = inbox
+        self.address = address
+        self.timeoutMilliseconds = timeoutMilliseconds
+    }
+
+    // Order: relaxed, as the flag carries nothing else.
+    func cancel() { isCancelled.store(true, ordering: .relaxed) }
+
+    /// Begins an attempt to make the listening connection. False if there is no thread for it.
+    func connect() -> Bool {
+        spawn("records-connect") { connector in
+            do throws(RecordError) {
+                let session = try connector.open()
+                _ = connector.inbox.post(.connected(RecordArrival(session.release())))
+            } catch {
+                _ = connector.inbox.post(.connectFailed(error))
+            }
+        }
+    }
+
+    /// Sends a notification over a second connection, to see whether it reaches the first.
+    func probe(number: UInt64, payload: String) -> Bool {
+        spawn("records-probe") { connector in
+            do throws(RecordError) {
+                let session = try connector.open()
+                _ = try session.run(
+                    "select pg_notify('\(RecordSQL.channel)', $1)", [payload],
+                    timeoutMilliseconds: connector.timeoutMilliseconds)
+            } catch {
+                _ = connector.inbox.post(.probeFailed(number: number, error))
+            }
+        }
+    }
+
+    private func open() throws(RecordError) -> PostgresSession {
+        do throws(RecordError) {
+            return try attempt(address)
+        } catch {
+            // Why: PostgreSQL before 14 refuses a session that names a setting that it does not
+            // know.
+            guard error.message.contains("unrecognized configuration parameter") else {
+                throw error
+            }
+        }
+        return try attempt(address.withoutNewSettings)
+    }
+
+    private func attempt(_ address: PostgresAddress) throws(RecordError) -> PostgresSession {
+        try PostgresSession(address, timeoutMilliseconds: timeoutMilliseconds) {
+            isCancelled.load(ordering: .relaxed)
+        }
+    }
+
+    private func spawn(_ name: String, _ body: @escaping @Sendable (RecordConnector) -> Void)
+        -> Bool
+    {
+        guard let thread = RecordThread(name, { body(self) }) else { return false }
+        thread.detach()
+        return true
+    }
+}

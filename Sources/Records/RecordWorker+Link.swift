@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Connecting, checking that changes will be heard of, and what a loss means.
+extension RecordWorker {
+    func connect() {
+        phase = .connecting
+        if !connector.connect() { attemptFailed(RecordError("the system refuses another thread")) }
+    }
+
+    /// Takes over a connection: LISTEN first and committed by a Sync of its own, then the checks.
+    func adopt(_ arrival: RecordArrival) {
+        guard !isStopping, let handle = arrival.take() else { return }
+        guard let wire = PostgresWire(handle) else {
+            attemptFailed(RecordError("PostgreSQL: the connection could not be set up"))
+            return
+        }
+        self.wire = wire
+        pump = RecordPump()
+        statements = statements.map { _ in Statement() }
+        loadsOutstanding = 0
+        lostReason = nil
+        hasUnsent = false
+        lastReplyCount = 0
+        lastProgressMilliseconds = nowMilliseconds
+        isProven = false
+        phase = .checking(remaining: 2 + catalog.sources.count)
+        board.update { $0.link = .checking }
+        send(.listen) { $0.sendQuery("listen \(RecordSQL.channel)") }
+        send(.settings) { $0.sendQuery(RecordSQL.settingsCheck) }
+        sendTriggerChecks()
+    }
+
+    func sendTriggerChecks() {
+        nextTriggerCheckMilliseconds = Int64.max
+        for (index, source) in catalog.sources.enumerated() {
+            send(.triggers(source: index)) { $0.sendQuery(RecordSQL.triggerCheck(source)) }
+        }
+    }
+
+    func attemptFailed(_ error: RecordError) {
+        var text = error.message
+        if text.contains("unsupported startup parameter") {
+            text +=
+                "; a pool stands before PostgreSQL that refuses start-up options, give postgres-url"
+            text += " a direct connection"
+        }
+        report(.warning, "records: \(text)")
+        fallBack(text)
+    }
+
+    /// The connection is gone: every entry may be out of date from this moment on.
+    func lose(_ reason: String) {
+        guard wire != nil else { return }
+        wire = nil
+        let pending = pump.takePending()
+        pump = RecordPump()
+        probe = nil
+        nextProbeMilliseconds = Int64.max
+        nextTriggerCheckMilliseconds = Int64.max
+        isProven = false
+        for (index, source) in catalog.sources.enumerated() {
+            isWatched[index] = false
+            guard !isSuspect[index] else { continue }
+            if source.staleTimeToLiveMilliseconds > 0 {
+                isSuspect[index] = true
+                cache.suspectAll(
+                    source: index, staleTimeToLiveMilliseconds: source.staleTimeToLiveMilliseconds)
+            } else {
+                cache.removeAll(source: index)
+            }
+            board.update(index) {
+                $0.isWatched = false
+                $0.flushes += 1
+            }
+        }
+        for case .load(let batch, _) in pending {
+            flights.sendAgain(batch, attemptsMax: options.attemptsMax)
+        }
+        loadsOutstanding = 0
+        report(.warning, "records: connection lost: \(reason)")
+        fallBack(reason)
+    }
+
+    /// Counts a failure of the link for every source and sets the time of the next attempt.
+    private func fallBack(_ reason: String) {
+        board.update {
+            $0.link = .connecting
+            $0.lastError = reason
+        }
+        for index in breakers.indices {
+            countFailure(index, reason)
+            if !isClosed(index) {
+                flights.failQueued(source: index)
+            }
+        }
+        var random = SystemRandomNumberGenerator()
+        phase = .waiting(untilMilliseconds: nowMilliseconds + backoff.next(random: random.next()))
+    }
+
+    private func isClosed(_ source: Int) -> Bool {
+        if case .closed = breakers[source].state { return true }
+        return false
+    }
+
+    /// Counts a failure; the one that opens the breaker fails what waits to be sent.
+    func countFailure(_ source: Int, _ reason: String) {
+        let hasOpened = breakers[source].fail(nowMilliseconds: nowMilliseconds)
+        let name = breakers[source].name
+        board.update(source) {
+            $0.failures += 1
+            $0.lastError = reason
+            $0.breaker = name
+        }
+        guard hasOpened else { return }
+        flights.failQueued(source: source)
+        report(
+            .warning, "records: source \(catalog.sources[source].name) is unavailable: \(reason)")
+    }
+
+    func checkDone() {
+        guard case .checking(let remaining) = phase else { return }
+        phase = .checking(remaining: remaining - 1)
+        // Why: the probe comes last. A pool that shares sessions lends one for as long as answers
+        // are outstanding, and a notification that came through in that time would prove nothing.
+        if remaining == 1, lostReason == nil { startProbe() }
+    }
+
+    /// Loads may go once every check has an answer and the probe has come or failed.
+    func becomeReadyIfChecked() {
+        guard phase == .checking(remaining: 0), lostReason == nil else { return }
+        phase = .ready
+        backoff.reset()
+        for index in catalog.sources.indices {
+            breakers[index].succeed()
+            if isSuspect[index] { cache.removeAll(source: index) }
+            isSuspect[index] = false
+            board.update(index) { $0.breaker = "closed" }
+        }
+        let isReconnection = hasBeenReady
+        hasBeenReady = true
+        board.update { $0.reconnects += isReconnection ? 1 : 0 }
+        showLink()
+        report(.notice, "records: connected to PostgreSQL")
+    }
+
+    private func showLink() {
+        guard phase == .ready else { return }
+        let isProven = self.isProven
+        board.update { $0.link = isProven ? .ready : .uncached }
+    }
+
+    // MARK: - The probe
+
+    func startProbe() {
+        var random = SystemRandomNumberGenerator()
+        let nonce = String(random.next(), radix: 16) + String(random.next(), radix: 16)
+        probeCount += 1
+        nextProbeMilliseconds = Int64.max
+        probe = Probe(
+            number: probeCount, nonce: Array(nonce.utf8),
+            deadlineMilliseconds: nowMilliseconds + options.probeTimeoutMilliseconds)
+        let payload = "\(RecordSource.probeName):\(nonce)"
+        if !connector.probe(number: probeCount, payload: payload) {
+            probeFailed("the system refuses another thread")
+        }
+    }
+
+    func probeArrived(_ nonce: [UInt8]) {
+        guard let probe, probe.nonce == nonce else { return }
+        self.probe = nil
+        isProven = true
+        nextProbeMilliseconds = nowMilliseconds + options.checkMilliseconds
+        becomeReadyIfChecked()
+        showLink()
+    }
+
+    /// Without the proof nothing is kept: what is there goes, and what comes lives for a moment.
+    func probeFailed(_ reason: String) {
+        guard probe != nil else { return }
+        probe = nil
+        isProven = false
+        nextProbeMilliseconds = nowMilliseconds + RecordWorker.soonMilliseconds
+        report(.warning, "records: nothing is cached: \(reason)")
+        for index in catalog.sources.indices { flush(index) }
+        board.update { $0.lastError = reason }
+        becomeReadyIfChecked()
+        showLink()
+    }
+
+    func flush(_ source: Int) {
+        // Why: suspect entries belong to the time before this connection and go when it is ready.
+        guard !isSuspect[source] else { return }
+        cache.removeAll(source: source)
+        board.update(source) { $0.flushes += 1 }
+    }
+
+    // MARK: - Answers to the checks
+
+    func takeListen(_ reply: RecordReply) {
+        guard case .failure(let code, let message) = reply else {
+            return checkDone()
+        }
+        lostReason = code == "25006" ? "a standby cannot announce changes: \(message)" : message
+    }
+
+    func takeSettings(_ reply: RecordReply) {
+        guard case .rows(let rows) = reply else {
+            lostReason = "the session's settings could not be read"
+            return
+        }
+        let wanted = [
+            "lock_timeout": "\(options.lockTimeoutMilliseconds)",
+            "statement_timeout": "\(options.statementTimeoutMilliseconds)",
+            "default_transaction_read_only": "on",
+        ]
+        for row in rows where row.count == 2 {
+            let name = String(decoding: row[0] ?? [], as: UTF8.self)
+            let value = String(decoding: row[1] ?? [], as: UTF8.self)
+            guard let want = wanted[name], want != value else { continue }
+            lostReason =
+                "\(name) is \(value), not \(want) as asked for; a pool that drops start-up options "
+                + "stands before PostgreSQL, give postgres-url a direct connection"
+            return
+        }
+        checkDone()
+    }
+
+    func takeTriggers(_ source: Int, _ reply: RecordReply) {
+        let problem = triggerProblem(source, reply)
+        let name = catalog.sources[source].name
+        let soon = problem == nil ? options.checkMilliseconds : RecordWorker.soonMilliseconds
+        nextTriggerCheckMilliseconds = min(
+            nextTriggerCheckMilliseconds, nowMilliseconds + min(soon, options.checkMilliseconds))
+        if let problem {
+            report(.warning, "records: source \(name) is not cached: \(problem)")
+            if isWatched[source] { flush(source) }
+        } else if !isWatched[source], phase == .ready {
+            report(.notice, "records: source \(name) is cached")
+        }
+        isWatched[source] = problem == nil
+        board.update(source) {
+            $0.isWatched = problem == nil
+            if let problem { $0.lastError = problem }
+        }
+        checkDone()
+    }
+
+    private func triggerProblem(_ source: Int, _ reply: RecordReply) -> String? {
+        if case .failure(_, let message) = reply { return message }
+        let table = RecordSQL.table(catalog.sources[source])
+        guard case .rows(let rows) = reply, let row = rows.first, row.count == 3 else {
+            return "there is no table \(table)"
+        }
+        guard row[0] == Array("t".utf8) else {
+            return "\(table) is not a plain table, and writes to its parts would not be announced"
+        }
+        let four = Array("4".utf8)
+        guard row[1] == four else {
+            return "its triggers are missing or disabled, run martlet postgres-setup --apply"
+        }
+        guard row[2] == four else {
+            return
+                "its triggers are for another configuration, run martlet postgres-setup --apply"
+        }
+        return nil
+    }
+}
