@@ -32,6 +32,7 @@ let package = Package(
         .target(name: "CLinux"),
         .systemLibrary(name: "CAllocator", pkgConfig: "jemalloc", providers: [.apt(["libjemalloc-dev"])]),
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
 
         // L1  Bytes, buffers, ASCII numbers, clocks, errors, log, settings.
@@ -53,7 +54,10 @@ let package = Package(
         // L6  Threads, listeners, configuration, wiring.
         module(
             "Server",
-            ["Base", "Wire", "Tenancy", "Storage", "Networking", "Commands", "Records", "Sessions", "CLinux", "CAllocator"]),
+            [
+                "Base", "Wire", "Tenancy", "Storage", "Networking", "Commands", "Records", "Sessions", "CLinux",
+                "CAllocator", "COpenSSL",
+            ]),
 
         // L7  Programs.
         program("martlet", ["Server"]),
@@ -67,6 +71,6 @@ let package = Package(
         tests("CommandTests", ["Commands", "Storage", "Tenancy", "Wire", "Base"]),
         tests("RecordsTests", ["Records", "Base"]),
         tests("LoadKitTests", ["LoadKit"]),
-        tests("ServerTests", ["Server", "Base"]),
+        tests("ServerTests", ["Server", "Tenancy", "Base"]),
     ]
 )

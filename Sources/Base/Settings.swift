@@ -9,7 +9,7 @@ import Synchronization
 public struct Settings: ~Copyable {
     public typealias Number = Atomic<Int>
 
-    public let hashMaxPackedEntries = Number(128)
+    public let hashMaxPackedEntries = Number(512)
     public let hashMaxPackedValueSize = Number(64)
     public let setMaxIntegerEntries = Number(512)
     public let setMaxPackedEntries = Number(128)
@@ -39,6 +39,11 @@ public struct Settings: ~Copyable {
     public let protectedMode = Number(1)
     /// 1 where a password or tenants with secrets exist, so that sessions begin unauthenticated.
     public let passwordRequired = Number(0)
+
+    /// How many databases SELECT reaches.
+    public let databaseCount = Number(16)
+    /// Who may use DEBUG: nobody (0), everybody (1), clients on this machine (2).
+    public let debugCommand = Number(0)
 
     public init() {}
 }

@@ -4,6 +4,7 @@ import CLinux
 import Commands
 import Glibc
 import Networking
+import Records
 import Sessions
 import Storage
 import Synchronization
@@ -25,6 +26,8 @@ public final class Server: @unchecked Sendable {
     public let reclaimer = Reclaimer()
     public let startedAtMicroseconds = Clock.nowMicroseconds
     let pauseState = PauseState()
+    let recordCatalog: RecordCatalog?
+    private(set) var recordEngine: RecordEngine?
     // Written before the threads start, then only read.
     private(set) var reactors: [Reactor] = []
     private(set) var listeners: [Listener] = []
@@ -46,9 +49,10 @@ public final class Server: @unchecked Sendable {
         self.configuration = configuration
         settings = configuration.settings
         let threads = configuration.integer("threads")
+        recordCatalog = try Server.recordCatalog(configuration)
         registry = TenantRegistry(
             settings: settings, plans: configuration.plans, patterns: configuration.keyPatterns,
-            threads: threads)
+            threads: threads, isReserved: Server.isRecordKey(recordCatalog))
         commands = CommandTable(Families.all)
         runID = Server.drawRunID()
         try loadTenants()
@@ -59,6 +63,7 @@ public final class Server: @unchecked Sendable {
             }
             reactors.append(reactor)
         }
+        recordEngine = try makeRecordEngine()
     }
 
     private static func drawRunID() -> String {

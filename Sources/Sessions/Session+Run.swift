@@ -43,7 +43,7 @@ extension Session {
         let registry = thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
         let keyspace = registry.keyspace(state.pointee.tenant, state.pointee.database)
         var executor = Executor(worker: thread.worker)
-        executor.recordMisses = thread.recordMisses
+        if !ignoresRecords { executor.recordMisses = thread.recordMisses }
         let errors = reply.errorCount
         let started = martlet_ticks()
         let outcome = executor.run(
@@ -54,6 +54,7 @@ extension Session {
         case .done:
             count(entry, ticks: elapsed, failed: reply.errorCount > errors, on: thread)
             recordAttempts = 0
+            ignoresRecords = false
             return nil
         case .refused:
             thread.commandStatistics.lines[entry.pointee.number].rejected.bump()

@@ -132,6 +132,7 @@ extension Session {
             return .records(misses)
         }
         recordAttempts = 0
+        ignoresRecords = false
         state.pointee.transaction.isOpen = false
         reply.array(queued.count)
         for request in queued { runOne(request, list, on: &thread, &reply) }
@@ -193,7 +194,7 @@ extension Session {
     private func missingRecords(
         _ queued: [Queued], _ list: borrowing ArgumentList, on thread: borrowing ServingThread
     ) -> [[UInt8]]? {
-        guard let recordMisses = thread.recordMisses else { return nil }
+        guard let recordMisses = thread.recordMisses, !ignoresRecords else { return nil }
         let registry = thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
         let keyspace = registry.keyspace(state.pointee.tenant, state.pointee.database)
         guard keyspace.answersRecords else { return nil }

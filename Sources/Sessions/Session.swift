@@ -19,6 +19,8 @@ public struct Session: ~Copyable {
     public private(set) var suspension: Suspension?
     /// What the request at the front is to be refused with when the session goes on.
     var failure: String?
+    /// The request at the front is answered without looking for records.
+    var ignoresRecords = false
     /// How often the request at the front has waited for records.
     var recordAttempts = 0
 
@@ -61,6 +63,12 @@ public struct Session: ~Copyable {
     deinit {
         state.deinitialize(count: 1)
         state.deallocate()
+    }
+
+    /// Whether it waits for its tenant's budget: the only wait that a timer ends.
+    public var isThrottled: Bool {
+        if case .throttled? = suspension { return true }
+        return false
     }
 
     /// How many bytes must be there before the request at the front can be complete; a hint.
@@ -116,10 +124,12 @@ public struct Session: ~Copyable {
         return Served(consumed: consumed, next: next)
     }
 
-    /// Ends a suspension. With a `failure` the request at the front is refused with that text.
-    public mutating func resume(failure: String? = nil) {
+    /// Ends a suspension. With a `failure` the request at the front is refused with that text; with `withoutRecords`
+    /// it is answered from what is there, as the records that it asked for are known not to exist.
+    public mutating func resume(failure: String? = nil, withoutRecords: Bool = false) {
         suspension = nil
         self.failure = failure
+        ignoresRecords = withoutRecords
     }
 
     private enum BatchEnd {

@@ -1,1 +1,4 @@
-print("martlet")
+// SPDX-License-Identifier: Apache-2.0
+import Server
+
+exit(withStatus: Program.run(Array(CommandLine.arguments.dropFirst())))

@@ -28,14 +28,14 @@ extension Reactor {
     }
 
     /// Goes on with a session that waited. One that is not waiting, or is gone, is left alone.
-    func resume(_ token: UInt64, failure: String?) {
+    func resume(_ token: UInt64, failure: String?, withoutRecords: Bool = false) {
         guard let connection = connections.find(token), connection.pointee.isSuspended else {
             return
         }
         connection.pointee.isSuspended = false
         connection.pointee.session.state.pointee.isBlocked = false
         blockedCount.wrappingSubtract(1, ordering: .relaxed)
-        connection.pointee.session.resume(failure: failure)
+        connection.pointee.session.resume(failure: failure, withoutRecords: withoutRecords)
         watch(connection)
         serveInput(connection)
         sendAll()

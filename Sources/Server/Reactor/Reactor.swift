@@ -21,8 +21,8 @@ final class Reactor: @unchecked Sendable {
     enum Message: Sendable {
         /// A connection that the accepting reactor hands over.
         case adopt(Socket.Accepted)
-        /// Goes on with a suspended session; with a text its request is refused.
-        case resume(token: UInt64, failure: String?)
+        /// Goes on with a suspended session; see `Session.resume`.
+        case resume(token: UInt64, failure: String?, withoutRecords: Bool)
         /// The pause has ended, or was shortened.
         case pauseChanged
         /// Closes a session by its id.
@@ -139,7 +139,8 @@ final class Reactor: @unchecked Sendable {
     private func handle(_ message: Message) {
         switch message {
         case .adopt(let accepted): adopt(accepted)
-        case .resume(let token, let failure): resume(token, failure: failure)
+        case .resume(let token, let failure, let withoutRecords):
+            resume(token, failure: failure, withoutRecords: withoutRecords)
         case .pauseChanged: endPauseIfOver()
         case .close(let sessionID):
             connections.forEach { connection in
@@ -173,7 +174,11 @@ final class Reactor: @unchecked Sendable {
 
     private func runTimers() {
         while let timer = timers.takeDue(now: now) {  // Bound: due timers only.
-            if timer.token == Reactor.specialBit { endPauseIfOver() } else { resume(timer.token, failure: nil) }
+            if timer.token == Reactor.specialBit {
+                endPauseIfOver()
+            } else if connections.find(timer.token)?.pointee.session.isThrottled == true {
+                resume(timer.token, failure: nil)
+            }
         }
         closeIdle()
     }

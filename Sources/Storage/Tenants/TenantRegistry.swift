@@ -15,6 +15,8 @@ public final class TenantRegistry: Sendable {
     /// Patterns by which keys name their tenants; fixed at start.
     // Safety: written once in init, then only read.
     nonisolated(unsafe) let patterns: UnsafeMutableBufferPointer<KeyPattern>
+    /// Keys that a pattern may match and that are the server's own all the same: those of records.
+    let isReserved: (@Sendable (Bytes) -> Bool)?
     let index: TenantIndex
     let control: Mutex<Control>
     /// Bytes of all tenants' tables as far as settled, for `maxmemory`.
@@ -36,8 +38,10 @@ public final class TenantRegistry: Sendable {
 
     /// `threads`: how many threads will serve requests; the default keyspaces get shards to match.
     public init(
-        settings: SettingsReference, plans: [Plan], patterns: [KeyPattern], threads: Int
+        settings: SettingsReference, plans: [Plan], patterns: [KeyPattern], threads: Int,
+        isReserved: (@Sendable (Bytes) -> Bool)? = nil
     ) {
+        self.isReserved = isReserved
         self.settings = settings
         self.patterns = .allocate(capacity: patterns.count)
         _ = self.patterns.initialize(from: patterns)
@@ -69,6 +73,7 @@ public final class TenantRegistry: Sendable {
 
     /// The tenant that `key` names by a pattern, as a part of the key; nil where none matches.
     func tenantID(in key: Bytes) -> Bytes? {
+        if let isReserved, isReserved(key) { return nil }
         for index in 0..<patterns.count {
             if let id = patterns[index].tenant(in: key) { return id }
         }

@@ -85,6 +85,43 @@ extension Keys {
     }
 }
 
+extension Keys {
+    /// Sets `key` to a hash of these fields, whatever it held.
+    public mutating func setHash(
+        _ key: Bytes, _ fields: [(name: [UInt8], value: [UInt8])], expiry: Milliseconds?
+    ) {
+        let values = settings.values
+        let sizeMax = values.pointee.hashMaxPackedValueSize.value
+        let isSmall = fields.count <= values.pointee.hashMaxPackedEntries.value
+            && fields.allSatisfy { $0.name.count <= sizeMax && $0.value.count <= sizeMax }
+        var packed = [UInt8](repeating: 0, count: PackedList.headerSize)
+        if isSmall {
+            for field in fields {
+                for part in [field.name, field.value] {
+                    let start = packed.count
+                    packed += [UInt8](repeating: 0, count: PackedList.encodedSize(part.count))
+                    packed.withUnsafeMutableBufferPointer { buffer in
+                        guard let base = buffer.baseAddress else { return }
+                        part.withBytes { _ = PackedList.write($0, to: base + start) }
+                    }
+                }
+            }
+            packed[0] = UInt8(truncatingIfNeeded: fields.count * 2)
+            packed[1] = UInt8(truncatingIfNeeded: (fields.count * 2) >> 8)
+        }
+        let found = replaceCollection(
+            key, findAny(key), .hash, .embedded, packed, expiry: expiry)
+        guard !isSmall else { return }
+        promote(found, .payload) { table, _ in
+            for field in fields {
+                field.name.withBytes { name in
+                    field.value.withBytes { _ = table.setMember(name, value: $0) }
+                }
+            }
+        }
+    }
+}
+
 extension Table {
     /// Inserts or overwrites a member of a nested table. Returns whether it is new.
     @discardableResult

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+import Storage
+
+// CONFIG GET and CONFIG SET, with Redis's error texts.
+extension Configuration {
+    /// Name and value of every directive that one of the patterns matches, sorted. An alias counts as a name.
+    public func get(_ patterns: [[UInt8]]) -> [(name: String, value: String)] {
+        var found: [(name: String, value: String)] = []
+        for directive in Directive.all {
+            for name in [directive.name, directive.alias].compactMap({ $0 })
+            where Configuration.matches(name, patterns) {
+                found.append((name, directive.text(of: value(directive.name))))
+            }
+        }
+        return found.sorted { $0.name < $1.name }
+    }
+
+    private static func matches(_ name: String, _ patterns: [[UInt8]]) -> Bool {
+        let bytes = Array(name.utf8)
+        return patterns.contains { pattern in
+            let folded = pattern.map(ASCII.lower)
+            return folded.withBytes { pattern in bytes.withBytes { Glob.matches(pattern, $0) } }
+        }
+    }
+
+    /// Sets all or none; returns an error's text without "ERR".
+    public func set(_ changes: [(name: [UInt8], value: [UInt8])]) -> String? {
+        var checked: [(directive: Directive, value: Directive.Value)] = []
+        for change in changes {
+            let name = String(decoding: change.name, as: UTF8.self)
+            guard let directive = Directive.find(name) else {
+                return "Unknown option or number of arguments for CONFIG SET - '\(name)'"
+            }
+            func failed(_ reason: String) -> String {
+                "CONFIG SET failed (possibly related to argument '\(name)') - \(reason)"
+            }
+            guard directive.isChangeable else { return failed("can't set immutable config") }
+            guard !checked.contains(where: { $0.directive.name == directive.name }) else {
+                return failed("duplicate parameter")
+            }
+            guard let text = String(validating: change.value, as: UTF8.self) else {
+                return failed("argument must be UTF-8 text")
+            }
+            do throws(Directive.Unacceptable) {
+                let words = directive.takesWords ? ConfigurationText.words(text) : [text]
+                guard let words else { throw Directive.Unacceptable("a quote is not closed") }
+                let value = try directive.value(of: words)
+                try Configuration.checkResources(directive, value)
+                checked.append((directive, value))
+            } catch {
+                return failed(error.reason)
+            }
+        }
+        take(checked)
+        return nil
+    }
+
+    /// Descriptors that the server keeps for itself.
+    static let reservedDescriptors = 32
+
+    /// Whether the system allows the value: so many clients need so many descriptors.
+    private static func checkResources(
+        _ directive: Directive, _ value: Directive.Value
+    ) throws(Directive.Unacceptable) {
+        guard directive.name == "maxclients", case .integer(let count) = value else { return }
+        let possible = raiseDescriptorLimit(forClients: count)
+        guard possible >= count else {
+            throw Directive.Unacceptable(
+                "The operating system is not able to handle the specified number of clients, "
+                    + "try with \(possible)")
+        }
+    }
+
+    /// Asks the system for descriptors for `count` clients; returns for how many there are now.
+    static func raiseDescriptorLimit(forClients count: Int) -> Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return count }
+        let wanted = rlim_t(count + reservedDescriptors)
+        if limit.rlim_cur < wanted {
+            var raised = limit
+            raised.rlim_cur = min(wanted, limit.rlim_max)
+            if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &raised) == 0 { limit = raised }
+        }
+        return min(count, max(0, Int(clamping: limit.rlim_cur) - reservedDescriptors))
+    }
+
+    /// At start: makes room for `maxclients`, or lowers it to what the system allows, with a line in the log.
+    public func fitClientsToSystem() {
+        let wanted = integer("maxclients")
+        let possible = Configuration.raiseDescriptorLimit(forClients: wanted)
+        guard possible < wanted, let directive = Directive.find("maxclients") else { return }
+        Log.standard.write(
+            .warning, "maxclients is \(possible) instead of \(wanted): the limit of open files is too low")
+        take([(directive, .integer(possible))])
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+import Synchronization
+import Tenancy
+
+/// The values of all directives: the command line over the environment over the file over the defaults.
+///
+/// Why texts here and numbers in `Settings`: this is asked at start and by CONFIG; the path of a request reads
+/// `Settings`, which every change is copied to.
+///
+/// Invariant: every directive has a value of its kind.
+public final class Configuration: Sendable {
+    public let settings: SettingsReference
+    /// The file that the server was started with, from the root; nil where there was none.
+    public let file: String?
+    let defaults: [String: Directive.Value]
+    /// Directives that only the environment names: CONFIG REWRITE leaves them there.
+    let fromEnvironment: Set<String>
+    private let values: Mutex<[String: Directive.Value]>
+    private let observer = Mutex<(@Sendable (Set<String>) -> Void)?>(nil)
+
+    /// `arguments`: what follows the program's name, and `serve` where it stands there.
+    public init(
+        arguments: [String], environment: [String: String], settings: SettingsReference
+    ) throws(ConfigurationError) {
+        var commandLine = ConfigurationLayer()
+        var rest = arguments
+        if rest.first == "serve" { rest.removeFirst() }
+        let path = try commandLine.read(arguments: rest)
+        var layers: [ConfigurationLayer] = []
+        if let path {
+            var layer = ConfigurationLayer()
+            try layer.read(file: path)
+            layers.append(layer)
+        }
+        var variables = ConfigurationLayer()
+        try variables.read(environment: environment)
+        layers += [variables, commandLine]
+
+        let defaults = Configuration.defaults(environment)
+        var values = defaults
+        for layer in layers { values.merge(layer.values) { _, above in above } }
+        self.settings = settings
+        self.defaults = defaults
+        file = path.map { TextFile.resolve($0, in: TextFile.workingDirectory) }
+        fromEnvironment = Set(variables.values.keys).subtracting(commandLine.values.keys)
+            .union(environment["DATABASE_URL"] == nil ? [] : ["postgres-url"])
+        self.values = Mutex(values)
+        for directive in Directive.all {
+            if let value = values[directive.name] { directive.apply?(settings, value) }
+        }
+        try checkTenants()
+    }
+
+    /// The environment of this process.
+    public static var processEnvironment: [String: String] {
+        var variables: [String: String] = [:]
+        // Safety: environ is a list of C strings that a nil ends; nothing changes it while the server starts.
+        var next = environ
+        while let line = next.pointee {
+            let text = String(cString: line)
+            if let sign = text.firstIndex(of: "=") {
+                variables[String(text[..<sign])] = String(text[text.index(after: sign)...])
+            }
+            next += 1
+        }
+        return variables
+    }
+
+    private static func defaults(_ environment: [String: String]) -> [String: Directive.Value] {
+        var values: [String: Directive.Value] = [:]
+        for directive in Directive.all { values[directive.name] = directive.initialValue }
+        values["maxmemory"] = .integer(MemorySize.memoryMaxDefault)
+        values["threads"] = .integer(min(256, max(1, coreCount)))
+        if let url = environment["DATABASE_URL"] { values["postgres-url"] = .text(url) }
+        return values
+    }
+
+    private static var coreCount: Int { sysconf(Int32(_SC_NPROCESSORS_ONLN)) }
+
+    /// What no single line shows: two plans of one name, a tenant with a plan that is not there.
+    private func checkTenants() throws(ConfigurationError) {
+        var names: Set<String> = ["default"]
+        var seen: Set<String> = []
+        for plan in plans {
+            guard seen.insert(plan.name).inserted else {
+                throw ConfigurationError("tenant-plan: plan '\(plan.name)' is declared twice")
+            }
+            names.insert(plan.name)
+        }
+        var ids: Set<String> = []
+        for tenant in tenantLines {
+            guard ids.insert(tenant.id).inserted else {
+                throw ConfigurationError("tenant: '\(tenant.id)' is declared twice")
+            }
+            if let plan = tenant.plan, !names.contains(plan) {
+                throw ConfigurationError(
+                    "tenant: '\(tenant.id)' has plan '\(plan)', which no tenant-plan declares")
+            }
+        }
+    }
+
+    // MARK: - Reading
+
+    /// A value by its directive's name; naming one that is not declared stops the process.
+    func value(_ name: String) -> Directive.Value {
+        guard let value = values.withLock({ $0[name] }) else { fatal("no directive \(name)") }
+        return value
+    }
+
+    public func integer(_ name: String) -> Int {
+        guard case .integer(let number) = value(name) else { fatal("\(name) is no number") }
+        return number
+    }
+
+    public func flag(_ name: String) -> Bool {
+        guard case .bool(let flag) = value(name) else { fatal("\(name) is no flag") }
+        return flag
+    }
+
+    public func text(_ name: String) -> String {
+        guard case .text(let text) = value(name) else { fatal("\(name) is no text") }
+        return text
+    }
+
+    public func words(_ name: String) -> [String] {
+        guard case .words(let words) = value(name) else { fatal("\(name) is no list of words") }
+        return words
+    }
+
+    public func lines(_ name: String) -> [[String]] {
+        guard case .lines(let lines) = value(name) else { fatal("\(name) is no list of lines") }
+        return lines
+    }
+
+    public var plans: [Plan] { lines("tenant-plan").compactMap { try? PlanLine($0).plan } }
+
+    public var keyPatterns: [KeyPattern] {
+        lines("tenant-key-pattern").compactMap { try? KeyPattern($0[0]) }
+    }
+
+    var tenantLines: [TenantLine] { lines("tenant").compactMap { try? TenantLine($0) } }
+
+    /// Where created tenants are kept: in `dir` where somebody set it, else beside the file, else here.
+    public var tenantsPath: String {
+        let name = text("tenants-file")
+        if let file, value("dir") == defaults["dir"] {
+            return TextFile.resolve(name, in: TextFile.directory(of: file))
+        }
+        return TextFile.resolve(name, in: text("dir"))
+    }
+
+    // MARK: - Changing
+
+    /// `body` is called, without any lock held, after CONFIG SET has changed directives, with their names.
+    public func observe(_ body: @escaping @Sendable (Set<String>) -> Void) {
+        observer.withLock { $0 = body }
+    }
+
+    /// Takes over values that were checked.
+    func take(_ changes: [(directive: Directive, value: Directive.Value)]) {
+        values.withLock { values in
+            for change in changes {
+                values[change.directive.name] = change.value
+                change.directive.apply?(settings, change.value)
+            }
+        }
+        let names = Set(changes.map(\.directive.name))
+        observer.withLock({ $0 })?(names)
+    }
+}
+
+extension Directive {
+    /// The value of a directive that nobody set.
+    var initialValue: Value {
+        if isRepeatable { return .lines([]) }
+        let words = takesWords ? ConfigurationText.words(initial) ?? [] : [initial]
+        guard let value = try? value(of: words) else { fatal("\(name): the default is not acceptable") }
+        return value
+    }
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+
+/// A directive: its name, what it takes, what it is by default, and what it changes. Declared once, in
+/// `Directive.all`; the file, the command line, the environment, CONFIG and README's table derive from it.
+public struct Directive: Sendable {
+    public let name: String
+    /// The name that Redis knew it by before.
+    public let alias: String?
+    public let kind: Kind
+    /// As it would be written; `defaultWords` where it is computed.
+    public let initial: String
+    /// Whether CONFIG SET may change it.
+    public let isChangeable: Bool
+    public let summary: String
+    /// Brings a new value to where the server reads it: `Settings`, or the log.
+    let apply: (@Sendable (SettingsReference, Value) -> Void)?
+
+    public enum Kind: Sendable {
+        case integer(ClosedRange<Int>)
+        case memory(ClosedRange<Int>)
+        /// An octal number, as file permissions are written.
+        case octal
+        case bool
+        case choice([String])
+        case text
+        /// Several words on one line.
+        case words
+        case outputLimits
+        /// A line of words each time it is given; the function checks them and returns what is kept.
+        case lines(@Sendable ([String]) throws(Unacceptable) -> [String])
+        /// Known from Redis, and off: the only words that are accepted, and why others are not.
+        case off([[String]], reason: String)
+    }
+
+    public enum Value: Equatable, Sendable {
+        case integer(Int)
+        case bool(Bool)
+        case text(String)
+        case words([String])
+        case lines([[String]])
+    }
+
+    /// Why words were not accepted, in Redis's words where it has them.
+    public struct Unacceptable: Error, Equatable, Sendable {
+        public let reason: String
+        public init(_ reason: String) { self.reason = reason }
+    }
+
+    init(
+        _ name: String, alias: String? = nil, _ kind: Kind, _ initial: String,
+        isChangeable: Bool = false, _ summary: String,
+        apply: (@Sendable (SettingsReference, Value) -> Void)? = nil
+    ) {
+        self.name = name
+        self.alias = alias
+        self.kind = kind
+        self.initial = initial
+        self.isChangeable = isChangeable
+        self.summary = summary
+        self.apply = apply
+    }
+
+    static func find(_ name: String) -> Directive? {
+        let folded = String(decoding: name.utf8.map(ASCII.lower), as: UTF8.self)
+        return byName[folded]
+    }
+
+    private static let byName: [String: Directive] = {
+        var table: [String: Directive] = [:]
+        for directive in all {
+            for name in [directive.name, directive.alias].compactMap({ $0 }) {
+                let previous = table.updateValue(directive, forKey: name)
+                precondition(previous == nil, "directive \(name) is declared twice")
+            }
+        }
+        return table
+    }()
+}
+
+// From words to values and back.
+extension Directive {
+    /// The value that the words of one line mean.
+    func value(of words: [String]) throws(Unacceptable) -> Value {
+        switch kind {
+        case .words:
+            return .words(words == [""] ? [] : words)
+        case .lines(let check):
+            return .lines([try check(words)])
+        case .outputLimits:
+            return .words(try Directive.outputLimits(words))
+        case .off(let accepted, let reason):
+            guard accepted.contains(words) else { throw Unacceptable(reason) }
+            return .text(words.joined(separator: " "))
+        default:
+            guard words.count == 1 else { throw Unacceptable("wrong number of arguments") }
+            return try scalar(words[0])
+        }
+    }
+
+    private func scalar(_ word: String) throws(Unacceptable) -> Value {
+        switch kind {
+        case .integer(let range):
+            guard let number = Array(word.utf8).withBytes({ ASCIIInteger.parse($0) }) else {
+                throw Unacceptable("argument couldn't be parsed into an integer")
+            }
+            return .integer(try Directive.within(range, Int(number)))
+        case .memory(let range):
+            guard let size = MemorySize.parse(word) else {
+                throw Unacceptable("argument must be a memory value")
+            }
+            return .integer(try Directive.within(range, size))
+        case .octal:
+            guard let mode = Int(word, radix: 8) else {
+                throw Unacceptable("argument couldn't be parsed into an integer")
+            }
+            return .integer(try Directive.within(0...0o777, mode))
+        case .bool:
+            switch String(decoding: word.utf8.map(ASCII.lower), as: UTF8.self) {
+            case "yes": return .bool(true)
+            case "no": return .bool(false)
+            default: throw Unacceptable("argument must be 'yes' or 'no'")
+            }
+        case .choice(let names):
+            let folded = String(decoding: word.utf8.map(ASCII.lower), as: UTF8.self)
+            guard names.contains(folded) else {
+                throw Unacceptable(
+                    "argument(s) must be one of the following: \(names.joined(separator: ", "))")
+            }
+            return .text(folded)
+        default:
+            return .text(word)
+        }
+    }
+
+    private static func within(
+        _ range: ClosedRange<Int>, _ number: Int
+    ) throws(Unacceptable) -> Int {
+        guard range.contains(number) else {
+            throw Unacceptable(
+                "argument must be between \(range.lowerBound) and \(range.upperBound) inclusive")
+        }
+        return number
+    }
+
+    /// Four words for each class of clients; only normal clients are there to be limited.
+    private static func outputLimits(_ words: [String]) throws(Unacceptable) -> [String] {
+        guard words.count == 4 else {
+            throw Unacceptable("Wrong number of arguments in buffer limit configuration.")
+        }
+        guard words[0].utf8.map(ASCII.lower) == Array("normal".utf8) else {
+            throw Unacceptable("Invalid client class specified in buffer limit configuration.")
+        }
+        guard let hard = MemorySize.parse(words[1]), let soft = MemorySize.parse(words[2]),
+            let seconds = Int(words[3]), seconds >= 0
+        else {
+            throw Unacceptable(
+                "Error in hard, soft or soft_seconds setting in buffer limit configuration.")
+        }
+        return ["normal", String(hard), String(soft), String(seconds)]
+    }
+
+    /// The value as CONFIG GET shows it.
+    func text(of value: Value) -> String {
+        switch value {
+        case .integer(let number):
+            if case .octal = kind { return String(number, radix: 8) }
+            return String(number)
+        case .bool(let flag): return flag ? "yes" : "no"
+        case .text(let text): return text
+        case .words(let words): return words.joined(separator: " ")
+        case .lines(let lines):
+            return lines.map(ConfigurationText.line).joined(separator: "\n")
+        }
+    }
+
+    /// The value as lines of a configuration file.
+    func fileLines(of value: Value) -> [String] {
+        switch value {
+        case .words(let words):
+            return [ConfigurationText.line([name] + (words.isEmpty ? [""] : words))]
+        case .lines(let lines):
+            return lines.map { ConfigurationText.line([name] + $0) }
+        default:
+            return [ConfigurationText.line([name, text(of: value)])]
+        }
+    }
+
+    /// Whether several lines of it add up instead of the last one counting.
+    var isRepeatable: Bool {
+        if case .lines = kind { true } else { false }
+    }
+
+    /// Whether one text holds several words: what CONFIG SET, an option or a variable gives is then split.
+    var takesWords: Bool {
+        switch kind {
+        case .words, .lines, .outputLimits: true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+
+/// Small files read whole and written so that a crash leaves the old content or the new, never a part.
+enum TextFile {
+    /// Why a file could not be read or written, in the system's words.
+    struct Failure: Error, Equatable {
+        let code: Int32
+        var reason: String { String(cString: strerror(code)) }
+    }
+
+    static func read(_ path: String) throws(Failure) -> [UInt8] {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Failure(code: errno) }
+        defer { close(descriptor) }
+        var content: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 16_384)
+        while true {  // Bound: ends with the file.
+            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw Failure(code: errno)
+            }
+            if count == 0 { return content }
+            content += chunk[..<count]
+        }
+    }
+
+    /// Writes a temporary file beside `path`, brings it to the disk, and renames it over `path`, whose permissions
+    /// it takes over. `mode` is for a file that does not exist yet.
+    static func write(_ text: String, to path: String, mode: mode_t) throws(Failure) {
+        var status = stat()
+        let mode = stat(path, &status) == 0 ? status.st_mode & 0o7777 : mode
+        let temporary = "\(path).\(getpid()).tmp"
+        do throws(Failure) {
+            try writeWhole(text, to: temporary, mode: mode)
+            guard rename(temporary, path) == 0 else { throw Failure(code: errno) }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+        try synchronize(directory: directory(of: path))
+    }
+
+    private static func writeWhole(
+        _ text: String, to path: String, mode: mode_t
+    ) throws(Failure) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+        guard descriptor >= 0 else { throw Failure(code: errno) }
+        defer { close(descriptor) }
+        // Why: the umask may have taken bits away that the old file had.
+        guard fchmod(descriptor, mode) == 0 else { throw Failure(code: errno) }
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {  // Bound: each turn writes at least a byte.
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw Failure(code: errno)
+            }
+            rest = rest.dropFirst(count)
+        }
+        guard fsync(descriptor) == 0 else { throw Failure(code: errno) }
+    }
+
+    private static func synchronize(directory: String) throws(Failure) {
+        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Failure(code: errno) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw Failure(code: errno) }
+    }
+
+    /// The folder that `path` lies in, with its slash where it is the root.
+    static func directory(of path: String) -> String {
+        guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    /// `path` seen from `directory`, unless it begins at the root.
+    static func resolve(_ path: String, in directory: String) -> String {
+        if path.utf8.first == UInt8(ascii: "/") { return path }
+        return directory == "/" ? "/" + path : "\(directory)/\(path)"
+    }
+
+    static var workingDirectory: String {
+        guard let path = getcwd(nil, 0) else { return "." }
+        defer { free(path) }
+        return String(cString: path)
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Records
+import Storage
+import Synchronization
+
+/// The cache that records are kept in: the application's first database. Called by the records thread, in the
+/// order of PostgreSQL's messages.
+///
+/// Each call takes the lock of one shard for as long as a command would, so that readers see the row before or after.
+final class RecordStore: RecordCache, @unchecked Sendable {
+    private let registry: TenantRegistry
+    private let catalog: RecordCatalog
+    // Safety: the records thread's alone.
+    private let worker: WorkerReference
+
+    init(registry: TenantRegistry, settings: SettingsReference, catalog: RecordCatalog) {
+        self.registry = registry
+        self.catalog = catalog
+        worker = .allocate(capacity: 1)
+        worker.initialize(to: Worker(registry: registry, settings: settings))
+    }
+
+    private var keyspace: KeyspaceReference { registry.keyspace(registry.server, 0) }
+
+    /// Runs `body` with the key's shard held.
+    private func withKey<Result>(
+        _ key: [UInt8], _ body: (inout Keys, Bytes) -> Result
+    ) -> Result {
+        worker.pointee.participant.enter()
+        defer { worker.pointee.participant.leave() }
+        worker.pointee.now = Clock.nowMilliseconds
+        return key.withBytes { key in
+            repeat {
+                worker.clearKeys()
+                worker.addKey(key, keyspace: keyspace, creating: false)
+            } while !worker.lockKeys()  // Bound: the application's keyspace is never dropped.
+            defer { worker.unlockKeys() }
+            var keys = Keys(worker: worker, keyspace: keyspace)
+            return body(&keys, key)
+        }
+    }
+
+    func install(key: [UInt8], value: RecordValue, timeToLiveMilliseconds: Int64, source: Int) {
+        makeRoom()
+        withKey(key) { keys, key in
+            let expiry = keys.now + timeToLiveMilliseconds
+            switch value {
+            case .string(let text):
+                let found = keys.findAny(key)
+                text.withBytes { keys.setString(key, $0, replacing: found, .at(expiry)) }
+            case .hash(let fields):
+                keys.setHash(key, fields.map { ($0.name, $0.value) }, expiry: expiry)
+            }
+        }
+    }
+
+    /// Records obey `maxmemory` as everything does; what cannot find room is still answered, and evicted first.
+    private func makeRoom() {
+        let limit = registry.settings.values.pointee.memoryMax.value
+        guard limit > 0, worker.memoryInUse > limit else { return }
+        worker.pointee.participant.enter()
+        worker.pointee.now = Clock.nowMilliseconds
+        _ = worker.makeRoom(limit)
+        worker.pointee.participant.leave()
+    }
+
+    func installNegative(key: [UInt8], timeToLiveMilliseconds: Int64, source: Int) {
+        withKey(key) { keys, key in
+            keys.setAbsent(key, until: keys.now + timeToLiveMilliseconds)
+        }
+    }
+
+    func remove(key: [UInt8], source: Int) -> Bool {
+        withKey(key) { keys, key in
+            guard let found = keys.findAny(key) else { return false }
+            keys.remove(found)
+            return true
+        }
+    }
+
+    func isPresent(key: [UInt8], source: Int) -> Bool {
+        withKey(key) { keys, key in keys.findAny(key) != nil }
+    }
+
+    func removeAll(source: Int) {
+        forEachKey(of: source) { key in _ = remove(key: key, source: source) }
+    }
+
+    func suspectAll(source: Int, staleTimeToLiveMilliseconds: Int64) {
+        forEachKey(of: source) { key in
+            withKey(key) { keys, key in
+                guard let found = keys.findAny(key) else { return }
+                let latest = keys.now + staleTimeToLiveMilliseconds
+                if found.entry.expiry ?? .max > latest { keys.setExpiry(found, latest) }
+            }
+        }
+    }
+
+    /// Every key of the source that is in the cache, copied shard by shard.
+    private func forEachKey(of source: Int, _ body: ([UInt8]) -> Void) {
+        worker.pointee.participant.enter()
+        var keys: [[UInt8]] = []
+        worker.forEachShard(of: keyspace) { shard in
+            shard.pointee.table.forEach { entry in
+                let match = catalog.matcher.match(UnsafeRawBufferPointer(entry.key.buffer))
+                if match?.source == source { keys.append(entry.key.array) }
+            }
+        }
+        worker.pointee.participant.leave()
+        for key in keys { body(key) }
+    }
+
+    func rowLoaded(source: Int, tenant: [UInt8]?, plan: [UInt8]?) {
+        guard let tenant, let plan else { return }
+        registry.assignPlan(id: tenant, plan: String(decoding: plan, as: UTF8.self))
+    }
+}

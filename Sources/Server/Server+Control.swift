@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Commands
+import Records
+import Storage
+import Synchronization
+import Tenancy
+
+// What commands ask of the server as a whole.
+extension Server: ServerControl {
+    public func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)] {
+        configuration.get(patterns)
+    }
+
+    public func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String? {
+        configuration.set(changes)
+    }
+
+    public func configurationRewrite() -> String? { configuration.rewrite() }
+
+    public var debugCommandsAllowed: Bool { configuration.text("enable-debug-command") != "no" }
+
+    // MARK: - CLIENT PAUSE
+
+    public func pause(until deadline: Milliseconds, onlyWrites: Bool) {
+        // Redis keeps the later end and the stricter kind of two pauses.
+        let current = pauseState.deadline.load(ordering: .relaxed)
+        if current != 0 && !pauseState.onlyWrites.load(ordering: .relaxed) && onlyWrites {
+            pauseState.deadline.store(max(current, Int(deadline)), ordering: .relaxed)
+        } else {
+            pauseState.onlyWrites.store(onlyWrites, ordering: .relaxed)
+            pauseState.deadline.store(max(current, Int(deadline)), ordering: .relaxed)
+        }
+    }
+
+    public func unpause() {
+        pauseState.deadline.store(0, ordering: .relaxed)
+        for reactor in reactors { reactor.mailbox.post(.pauseChanged) }
+    }
+
+    // MARK: - AUTH and tenants
+
+    public func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication {
+        let required = Array(configuration.text("requirepass").utf8)
+        let isDefault = user == nil || user == Array("default".utf8)
+        if isDefault && !required.isEmpty && Server.isEqual(required, password) { return .server }
+        if registry.hasSecrets {
+            if let tenant = registry.tenant(secretDigest: Secret.digest(password)),
+                isDefault || user == tenant.id.array
+            {
+                return .tenant(tenant)
+            }
+            return .refused
+        }
+        if isDefault && required.isEmpty { return user == nil ? .noPasswordSet : .server }
+        return .refused
+    }
+
+    /// Equality whose time does not tell where the difference is.
+    private static func isEqual(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+        guard left.count == right.count else { return false }
+        var difference: UInt8 = 0
+        for index in 0..<left.count { difference |= left[index] ^ right[index] }
+        return difference == 0
+    }
+
+    public func digest(secret: [UInt8]) -> [UInt8] { Secret.digest(secret) }
+
+    public func closeSessions(of tenant: TenantReference) {
+        forEachSession { $0.tenant == tenant }
+    }
+
+    // MARK: - Records
+
+    public var recordSourceCount: Int { recordCatalog?.sources.count ?? 0 }
+
+    public func shutdown(abort: Bool) -> Bool {
+        guard !abort else { return false }
+        stop()
+        return true
+    }
+}
