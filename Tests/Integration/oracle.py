@@ -47,7 +47,8 @@ def show_reply(reply: object) -> str:
 
 def related(history: list[Step], failing: Step, most: int = 20) -> list[Step]:
     """The last steps that name a key of the failing one."""
-    keys = {argument for argument in failing.arguments[1:] if len(argument) > 1}
+    first = 2 if failing.name == b"OBJECT" else 1
+    keys = {argument for argument in failing.arguments[first:] if len(argument) > 1}
     touching = [step for step in history if keys & set(step.arguments[1:])]
     return touching[-most:]
 

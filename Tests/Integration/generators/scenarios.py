@@ -84,23 +84,31 @@ def single(source: Source) -> list:
 
 
 def followed(connection: int, arguments: list) -> Iterator[Step]:
-    """The command, and what keeps the clock out of what comes after it.
+    """The command, and what must come right after it.
 
     A SET with a time that is over leaves a key that either server may still
-    count until somebody touches it.
+    count until somebody touches it. A long argument list or value may have
+    changed the key's encoding, which nobody would see at a later time.
     """
     first = step(connection, *arguments)
     yield first
     name = first.name
     if name in (b"SET", b"GETEX") and len(first.arguments) > 3:
         yield Step(connection, [b"EXISTS", first.arguments[1]])
+    elif name not in RANDOM_PICKS and len(first.arguments) > 1:
+        long = any(len(argument) > 43 for argument in first.arguments[2:])
+        if long or len(first.arguments) > 20:
+            yield Step(connection, [b"OBJECT", b"ENCODING", first.arguments[1]])
 
 
 def segment(source: Source) -> Iterator[Step]:
     """Commands that go out as one pipeline on one connection."""
     connection = source.randrange(2)
     for _ in range(source.randint(10, 80)):
-        yield from followed(connection, single(source))
+        for item in followed(connection, single(source)):
+            yield item
+            if source.one_in(30) and len(item.arguments) > 1:
+                yield Step(connection, [b"OBJECT", b"ENCODING", item.arguments[1]])
 
 
 def deterministic(source: Source) -> list:
