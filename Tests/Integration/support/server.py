@@ -25,6 +25,11 @@ DEFAULT_BINARY = str(REPOSITORY / ".build" / "release" / "martlet")
 Directive = tuple[str, str | int]
 
 
+def is_redis(binary: str) -> bool:
+    """True when a Redis or Valkey stands in Martlet's place."""
+    return os.path.basename(binary).startswith(("redis", "valkey"))
+
+
 class ServerFailed(Exception):
     """The server did not start, or did not stop as it should."""
 
@@ -45,7 +50,7 @@ class Server:
         config_text: str | None = None,
     ) -> None:
         self.binary = binary
-        self.is_redis = os.path.basename(binary).startswith(("redis", "valkey"))
+        self.is_redis = is_redis(binary)
         self.host = host
         self.port = port or free_port(host)
         self.directory = Path(tempfile.mkdtemp(prefix="martlet-test-"))
