@@ -54,7 +54,8 @@ class Report:
         word = "ok  " if condition else "FAIL"
         text = f"  {word} {what}"
         if detail != "" and detail is not None:
-            text += f" ({detail})"
+            shown = str(detail).replace("\n", "\\n")
+            text += f" ({shown[:800]})"
         print(text, flush=True)
         return condition
 
