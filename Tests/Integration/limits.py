@@ -19,7 +19,8 @@ from support.tenancy import tenant_info
 
 REQUESTS = re.compile(rb"^ERR max requests limit exceeded\. Limit: (\d+), Usage: (\d+)")
 CAPACITY = re.compile(rb"^ERR DB capacity quota exceeded")
-BANDWIDTH = re.compile(rb"^ERR max (bandwidth|requests) limit exceeded\. Limit: (\d+), Usage: ")
+KEYS = re.compile(rb"^ERR max keys limit exceeded\. Limit: (\d+), Usage: (\d+)")
+BANDWIDTH = re.compile(rb"^ERR max daily bandwidth limit exceeded\. Limit: (\d+), Usage: ")
 CONNECTIONS = re.compile(rb"^ERR max number of clients reached")
 
 PLANS = [
@@ -86,7 +87,9 @@ class Limits:
             self.report.equal("the last is there", client.value("EXISTS", "k4999"), 1)
         with self.server.client() as client:
             info = tenant_info(client, "memory-evict")
-        self.report.check("memory is within the limit", int(info["memory"]) <= 1 << 20)
+        # Bound: the entry that crossed the limit may be there, the next one finds room made.
+        memory = int(info["memory"])
+        self.report.check("memory is within the limit", memory <= (1 << 20) + 65536, memory)
         self.report.check("evictions are counted", int(info["evicted"]) > 3000, info["evicted"])
 
     def keys_reject(self) -> None:
@@ -94,7 +97,7 @@ class Limits:
         with self.login("keys-reject") as client:
             stored, text = self.first_error(client, [("SET", f"k{n}", 1) for n in range(150)])
             self.report.equal("keys stored", stored, 100)
-            self.refused("keys-reject", text, CAPACITY)
+            self.refused("keys-reject", text, KEYS)
             self.report.equal("an old key may change", client.value("SET", "k5", 2), b"OK")
 
     def keys_evict(self) -> None:

@@ -17,6 +17,7 @@ from collections import Counter
 from generators.scenarios import SLEEP, Step, steps
 from generators.source import Source
 from support.driver import parser, run, seed_of
+from support.resp import ConnectionLost
 from support.server import Directive, Server
 from support.shrink import shrink
 from support.side_by_side import Mismatch, SideBySide
@@ -77,7 +78,7 @@ def explain(both: SideBySide, epoch: list[Step], found: Mismatch) -> None:
         shortest = shrink(failed, fails)
         both.open()
         again = both.run(shortest)
-    except OSError as error:
+    except (OSError, ConnectionLost) as error:
         print(f"the server is gone, so the list cannot be shrunk: {error}")
         return
     print(f"shortest script found, {len(shortest)} steps ([0] speaks RESP2, [1] RESP3):")

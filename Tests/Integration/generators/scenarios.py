@@ -213,10 +213,24 @@ def talk(source: Source) -> Iterator[Step]:
             ["CLIENT", "SETNAME", "with space"], ["CLIENT", "REPLY", "ON"], ["CLIENT", "BAD"],
             ["OBJECT"], ["EXEC"], ["DISCARD"], ["UNWATCH"], ["WATCH"], ["MULTI", "x"],
             ["DBSIZE", "x"], ["RANDOMKEY", "x"], ["FLUSHDB", "ASYNC", "x"],
+            ["COMMAND", "GETKEYS", *single(source)], ["COMMAND", "GETKEYS"],
+            ["COMMAND", "GETKEYS", *single(source)], ["COMMAND", "GETKEYS", "PING"],
+            ["COMMAND", "GETKEYSANDFLAGS", *deterministic(source)[:3]],
+            ["CONFIG", "GET", "no-such-*"], ["CONFIG", "GET"], ["CONFIG", "BAD"],
+            ["CONFIG", "SET", "no-such", 1], ["CONFIG", "SET", "maxmemory"],
+            ["CONFIG", "SET", "hash-max-listpack-entries", "x"],
+            ["CONFIG", "GET", "hash-max-listpack-*", "set-max-intset-entries"],
+            ["MEMORY", "USAGE", "missing"], ["MEMORY", "USAGE"], ["MEMORY", "BAD"],
+            ["MEMORY", "USAGE", source.any_key(), "SAMPLES", source.choice(["x", -1])],
+            ["CLIENT", "NO-EVICT", "on"], ["CLIENT", "NO-EVICT", "x"], ["CLIENT", "REPLY", "x"],
+            ["CLIENT", "KILL", "ID", "x"], ["CLIENT", "KILL", "1.2.3.4:5"], ["CLIENT", "ID", "x"],
+            ["CLIENT", "LIST", "TYPE", "x"], ["CLIENT", "PAUSE", "x"], ["CLIENT", "PAUSE", -1],
+            ["CLIENT", "UNPAUSE"], ["DEBUG"], ["SHUTDOWN", "BAD"], ["TIME", "x"],
+            ["INFO", "no-such-section"],
         ]))
 
 
-SCENES = [(60, segment), (16, transaction), (6, excursion), (3, talk)]
+SCENES = [(60, segment), (16, transaction), (6, excursion), (8, talk)]
 
 
 def steps(source: Source, count: int) -> Iterator[Step]:

@@ -135,7 +135,10 @@ class SideBySide:
         data = b"".join([encode(step.arguments) for step in block])
         answers: list[list[Reply]] = []
         for side in self.sides:
-            side.clients[connection].send_raw(data)
+            try:
+                side.clients[connection].send_raw(data)
+            except (ConnectionLost, TimeoutError):
+                pass  # Reading fails next, and knows how many replies came before.
         for side in self.sides:
             replies: list[Reply] = []
             try:
