@@ -36,8 +36,8 @@ class Side:
     """The three connections to one server."""
 
     def __init__(self, server: Server) -> None:
-        self.clients = [server.client(2), server.client(3)]
-        self.control = server.client(2)
+        self.clients = [server.client(2, 10), server.client(3, 10)]
+        self.control = server.client(2, 10)
 
     def look(self, database: int, *arguments: object) -> Reply:
         """A command in a database, beside the connections under test."""
@@ -59,11 +59,23 @@ class SideBySide:
         self.open()
 
     def open(self) -> None:
-        """Empty databases and new connections on both servers."""
+        """Empty databases and new connections; a server that died is started again."""
         self.close()
-        self.sides = [Side(server) for server in self.servers]
-        for side in self.sides:
-            side.control.value("FLUSHALL")
+        for attempt in range(20):
+            try:
+                for server in self.servers:
+                    if not server.alive():
+                        server.kill()
+                        server.start()
+                self.sides = [Side(server) for server in self.servers]
+                for side in self.sides:
+                    side.control.value("FLUSHALL")
+                break
+            except (OSError, ConnectionLost):
+                # Why: a server that is just dying is still a process for a moment.
+                if attempt == 19:
+                    raise
+                time.sleep(0.05)
         self.queues: list[list[list[bytes]] | None] = [None, None]
         self.databases = [0, 0]
         self.popped = False
