@@ -141,9 +141,8 @@ class Lifecycle:
             return
         with Server(self.binary, host="::1") as server, server.client() as client:
             self.report.equal("[::1]", client.value("PING"), b"PONG")
-        server = Server(self.binary, [("requirepass", "secret")])
-        server.directives.append(("bind", "*" if not self.redis else "* -::*"))
-        with server:
+        everywhere = "* -::*" if self.redis else "*"
+        with Server(self.binary, [("requirepass", "secret")], bind=everywhere) as server:
             for host in ("127.0.0.1", "::1"):
                 with Client((host, server.port)) as client:
                     self.report.equal(f"bind * at {host}", client.value("AUTH", "secret"), b"OK")
@@ -170,10 +169,8 @@ class Lifecycle:
         if address is None:
             self.report.skip("protected mode", "no address but loopback")
             return
-        server = Server(self.binary)
-        server.directives = [("bind", "0.0.0.0"), ("protected-mode", "yes")]
         try:
-            with server:
+            with Server(self.binary, [("protected-mode", "yes")], bind="0.0.0.0") as server:
                 with connect((address, server.port), 5) as stream:
                     answer = stream.recv(2000)
                     self.report.equal("then closed", stream.recv(10), b"")

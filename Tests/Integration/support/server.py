@@ -37,6 +37,7 @@ class ServerFailed(Exception):
 class Server:
     """One server process on a free port, in a directory of its own.
 
+    `host` is where clients connect, `bind` what the server listens on if that differs.
     Use as a context manager: leaving it sends SIGTERM and requires exit 0.
     """
 
@@ -48,10 +49,12 @@ class Server:
         port: int | None = None,
         environment: dict[str, str] | None = None,
         config_text: str | None = None,
+        bind: str | None = None,
     ) -> None:
         self.binary = binary
         self.is_redis = is_redis(binary)
         self.host = host
+        self.bind = bind or host
         self.port = port or free_port(host)
         self.directory = Path(tempfile.mkdtemp(prefix="martlet-test-"))
         self.log_path = self.directory / "server.log"
@@ -80,7 +83,7 @@ class Server:
         line = [self.binary] if self.is_redis else [self.binary, "serve"]
         if self.config_path.exists():
             line.append(str(self.config_path))
-        line += ["--port", str(self.port), "--bind", self.host]
+        line += ["--port", str(self.port), "--bind", self.bind]
         if self.is_redis:
             line += ["--save", "", "--appendonly", "no", "--dir", str(self.directory)]
         for name, value in self.directives:
