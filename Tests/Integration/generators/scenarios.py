@@ -161,7 +161,8 @@ def excursion(source: Source) -> Iterator[Step]:
         flush = source.choice([["FLUSHDB"], ["FLUSHDB", "ASYNC"], ["FLUSHDB", "SYNC"]])
         yield step(connection, *flush)
     if source.one_in(12):
-        yield step(connection, *source.choice([["FLUSHALL"], ["FLUSHDB", "BAD"], ["FLUSHALL", "x"]]))
+        flush = source.choice([["FLUSHALL"], ["FLUSHDB", "BAD"], ["FLUSHALL", "x"]])
+        yield step(connection, *flush)
     yield step(connection, "DBSIZE")
     yield step(connection, "SELECT", 0)
 

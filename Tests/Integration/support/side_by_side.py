@@ -16,7 +16,7 @@ from generators.scenarios import CURSORS, RANDOM_PICKS, SLEEP, Step
 
 from . import compare
 from .differences import set_encoding_allowed
-from .resp import Client, ConnectionLost, ProtocolError, Reply, encode
+from .resp import ConnectionLost, ProtocolError, Reply, encode
 from .server import Server
 
 BLOCK_COMMANDS = 150

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from multiprocessing.connection import Connection
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
+from .process import die_with_parent
 from .resp import Client
 
 _context = multiprocessing.get_context("fork")
@@ -36,7 +38,14 @@ class Latency(NamedTuple):
         )
 
 
-def _measure(pipe: Connection, address: tuple[str, int], key: str, interval: float) -> None:
+def _measure(
+    tie: Callable[[], None],
+    pipe: Connection,
+    address: tuple[str, int],
+    key: str,
+    interval: float,
+) -> None:
+    tie()
     waits: list[float] = []
     failure = ""
     try:
@@ -68,8 +77,9 @@ class Watch:
     def __init__(self, address: tuple[str, int], key: str, interval: float = 0.002) -> None:
         self.result = Latency(0, 0, 0, "did not run")
         self._pipe, theirs = _context.Pipe()
+        tie = die_with_parent(signal.SIGKILL)
         self._process = _context.Process(
-            target=_measure, args=(theirs, address, key, interval), daemon=True
+            target=_measure, args=(tie, theirs, address, key, interval), daemon=True
         )
 
     def __enter__(self) -> "Watch":
