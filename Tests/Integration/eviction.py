@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""maxmemory with each of Redis's eight policies.
+
+Each policy may evict only what it says: keys with a TTL, or all; and memory
+stays under the limit whatever is written.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from support.driver import Report, parser, run, seed_of
+from support.resp import Client
+from support.server import Server
+from support.tenancy import info_number
+
+MEGABYTE = 1 << 20
+ROOM = 16 * MEGABYTE
+VALUE = b"x" * 1000
+TTL_SECONDS = 10_000
+OUT_OF_MEMORY = b"OOM command not allowed when used memory > 'maxmemory'."
+POLICIES = [
+    "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random",
+    "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
+]
+
+
+def fill(client: Client, prefix: str, count: int, volatile: bool) -> list[bytes]:
+    """Writes keys of a kilobyte; the error texts that came back."""
+    extra = ["EX", TTL_SECONDS] if volatile else []
+    commands = [["SET", f"{prefix}:{number}", VALUE, *extra] for number in range(count)]
+    return [reply.value for reply in client.pipeline(commands) if reply.is_error]
+
+
+def count_of(client: Client, prefix: str, count: int) -> int:
+    """How many of these keys are still there."""
+    names = [f"{prefix}:{number}" for number in range(count)]
+    return sum(reply.value for reply in client.pipeline([["EXISTS", name] for name in names]))
+
+
+def check_policy(report: Report, client: Client, policy: str) -> None:
+    """Fills half with lasting keys, then four times the room with others."""
+    client.value("CONFIG", "SET", "maxmemory", 0)
+    client.value("FLUSHALL")
+    client.value("CONFIG", "RESETSTAT")
+    limit = info_number(client, "memory", "used_memory") + ROOM
+    client.value("CONFIG", "SET", "maxmemory", limit, "maxmemory-policy", policy)
+    lasting = 4000
+    errors = fill(client, "lasting", lasting, volatile=False)
+    report.equal("the first quarter fits", errors[:1], [])
+    volatile = policy.startswith(("volatile", "noev"))
+    errors = fill(client, "more", 60_000, volatile)
+    used = info_number(client, "memory", "used_memory")
+    report.check("memory stays under the limit", used <= limit + MEGABYTE, f"{used} of {limit}")
+    evicted = info_number(client, "stats", "evicted_keys")
+    if policy == "noeviction":
+        report.check("writes are refused", set(errors) == {OUT_OF_MEMORY}, set(errors))
+        report.equal("evicted_keys", evicted, 0)
+        report.equal("reads go on", client.value("GET", "lasting:1"), VALUE)
+        report.equal("deletes go on", client.value("DEL", "lasting:1"), 1)
+        return
+    report.equal("nothing is refused", errors[:1], [])
+    report.check("evicted_keys", evicted > 30_000, evicted)
+    left = count_of(client, "lasting", lasting)
+    if policy.startswith("volatile"):
+        report.equal("keys without a TTL stay", left, lasting)
+    else:
+        report.check("any key may go", left < lasting, left)
+
+
+def check_recency(report: Report, client: Client, policy: str) -> None:
+    """What is read all the time outlives what is not."""
+    client.value("CONFIG", "SET", "maxmemory", 0)
+    client.value("FLUSHALL")
+    limit = info_number(client, "memory", "used_memory") + ROOM
+    fill(client, "hot", 500, volatile=False)
+    client.value("CONFIG", "SET", "maxmemory", limit, "maxmemory-policy", policy)
+    for turn in range(40):
+        client.pipeline([["GET", f"hot:{number}"] for number in range(500)])
+        fill(client, f"cold{turn}", 1000, volatile=False)
+        # Why: the clock of the policy may be as coarse as a second.
+        time.sleep(0.1)
+    left = count_of(client, "hot", 500)
+    # Bound: picking at random would leave 150 or fewer.
+    report.check(f"{policy}: hot keys stay", left > 250, f"{left} of 500")
+
+
+def main() -> int:
+    """All policies; 0 when every check held."""
+    options = parser(__doc__ or "").parse_args()
+    seed_of(options)
+    report = Report("eviction")
+    with Server(options.server_binary) as server, server.client(timeout=60) as client:
+        for policy in POLICIES:
+            with report.section(policy):
+                check_policy(report, client, policy)
+        with report.section("recency and frequency"):
+            for policy in ("allkeys-lru", "allkeys-lfu"):
+                check_recency(report, client, policy)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    run(main)

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Plan limits: what happens to a tenant at its limit, and to its neighbour.
+
+Called by accounting.py, or alone.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from typing import Callable
+
+from support.driver import Report, parser, run, wait_until
+from support.resp import Client, Reply, encode
+from support.server import Directive, Server, is_redis
+from support.tenancy import tenant_info
+
+REQUESTS = re.compile(rb"^ERR max requests limit exceeded\. Limit: (\d+), Usage: (\d+)")
+CAPACITY = re.compile(rb"^ERR DB capacity quota exceeded")
+KEYS = re.compile(rb"^ERR max keys limit exceeded\. Limit: (\d+), Usage: (\d+)")
+BANDWIDTH = re.compile(rb"^ERR max daily bandwidth limit exceeded\. Limit: (\d+), Usage: ")
+CONNECTIONS = re.compile(rb"^ERR max number of clients reached")
+
+PLANS = [
+    "memory-reject memory=1mb at-limit=reject",
+    "memory-evict memory=1mb at-limit=evict",
+    "keys-reject keys=100 at-limit=reject",
+    "keys-evict keys=100 at-limit=evict",
+    "second-reject ops-per-second=200 at-limit=reject",
+    "second-throttle ops-per-second=200 at-limit=throttle",
+    "day-reject ops-per-day=500 at-limit=reject",
+    "bandwidth-reject bandwidth-per-day=1mb at-limit=reject",
+    "connections-reject connections=3 at-limit=reject",
+    "free",
+]
+
+
+class Limits:
+    """One server with a tenant per plan, each with its secret."""
+
+    def __init__(self, server: Server, report: Report) -> None:
+        self.server = server
+        self.report = report
+
+    def login(self, tenant: str) -> Client:
+        """A connection that sees the tenant's keyspace."""
+        client = self.server.client()
+        reply = client.call("AUTH", f"secret-{tenant}")
+        if reply.is_error:
+            client.close()
+        reply.native()
+        return client
+
+    def first_error(self, client: Client, commands: list) -> tuple[int, bytes]:
+        """How many commands were answered before the first error, and its text."""
+        for number, reply in enumerate(client.pipeline(commands, window=50)):
+            if reply.is_error:
+                return number, reply.value
+        return len(commands), b""
+
+    def refused(self, tenant: str, text: bytes, pattern: re.Pattern[bytes]) -> None:
+        """The refusal's text, and that it was counted."""
+        self.report.check(f"{tenant}: the error's text", bool(pattern.match(text)), text)
+        with self.server.client() as client:
+            rejected = int(tenant_info(client, tenant)["rejected"])
+        self.report.check(f"{tenant}: rejections are counted", rejected > 0, rejected)
+
+    def memory_reject(self) -> None:
+        """Writes are refused at the limit; reads and deletes go on."""
+        with self.login("memory-reject") as client:
+            commands = [("SET", f"k{n}", b"x" * 1000) for n in range(2000)]
+            stored, text = self.first_error(client, commands)
+            self.report.check("about a megabyte was stored", 600 < stored < 1049, stored)
+            self.refused("memory-reject", text, CAPACITY)
+            self.report.equal("reads go on", client.value("GET", "k0"), b"x" * 1000)
+            self.report.equal("deletes go on", client.value("DEL", "k0", "k1", "k2"), 3)
+            self.report.equal("then writes again", client.value("SET", "k0", "x"), b"OK")
+
+    def memory_evict(self) -> None:
+        """The tenant's own keys make room, nobody else's."""
+        with self.login("memory-evict") as client:
+            commands = [("SET", f"k{n}", b"x" * 1000) for n in range(5000)]
+            stored, text = self.first_error(client, commands)
+            self.report.equal("nothing was refused", (stored, text), (5000, b""))
+            self.report.equal("the last is there", client.value("EXISTS", "k4999"), 1)
+        with self.server.client() as client:
+            info = tenant_info(client, "memory-evict")
+        # Bound: the entry that crossed the limit may be there, the next one finds room made.
+        memory = int(info["memory"])
+        self.report.check("memory is within the limit", memory <= (1 << 20) + 65536, memory)
+        self.report.check("evictions are counted", int(info["evicted"]) > 3000, info["evicted"])
+
+    def keys_reject(self) -> None:
+        """The number of keys: a new one is refused, an old one may change."""
+        with self.login("keys-reject") as client:
+            stored, text = self.first_error(client, [("SET", f"k{n}", 1) for n in range(150)])
+            self.report.equal("keys stored", stored, 100)
+            self.refused("keys-reject", text, KEYS)
+            self.report.equal("an old key may change", client.value("SET", "k5", 2), b"OK")
+
+    def keys_evict(self) -> None:
+        """The number of keys stays at the limit."""
+        with self.login("keys-evict") as client:
+            stored, text = self.first_error(client, [("SET", f"k{n}", 1) for n in range(500)])
+            self.report.equal("nothing was refused", (stored, text), (500, b""))
+            size = client.value("DBSIZE")
+            self.report.check("at most 100 keys are left", 50 <= size <= 100, size)
+
+    def second_reject(self) -> None:
+        """Operations per second, refused; a second later they go on."""
+        with self.login("second-reject") as client:
+            answered, text = self.first_error(client, [("GET", "k")] * 2000)
+            self.report.check("about 200 were answered", 150 <= answered <= 500, answered)
+            self.refused("second-reject", text, REQUESTS)
+            took = wait_until(lambda: not client.call("GET", "k").is_error, 3, 0.1)
+            self.report.check("it goes on within 1.5 s", took is not None and took < 1.5, took)
+
+    def second_throttle(self) -> None:
+        """Operations per second, delayed; a neighbour is not."""
+        with self.login("second-throttle") as client, self.login("free") as neighbour:
+            began = time.monotonic()
+            for _ in range(800):
+                client.send("GET", "k")
+            longest = 0.0
+            for _ in range(200):
+                asked = time.monotonic()
+                neighbour.value("GET", "k")
+                longest = max(longest, time.monotonic() - asked)
+                time.sleep(0.005)
+            replies = [client.read() for _ in range(800)]
+            took = time.monotonic() - began
+        errors = sum(reply.is_error for reply in replies)
+        self.report.equal("nothing was refused", errors, 0)
+        self.report.check("800 at 200 per second took 2 to 5 s", 2 <= took <= 5, f"{took:.2f} s")
+        self.report.check("the neighbour never waited", longest < 0.05, f"{longest * 1000:.1f} ms")
+
+    def day_reject(self) -> None:
+        """Operations per day, refused until midnight, UTC."""
+        with self.login("day-reject") as client:
+            answered, text = self.first_error(client, [("GET", "k")] * 3000)
+            # Bound: one lease of each thread may be spent beyond the limit.
+            self.report.check("about 500 were answered", 450 <= answered <= 1000, answered)
+            self.refused("day-reject", text, REQUESTS)
+
+    def bandwidth_reject(self) -> None:
+        """Bytes in and out per day."""
+        with self.login("bandwidth-reject") as client:
+            client.call("SET", "k", b"x" * 10_000)
+            answered, text = self.first_error(client, [("GET", "k")] * 400)
+            self.report.check("about a megabyte came", 80 <= answered <= 250, answered)
+            self.refused("bandwidth-reject", text, BANDWIDTH)
+
+    def connections_reject(self) -> None:
+        """The fourth connection is refused, until one of the three goes."""
+        clients = [self.login("connections-reject") for _ in range(3)]
+        with self.server.client() as fourth:
+            reply = fourth.call("AUTH", "secret-connections-reject")
+            self.refused("connections-reject", reply.value, CONNECTIONS)
+        for client in clients:
+            client.close()
+
+        def again() -> bool:
+            with self.server.client() as client:
+                return client.call("AUTH", "secret-connections-reject") == Reply("+", b"OK")
+
+        self.report.check("free again after a close", wait_until(again, 2, 0.05) is not None)
+
+    def isolation(self) -> None:
+        """A tenant sees its own keys, and no administration."""
+        with self.login("free") as client, self.login("memory-evict") as other:
+            client.value("SET", "mine", 1)
+            self.report.equal("the neighbour does not see it", other.value("EXISTS", "mine"), 0)
+            self.report.equal("WHOAMI", b"free" in str(client.call("TENANT", "WHOAMI")).encode(),
+                              True)
+            for command in (["CONFIG", "GET", "*"], ["SHUTDOWN"],
+                            ["TENANT", "CREATE", "x"], ["DEBUG", "SLEEP", 0]):
+                reply = client.call(*command)
+                refused = reply.is_error and reply.value.startswith(b"NOPERM")
+                self.report.check(f"{command[0]} is refused", refused, reply.value)
+            wrong = self.server.client().call("AUTH", "secret-nobody")
+            self.report.check("a wrong secret", wrong.value.startswith(b"WRONGPASS"), wrong.value)
+
+    def bytes_counted(self) -> None:
+        """Bytes in and out are what went over the connection."""
+        with self.server.client() as admin, self.login("free") as client:
+            before = tenant_info(admin, "free")
+            sent = received = 0
+            for number in range(100):
+                for command in (["SET", f"b{number}", b"x" * number], ["GET", f"b{number}"]):
+                    sent += len(encode(command))
+                    value = client.value(*command)
+                    head = 5 if command[0] == "SET" else len(b"$%d\r\n\r\n" % len(value))
+                    received += head if command[0] == "SET" else head + len(value)
+            after = tenant_info(admin, "free")
+        for name, expected in (("bytes_in", sent), ("bytes_out", received)):
+            self.report.equal(name, int(after[name]) - int(before[name]), expected)
+
+
+def check_all(report: Report, binary: str) -> None:
+    """All limits; nothing against redis-server, which has none of them."""
+    if is_redis(binary):
+        report.skip("plan limits", "redis-server has none")
+        return
+    directives: list[Directive] = [("tenant-plan", plan) for plan in PLANS]
+    for plan in PLANS:
+        name = plan.split()[0]
+        directives.append(("tenant", f"{name} plan={name} secret=secret-{name}"))
+    with Server(binary, directives) as server:
+        limits = Limits(server, report)
+        checks: list[Callable[[], None]] = [
+            limits.memory_reject, limits.memory_evict, limits.keys_reject, limits.keys_evict,
+            limits.second_reject, limits.second_throttle, limits.day_reject,
+            limits.bandwidth_reject, limits.connections_reject, limits.isolation,
+            limits.bytes_counted,
+        ]
+        for check in checks:
+            with report.section("limit " + check.__name__.replace("_", " ")):
+                check()
+
+
+def main() -> int:
+    """Runs the limits alone."""
+    options = parser(__doc__ or "").parse_args()
+    report = Report("limits")
+    check_all(report, options.server_binary)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    run(main)
