@@ -3,6 +3,8 @@
 // different view of glibc's own types.
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 int martlet_accept(int listener, struct sockaddr_storage *address, socklen_t *length) {
@@ -18,4 +20,16 @@ __attribute__((constructor)) static void draw_hash_seed(void) {
     if (getrandom(&martlet_hash_seed, sizeof martlet_hash_seed, 0) != sizeof martlet_hash_seed) {
         abort();
     }
+}
+
+int martlet_parse_wide(const char *text, martlet_wide *value) {
+    char *end;
+    errno = 0;
+    *value = (martlet_wide)strtold(text, &end);
+    int out_of_range = errno == ERANGE && (isinf(*value) || *value == 0);
+    return out_of_range ? -1 : (int)(end - text);
+}
+
+int martlet_print_wide(martlet_wide value, char *text, int capacity) {
+    return snprintf(text, (size_t)capacity, "%.17Lf", (long double)value);
 }

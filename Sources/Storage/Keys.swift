@@ -68,6 +68,11 @@ public struct Keys {
 
     @inline(never)
     private mutating func resolveSlowly(_ key: Bytes) -> ResolvedKey {
+        // A key that was looked for just now and is to be inserted.
+        if cursor > 0, cursor <= worker.pointee.resolvedCount {
+            let previous = worker.pointee.resolved[cursor - 1]
+            if previous.key.base == key.base && previous.key.count == key.count { return previous }
+        }
         // Why only a few: the command goes back to its first keys, or sideways; a long list is cheaper to hash again.
         for index in 0..<min(worker.pointee.resolvedCount, 8) {
             let candidate = worker.pointee.resolved[index]
@@ -150,7 +155,7 @@ public struct Keys {
 
     /// Removes the entry and all that it owns.
     public func remove(_ found: Found) {
-        changed(found)
+        signal(found)
         found.shard.pointee.table.remove(found.slot)
     }
 
@@ -166,13 +171,21 @@ public struct Keys {
         let slot = resolved.shard.pointee.table.insert(
             resolved.hash, shape, access: Access.initial(now: now, settings: settings))
         let found = Found(slot: slot, shard: resolved.shard, hash: resolved.hash)
-        changed(found)
+        signal(found)
         return found
     }
 
-    /// Tells all who wait to hear of it that the value of the key has changed. Every change goes through here.
+    /// Notes that the value of the key has changed, which is an access too. Every change of an entry that stays goes
+    /// through here.
     @inline(__always)
     public func changed(_ found: Found) {
+        if !leavesAccessTime { touch(found.entry) }
+        signal(found)
+    }
+
+    /// Tells all who wait to hear of it that the key has changed.
+    @inline(__always)
+    func signal(_ found: Found) {
         worker.pointee.statistics.pointee.changes.bump()
         if found.shard.pointee.watchers != nil { found.shard.notifyWatchers(found.hash) }
     }

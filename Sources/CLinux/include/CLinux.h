@@ -70,3 +70,17 @@ static inline uint64_t martlet_ticks(void) {
     return value;
 #endif
 }
+
+/// The widest binary floating point type that Swift has too: 80 bits on x86-64, else 64.
+#if defined(__x86_64__)
+typedef long double martlet_wide;
+#else
+typedef double martlet_wide;
+#endif
+
+/// strtold on text that ends in a zero byte. Returns how many bytes were read, or -1 where the number is too large or
+/// too small to be told from zero.
+int martlet_parse_wide(const char *text, martlet_wide *value);
+
+/// The number with 17 digits behind the point, into `capacity` bytes. Returns how many it needs.
+int martlet_print_wide(martlet_wide value, char *text, int capacity);

@@ -36,6 +36,9 @@ struct Segment {
     @inline(__always)
     static func capacity(_ buckets: Int) -> Int { buckets * Bucket.slotCount * 4 / 5 }
 
+    /// Less than a quarter full: worth a look whether memory can be given back.
+    var isSparse: Bool { count * 4 < Segment.capacity(bucketCount) }
+
     /// The smallest bucket count that holds `entries` with room for a quarter more, or the largest.
     static func bucketCount(for entries: Int) -> Int {
         for count in bucketCounts where capacity(count) >= entries + entries / 5 + 1 { return count }

@@ -41,7 +41,9 @@ extension Table {
         segment.count -= 1
         count -= 1
         if entry.hasExpiry { expiringCount -= 1 }
-        if shrinking { shrinkIfSparse(segment, position: positionOf(entry, segment)) }
+        if shrinking, count == 0 || segment.isSparse {
+            shrinkIfSparse(segment, position: positionOf(entry, segment))
+        }
         return entry
     }
 
@@ -57,6 +59,7 @@ extension Table {
     public mutating func resizeValue(_ slot: Slot, size: Int, capacity: Int) {
         let entry = slot.entry
         precondition(!entry.hasPayload && size <= capacity)
+        if size == entry.valueSize && capacity == size { return }
         let needed = entry.keyOffset + entry.keySize + capacity
         let current = entry.allocatedSize
         let fitsHeader = entry.isLong || capacity < 1 << 24
@@ -79,6 +82,18 @@ extension Table {
         shape.valueSize = size
         shape.valueCapacity = capacity
         replace(slot, shape, keepingValue: true)
+    }
+
+    /// Lengthens the value of the entry in `slot` to `size` bytes within its block; the new bytes are the caller's to
+    /// write. False, with nothing changed, where the block is too small.
+    func lengthenInPlace(_ slot: Slot, size: Int) -> Bool {
+        let entry = slot.entry
+        precondition(!entry.hasPayload && size >= entry.valueSize)
+        guard entry.isLong || size < 1 << 24,
+            entry.keyOffset + entry.keySize + size <= entry.allocatedSize
+        else { return false }
+        entry.setValueSize(size)
+        return true
     }
 
     /// Replaces the entry in `slot` by one of another shape with the same key. Nothing that the old

@@ -13,6 +13,7 @@ extension Table {
         directory[0] = segment.word
         allocatedSize += Segment.byteCount(1) + Table.directorySize(0)
         root = UInt(bitPattern: directory)
+        deepestCount = 1
     }
 
     static func directorySize(_ depth: Int) -> Int { max(64, 8 << depth) }
@@ -57,6 +58,7 @@ extension Table {
         fill(from: segment) { $0 & bit == 0 ? lower : upper }
         point(to: lower, position: position & ~bit)
         point(to: upper, position: position | bit)
+        if lower.depth == depth { deepestCount += 2 }
         allocatedSize += Segment.byteCount(lowerBuckets) + Segment.byteCount(upperBuckets)
         retire(segment)
     }
@@ -100,6 +102,8 @@ extension Table {
         }
         allocatedSize += Table.directorySize(newDepth) - Table.directorySize(oldDepth)
         root = UInt(bitPattern: new) | UInt(newDepth) << 56
+        deepestCount = 0
+        if newDepth < oldDepth { forEachSegment { if $0.depth == newDepth { deepestCount += 1 } } }
         Reclamation.retire(UnsafeMutableRawPointer(old))
     }
 
@@ -107,7 +111,7 @@ extension Table {
     mutating func shrinkIfSparse(_ segment: Segment, position: UInt64) {
         if count == 0 { return removeStructure() }
         let live = segment.count
-        guard live * 4 < Segment.capacity(segment.bucketCount) else { return }
+        guard segment.isSparse else { return }
         if segment.depth > 0, mergeWithBuddy(segment, position: position) { return }
         let buckets = Segment.bucketCount(for: live)
         if buckets * 2 <= segment.bucketCount {
@@ -131,18 +135,11 @@ extension Table {
         allocatedSize += Segment.byteCount(merged.bucketCount)
         retire(segment)
         retire(buddy)
-        halveDirectoryIfPossible()
+        if segment.depth == depth {
+            deepestCount -= 2
+            if deepestCount == 0 { resizeDirectory(to: depth - 1) }
+        }
         return true
-    }
-
-    /// Halves the directory while no segment needs its last bit. The walk costs as much as the merge that calls
-    /// for it only when the directory is small, so a large one is looked at rarely.
-    private mutating func halveDirectoryIfPossible() {
-        guard depth > 0, count < Segment.capacity(Segment.bucketCountMax) << (depth - 1) else { return }
-        let words = 1 << depth
-        guard words <= 64 || count & (words - 1) == 0 else { return }
-        for index in 0..<words where Segment(word: directory[index]).depth == depth { return }
-        resizeDirectory(to: depth - 1)
     }
 
     /// Frees the directory and the last segments of a table without entries.
@@ -152,6 +149,7 @@ extension Table {
         allocatedSize -= structureSize
         Reclamation.retire(UnsafeMutableRawPointer(directory))
         root = 0
+        deepestCount = 0
         expiryBound = .max
     }
 

@@ -40,6 +40,8 @@ public struct Table: @unchecked Sendable {
     public internal(set) var expiryBound: Milliseconds = .max
     /// Hash bits that the shard's number has used up.
     var prefixBits: UInt8 = 0
+    /// Segments whose depth is the directory's: while there are any, it cannot be halved.
+    var deepestCount: Int32 = 0
 
     public init(prefixBits: Int = 0) { self.prefixBits = UInt8(prefixBits) }
 

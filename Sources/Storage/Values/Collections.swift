@@ -80,7 +80,6 @@ extension Keys {
         let shape = EntryShape(type, encoding, key: key, expiry: expiry, valueSize: bytes.count)
         let placed = place(shape, replacing: found)
         bytes.withBytes { _ = memcpy(placed.entry.mutableValue, $0.base, $0.count) }
-        changed(placed)
         return placed
     }
 }

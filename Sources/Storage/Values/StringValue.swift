@@ -22,77 +22,117 @@ extension Keys {
             case .integer(let value): ASCIIInteger.byteCount(value)
             }
         }
+
+        /// Calls `body` with the bytes that GET would answer, valid during the call.
+        public func withBytes<Result>(_ body: (Bytes) -> Result) -> Result {
+            switch self {
+            case .bytes(let bytes):
+                return body(bytes)
+            case .integer(let value):
+                return withUnsafeTemporaryAllocation(
+                    of: UInt8.self, capacity: ASCIIInteger.countMax
+                ) { digits in
+                    guard let base = digits.baseAddress else { return body(.empty) }
+                    let size = ASCIIInteger.write(value, to: base)
+                    return body(Bytes(UnsafePointer(base), size))
+                }
+            }
+        }
+
+        /// The value as an integer, by the strict rules of INCR.
+        public var integer: Int64? {
+            switch self {
+            case .bytes(let bytes): ASCIIInteger.parse(bytes)
+            case .integer(let value): value
+            }
+        }
     }
 
-    /// Sets `key` to a string, whatever it held, and returns where it is now. `found` is what `find`
-    /// gave for the key just before.
+    /// Sets `key` to a string, whatever it held. `found` is what `find` gave for the key just before.
     @inline(__always)
     public mutating func setString(
         _ key: Bytes, _ value: Bytes, replacing found: Found?, _ expiry: ExpiryChange
     ) {
-        if let found, found.entry.type == .string, !found.entry.hasPayload,
-            Keys.integer(value) == nil, overwrite(found, value, expiry)
-        {
-            return
-        }
-        setStringSlowly(key, value, replacing: found, expiry)
+        if let found, overwrite(found, value, expiry) { return }
+        setStringSlowly(key, value, Keys.integer(value), replacing: found, expiry)
     }
 
-    /// The path of SET onto a string of about the same size: no allocation.
+    /// Sets `key` to `value` as bytes even where they are an integer's, as INCRBYFLOAT does; the expiry stays.
+    public mutating func setText(_ key: Bytes, _ value: Bytes, replacing found: Found?) {
+        setStringSlowly(key, value, nil, replacing: found, .keep)
+    }
+
+    /// The path of SET onto a string of the same size, with or without an expiry as before: one copy, no allocator.
     @inline(__always)
     private func overwrite(_ found: Found, _ value: Bytes, _ change: ExpiryChange) -> Bool {
         let entry = found.entry
-        switch change {
-        case .keep: break
-        case .remove: if entry.hasExpiry { return false }
-        case .at(let moment):
-            guard entry.hasExpiry else { return false }
+        guard entry.type == .string, !entry.hasPayload, entry.valueSize == value.count,
+            Keys.integer(value) == nil, Keys.keepsExpiryField(entry, change)
+        else { return false }
+        if case .at(let moment) = change {
             found.shard.pointee.table.setExpiry(found.slot, moment)
         }
-        found.shard.pointee.table.resizeValue(
-            found.slot, size: value.count, capacity: value.count)
-        let current = found.entry
-        if current.encoding != .embedded { current.setEncoding(.embedded) }
-        memcpy(current.mutableValue, value.base, value.count)
-        touch(current)
+        if entry.encoding != .embedded { entry.setEncoding(.embedded) }
+        memcpy(entry.mutableValue, value.base, value.count)
         changed(found)
         return true
     }
 
+    /// Whether the entry has room for the new expiry, and none for an expiry that goes.
+    @inline(__always)
+    private static func keepsExpiryField(_ entry: Entry, _ change: ExpiryChange) -> Bool {
+        switch change {
+        case .keep: true
+        case .remove: !entry.hasExpiry
+        case .at: entry.hasExpiry
+        }
+    }
+
     @inline(never)
     private mutating func setStringSlowly(
-        _ key: Bytes, _ value: Bytes, replacing found: Found?, _ change: ExpiryChange
+        _ key: Bytes, _ value: Bytes, _ integer: Int64?, replacing found: Found?,
+        _ change: ExpiryChange
     ) {
-        var expiry: Milliseconds?
-        switch change {
-        case .remove: expiry = nil
-        case .keep: expiry = found?.entry.expiry
-        case .at(let moment): expiry = moment
+        if let found, found.entry.type == .string, found.entry.hasPayload == (integer != nil),
+            Keys.keepsExpiryField(found.entry, change)
+        {
+            if case .at(let moment) = change {
+                found.shard.pointee.table.setExpiry(found.slot, moment)
+            }
+            if let integer {
+                found.entry.payload = integer
+            } else {
+                found.shard.pointee.table.resizeValue(
+                    found.slot, size: value.count, capacity: value.count)
+                found.entry.setEncoding(.embedded)
+                memcpy(found.entry.mutableValue, value.base, value.count)
+            }
+            return changed(found)
         }
-        let integer = Keys.integer(value)
+        let expiry: Milliseconds? =
+            switch change {
+            case .remove: nil
+            case .keep: found?.entry.expiry
+            case .at(let moment): moment
+            }
         let shape = EntryShape(
             .string, integer == nil ? .embedded : .payload, key: key, expiry: expiry,
             payload: integer, valueSize: integer == nil ? value.count : 0)
         let now = place(shape, replacing: found)
         if integer == nil { memcpy(now.entry.mutableValue, value.base, value.count) }
-        changed(now)
     }
 
-    /// Puts an entry of `shape` in place of what was found, or inserts it. The value's bytes are the caller's to write.
+    /// Puts an entry of `shape` in place of what was found, or inserts it, and signals the change. The value's bytes
+    /// are the caller's to write.
     mutating func place(_ shape: EntryShape, replacing found: Found?) -> Found {
-        guard let found else {
-            let resolved = resolve(shape.key)
-            let slot = resolved.shard.pointee.table.insert(
-                resolved.hash, shape, access: Access.initial(now: now, settings: settings))
-            return Found(slot: slot, shard: resolved.shard, hash: resolved.hash)
-        }
+        guard let found else { return insert(shape) }
         let nested = Values.nestedSize(found.entry)
         if nested > 0 {
             Values.nestedTable(found.entry).free()
             found.shard.pointee.table.allocatedSize -= nested
         }
         found.shard.pointee.table.replace(found.slot, shape, keepingValue: false)
-        found.entry.access = Access.initial(now: now, settings: settings)
+        changed(found)
         return found
     }
 
@@ -119,47 +159,46 @@ extension Keys {
         }
         let shape = EntryShape(
             .string, .payload, key: key, expiry: found?.entry.expiry, payload: value)
-        changed(place(shape, replacing: found))
+        _ = place(shape, replacing: found)
     }
 
-    /// Makes room for a string of `count` bytes in which the first `kept` bytes of the old one stand, the rest zero,
-    /// and calls `body` with all of it to be changed. Growth leaves room to grow again, as an
-    /// appended string will. OBJECT ENCODING then says raw, as of any string that was changed in place.
+    /// Lengthens a string to `count` bytes, zeros behind the old ones, and calls `body` with all of them to be changed.
+    /// Growth leaves room to grow again, as an appended string will. OBJECT ENCODING then says raw, as of any string
+    /// that was changed in place.
     public mutating func editString(
         _ key: Bytes, _ found: Found?, count: Int,
         _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void
     ) {
         precondition(count <= Entry.valueSizeMax)
-        var target = found
-        if let found, found.entry.hasPayload {
-            // An integer becomes bytes first.
-            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ASCIIInteger.countMax) { digits in
-                guard let base = digits.baseAddress else { return }
-                let size = ASCIIInteger.write(found.entry.payload, to: base)
-                let shape = EntryShape(
-                    .string, .embeddedOther, key: key, expiry: found.entry.expiry, valueSize: size,
-                    valueCapacity: count)
-                let now = place(shape, replacing: found)
-                memcpy(now.entry.mutableValue, base, size)
-                target = now
-            }
-        } else if found == nil {
-            let shape = EntryShape(.string, .embeddedOther, key: key, valueCapacity: count)
-            target = place(shape, replacing: nil)
+        let target: Found
+        if let found {
+            target = found.entry.hasPayload ? spellInteger(key, found, capacity: count) : found
+            changed(target)
+        } else {
+            target = insert(EntryShape(.string, .embeddedOther, key: key, valueCapacity: count))
         }
-        guard let target else { return }
         let old = target.entry.valueSize
-        if count > old {
-            let fits = target.entry.byteCount - old + count <= target.entry.allocatedSize
+        precondition(count >= old, "an edit does not shorten")
+        if count > old, !target.shard.pointee.table.lengthenInPlace(target.slot, size: count) {
             let roomy = min(count + min(count, 1 << 20), Entry.valueSizeMax)
-            target.shard.pointee.table.resizeValue(
-                target.slot, size: count, capacity: fits || found == nil ? count : roomy)
-            memset(target.entry.mutableValue + old, 0, count - old)
-        } else if count < old {
-            target.shard.pointee.table.resizeValue(target.slot, size: count, capacity: count)
+            target.shard.pointee.table.resizeValue(target.slot, size: count, capacity: roomy)
         }
+        memset(target.entry.mutableValue + old, 0, count - old)
         target.entry.setEncoding(.embeddedOther)
         body(UnsafeMutableBufferPointer(start: target.entry.mutableValue, count: count))
-        changed(target)
+    }
+
+    /// Turns a string that is kept as an integer into its digits, with room for `capacity` bytes.
+    private mutating func spellInteger(_ key: Bytes, _ found: Found, capacity: Int) -> Found {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ASCIIInteger.countMax) { digits in
+            guard let base = digits.baseAddress else { return found }
+            let size = ASCIIInteger.write(found.entry.payload, to: base)
+            let shape = EntryShape(
+                .string, .embeddedOther, key: key, expiry: found.entry.expiry, valueSize: size,
+                valueCapacity: capacity)
+            found.shard.pointee.table.replace(found.slot, shape, keepingValue: false)
+            memcpy(found.entry.mutableValue, base, size)
+            return found
+        }
     }
 }

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+import Storage
+import Wire
+
+/// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]: the longest bytes, in order but with gaps, that two
+/// strings share; or their number; or where they stand.
+public enum LCS: KeyCommand {
+    public static let spec = CommandSpec(
+        "lcs", arity: -3, [.readOnly], keys: [.range(1, 2, [.readOnly, .access])],
+        usage: "key1:key key2:key [LEN] [IDX] [MINMATCHLEN min-match-len:integer] [WITHMATCHLEN]",
+        since: "7.0.0", complexity: "O(N*M) where N and M are the lengths of the two strings",
+        summary: "Finds the longest common substring.")
+
+    private struct Options {
+        var wantsLength = false
+        var wantsMatches = false
+        var matchLengthMin: Int64 = 0
+        var wantsMatchLengths = false
+    }
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        // Copies, since reading the second key may remove it, and then what was found of the first has moved.
+        guard let left = text(arguments[1], &keys), let right = text(arguments[2], &keys) else {
+            return reply.error("ERR The specified keys must contain string values")
+        }
+        guard let options = parse(arguments, &reply) else { return }
+        let sizeMax = keys.settings.values.pointee.bulkSizeMax.value
+        let cells = (left.count + 1).multipliedReportingOverflow(by: right.count + 1)
+        guard !cells.overflow, cells.partialValue <= sizeMax / MemoryLayout<UInt32>.stride else {
+            return reply.error(
+                "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
+        }
+        guard let table = LengthTable(left, right, keepsRows: !options.wantsLength) else {
+            return reply.error("ERR Insufficient memory, failed allocating transient memory for LCS")
+        }
+        if options.wantsLength { return reply.integer(table.total) }
+        var common = [UInt8](repeating: 0, count: table.total)
+        var matches: [Match] = []
+        table.forEachMatch(left, right) { match, rest in
+            for offset in 0..<match.count { common[rest + offset] = left[match.left + offset] }
+            if Int64(match.count) >= options.matchLengthMin { matches.append(match) }
+        }
+        guard options.wantsMatches else { return reply.bulk(common) }
+        write(matches, total: table.total, withLengths: options.wantsMatchLengths, reply)
+    }
+
+    /// The string at `key`, empty where there is none; nil where it is no string.
+    private static func text(_ key: Bytes, _ keys: inout Keys) -> [UInt8]? {
+        switch keys.read(key, as: .string) {
+        case .missing: []
+        case .wrongType: nil
+        case .found(let found): keys.content(found).withBytes { $0.array }
+        }
+    }
+
+    /// The options from argument 3 on; nil after an error reply.
+    private static func parse(_ arguments: Arguments, _ reply: inout ReplyWriter) -> Options? {
+        var options = Options()
+        var index = 3
+        while index < arguments.count {  // Bound: moves on by one or two arguments each turn.
+            let token = arguments[index]
+            if token.isKeyword("IDX") {
+                options.wantsMatches = true
+            } else if token.isKeyword("LEN") {
+                options.wantsLength = true
+            } else if token.isKeyword("WITHMATCHLEN") {
+                options.wantsMatchLengths = true
+            } else if token.isKeyword("MINMATCHLEN"), index + 1 < arguments.count {
+                index += 1
+                guard let minimum = ASCIIInteger.parse(arguments[index]) else {
+                    reply.error(.notInteger)
+                    return nil
+                }
+                options.matchLengthMin = minimum
+            } else {
+                reply.error(.syntax)
+                return nil
+            }
+            index += 1
+        }
+        if options.wantsMatches && options.wantsLength {
+            reply.error("ERR If you want both the length and indexes, please just use IDX.")
+            return nil
+        }
+        return options
+    }
+
+    private static func write(
+        _ matches: [Match], total: Int, withLengths: Bool, _ reply: ReplyWriter
+    ) {
+        reply.map(2)
+        reply.bulk("matches")
+        reply.array(matches.count)
+        for match in matches {
+            reply.array(withLengths ? 3 : 2)
+            for start in [match.left, match.right] {
+                reply.array(2)
+                reply.integer(start)
+                reply.integer(start + match.count - 1)
+            }
+            if withLengths { reply.integer(match.count) }
+        }
+        reply.bulk("len")
+        reply.integer(total)
+    }
+}
+
+/// `count` bytes that stand in both strings, from `left` in the one and from `right` in the other.
+private struct Match {
+    let left: Int
+    let right: Int
+    let count: Int
+}
+
+/// The lengths of the longest common subsequences of all pairs of prefixes: row i, column j for the first i bytes of
+/// the left string and the first j of the right one. For the length alone, two rows are kept in turn.
+private struct LengthTable: ~Copyable {
+    // Safety: `(rowMask + 1) x width` numbers or more, allocated by init, written there, and freed by deinit.
+    private let cells: UnsafeMutablePointer<UInt32>
+    private let width: Int
+    private let rowMask: Int
+    let total: Int
+
+    /// Nil where there is no memory.
+    init?(_ left: [UInt8], _ right: [UInt8], keepsRows: Bool) {
+        width = right.count + 1
+        rowMask = keepsRows ? Int.max : 1
+        let rows = keepsRows ? left.count + 1 : 2
+        guard let memory = calloc(rows * width, MemoryLayout<UInt32>.stride) else { return nil }
+        cells = memory.bindMemory(to: UInt32.self, capacity: rows * width)
+        for row in 0..<left.count {
+            let above = cells + (row & rowMask) * width
+            let current = cells + ((row + 1) & rowMask) * width
+            for column in 0..<right.count {
+                current[column + 1] = left[row] == right[column]
+                    ? above[column] + 1 : max(above[column + 1], current[column])
+            }
+        }
+        total = Int(cells[(left.count & rowMask) * width + right.count])
+    }
+
+    deinit { free(cells) }
+
+    private func length(_ row: Int, _ column: Int) -> UInt32 { cells[row * width + column] }
+
+    /// Calls `body` with every match from the last to the first, and with how many common bytes are before it.
+    func forEachMatch(
+        _ left: [UInt8], _ right: [UInt8], _ body: (_ match: Match, _ rest: Int) -> Void
+    ) {
+        precondition(rowMask == .max, "the rows were not kept")
+        var row = left.count
+        var column = right.count
+        var rest = total
+        while row > 0 && column > 0 {  // Bound: a row or a column less in each turn.
+            var count = 0
+            while row > 0 && column > 0 && left[row - 1] == right[column - 1] {
+                row -= 1
+                column -= 1
+                count += 1
+            }
+            if count > 0 {
+                rest -= count
+                body(Match(left: row, right: column, count: count), rest)
+            } else if length(row - 1, column) > length(row, column - 1) {
+                row -= 1
+            } else {
+                column -= 1
+            }
+        }
+    }
+}

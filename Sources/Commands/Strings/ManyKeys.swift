@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+/// MGET key [key ...]: the values in order, null for what is missing or no string.
+public enum MGET: KeyCommand {
+    public static let spec = CommandSpec(
+        "mget", arity: -2, [.readOnly, .fast, .loadsRecords],
+        keys: [.range(1, -1, [.readOnly, .access])], usage: "key:key ...", since: "1.0.0",
+        complexity: "O(N) where N is the number of keys to retrieve.",
+        summary: "Atomically returns the string values of one or more keys.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        reply.array(arguments.count - 1)
+        for index in 1..<arguments.count {
+            switch keys.read(arguments[index], as: .string) {
+            case .missing, .wrongType: reply.null()
+            case .found(let found): reply.string(keys.content(found))
+            }
+        }
+    }
+}
+
+/// MSET key value [key value ...]: sets all, and never fails but for its syntax.
+public enum MSET: KeyCommand {
+    public static let spec = CommandSpec(
+        "mset", arity: -3, [.write, .denyOOM],
+        keys: [.range(1, -1, step: 2, [.overwrite, .update])], usage: "key:key value [key:key value ...]",
+        since: "1.0.1", complexity: "O(N) where N is the number of keys to set.",
+        summary: "Atomically creates or modifies the string values of one or more keys.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard arguments.count % 2 == 1 else {
+            return reply.error("ERR wrong number of arguments for 'mset' command")
+        }
+        setAll(arguments, &keys)
+        reply.ok()
+    }
+
+    fileprivate static func setAll(_ arguments: Arguments, _ keys: inout Keys) {
+        for index in stride(from: 1, to: arguments.count, by: 2) {
+            let key = arguments[index]
+            keys.setString(key, arguments[index + 1], replacing: keys.find(key), .remove)
+        }
+    }
+}
+
+/// MSETNX key value [key value ...]: sets all and replies 1, or nothing and 0 where one of the keys is there.
+public enum MSETNX: KeyCommand {
+    public static let spec = CommandSpec(
+        "msetnx", arity: -3, [.write, .denyOOM],
+        keys: [.range(1, -1, step: 2, [.overwrite, .insert])], usage: "key:key value [key:key value ...]",
+        since: "1.0.1", complexity: "O(N) where N is the number of keys to set.",
+        summary: "Atomically modifies the string values of one or more keys only when all keys don't exist.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard arguments.count % 2 == 1 else {
+            return reply.error("ERR wrong number of arguments for 'msetnx' command")
+        }
+        for index in stride(from: 1, to: arguments.count, by: 2)
+        where keys.find(arguments[index]) != nil {
+            return reply.integer(0)
+        }
+        MSET.setAll(arguments, &keys)
+        reply.integer(1)
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+import Storage
+import Wire
+
+/// GETRANGE key start end: the bytes from `start` to `end`, both counted from the end where negative.
+public enum GETRANGE: KeyCommand {
+    public static let spec = CommandSpec(
+        "getrange", arity: 4, [.readOnly, .loadsRecords],
+        keys: [.one(at: 1, [.readOnly, .access])], usage: "key:key start:integer end:integer",
+        since: "2.4.0", complexity: "O(N) where N is the length of the returned string.",
+        summary: "Returns a substring of the string stored at a key.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let start = ASCIIInteger.parse(arguments[2]), let end = ASCIIInteger.parse(arguments[3])
+        else { return reply.error(.notInteger) }
+        switch keys.read(arguments[1], as: .string) {
+        case .missing: reply.bulk("" as StaticString)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found):
+            keys.content(found).withBytes { reply.bulk($0[range(start, end, count: $0.count)]) }
+        }
+    }
+
+    /// The range that two indices name among `count` bytes. As in Redis, an end before the first byte means the first.
+    static func range(_ start: Int64, _ end: Int64, count: Int) -> Range<Int> {
+        if start < 0 && end < 0 && start > end { return 0..<0 }
+        // Bound: count is not negative, so that adding it to a negative number cannot overflow.
+        let first = max(0, start < 0 ? start + Int64(count) : start)
+        let last = min(max(0, end < 0 ? end + Int64(count) : end), Int64(count) - 1)
+        return first > last ? 0..<0 : Int(first)..<Int(last) + 1
+    }
+}
+
+/// SUBSTR: the older name of GETRANGE.
+public enum SUBSTR: KeyCommand {
+    public static let spec = CommandSpec(
+        "substr", arity: 4, [.readOnly, .loadsRecords],
+        keys: [.one(at: 1, [.readOnly, .access])], usage: "key:key start:integer end:integer",
+        since: "1.0.0", complexity: "O(N) where N is the length of the returned string.",
+        summary: "Returns a substring from a string value.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        GETRANGE.run(arguments, &keys, &reply)
+    }
+}
+
+/// SETRANGE key offset value: overwrites a part, zeros before it where the string is too short. Replies the length.
+public enum SETRANGE: KeyCommand {
+    public static let spec = CommandSpec(
+        "setrange", arity: 4, [.write, .denyOOM], keys: [.one(at: 1, [.readWrite, .update])],
+        usage: "key:key offset:integer value", since: "2.2.0",
+        complexity: "O(M) where M is the length of the value, and of the zeros before it.",
+        summary: """
+            Overwrites a part of a string value with another by an offset. \
+            Creates the key if it doesn't exist.
+            """)
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let offset = ASCIIInteger.parse(arguments[2]) else { return reply.error(.notInteger) }
+        guard offset >= 0 else { return reply.error(.offsetOutOfRange) }
+        let value = arguments[3]
+        let found = keys.find(arguments[1])
+        if let found, found.entry.type != .string { return reply.error(.wrongType) }
+        let old = found.map { keys.content($0).count } ?? 0
+        if value.isEmpty { return reply.integer(old) }
+        guard let needed = keys.stringSize(offset, value.count) else {
+            return reply.error(.stringTooLong)
+        }
+        let count = max(old, needed)
+        keys.editString(arguments[1], found, count: count) { bytes in
+            if let base = bytes.baseAddress { memcpy(base + Int(offset), value.base, value.count) }
+        }
+        reply.integer(count)
+    }
+}
+
+/// APPEND key value: the length afterwards.
+public enum APPEND: KeyCommand {
+    public static let spec = CommandSpec(
+        "append", arity: 3, [.write, .denyOOM, .fast], keys: [.one(at: 1, [.readWrite, .insert])],
+        usage: "key:key value", since: "2.0.0",
+        complexity: "O(1) amortized: a string that grows is given room to grow again.",
+        summary: "Appends a string to the value of a key. Creates the key if it doesn't exist.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        let value = arguments[2]
+        guard let found = keys.find(arguments[1]) else {
+            keys.setString(arguments[1], value, replacing: nil, .remove)
+            return reply.integer(value.count)
+        }
+        guard found.entry.type == .string else { return reply.error(.wrongType) }
+        let old = keys.content(found).count
+        guard let count = keys.stringSize(Int64(old), value.count) else {
+            return reply.error(.stringTooLong)
+        }
+        keys.editString(arguments[1], found, count: count) { bytes in
+            if let base = bytes.baseAddress { memcpy(base + old, value.base, value.count) }
+        }
+        reply.integer(count)
+    }
+}
+
+/// STRLEN key: the number of bytes, 0 of a missing key.
+public enum STRLEN: KeyCommand {
+    public static let spec = CommandSpec(
+        "strlen", arity: 2, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])],
+        usage: "key:key", since: "2.2.0", complexity: "O(1)",
+        summary: "Returns the length of a string value.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.read(arguments[1], as: .string) {
+        case .missing: reply.integer(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found): reply.integer(keys.content(found).count)
+        }
+    }
+}
+
+extension Keys {
+    /// The size of a string in which `count` bytes stand from `offset` on; nil where that is more than
+    /// `proto-max-bulk-len` allows or an entry can hold.
+    func stringSize(_ offset: Int64, _ count: Int) -> Int? {
+        let sizeMax = min(settings.values.pointee.bulkSizeMax.value, Entry.valueSizeMax)
+        let (size, overflowed) = Int(offset).addingReportingOverflow(count)
+        return overflowed || size > sizeMax ? nil : size
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+
+// What must always be true of a table, checked by looking at everything. For tests and for the check of accounting
+// while the server runs; never on the path of a request.
+extension Table {
+    /// What the table, its entries and their values take, measured block by block at the allocator's true sizes.
+    public var measuredSize: Int {
+        guard root != 0 else { return 0 }
+        var size = Block.size(UnsafeMutableRawPointer(directory))
+        forEachSegment { segment in
+            size += Block.size(segment.base)
+            segment.forEach { entry in
+                size += Block.size(entry.base)
+                guard entry.hasPayload, entry.type != .string else { return }
+                let nested = Values.nestedTable(entry).table
+                size += nested.pointee.measuredSize + Block.size(UnsafeMutableRawPointer(nested))
+            }
+        }
+        return size
+    }
+
+    /// One line for each broken invariant; empty of a sound table. Nested tables are checked too.
+    public var invariantViolations: [String] {
+        guard root != 0 else {
+            let isEmpty = count == 0 && expiringCount == 0 && allocatedSize == 0
+            return isEmpty && expiryBound == .max ? [] : ["an empty table counts something"]
+        }
+        var broken: [String] = []
+        var entries = 0
+        var expiring = 0
+        var deepest = 0
+        var bound = Milliseconds.max
+        forEachSegment { segment in
+            check(segment, &broken)
+            entries += segment.count
+            if segment.depth == depth { deepest += 1 }
+            bound = min(bound, segment.expiryBound)
+            segment.forEach { if $0.hasExpiry { expiring += 1 } }
+        }
+        checkDirectory(&broken)
+        if entries == 0 { broken.append("segments without entries") }
+        if entries != count { broken.append("count \(count), entries \(entries)") }
+        if expiring != expiringCount { broken.append("\(expiringCount) expiring, found \(expiring)") }
+        if deepest != Int(deepestCount) { broken.append("\(deepestCount) deepest, found \(deepest)") }
+        if deepest == 0 { broken.append("the directory is twice as large as needed") }
+        if expiryBound > bound { broken.append("the expiry bound is above a segment's") }
+        let measured = measuredSize
+        if measured != allocatedSize { broken.append("charged \(allocatedSize), measured \(measured)") }
+        return broken
+    }
+
+    /// Every segment is named by all the words that stand for its hash bits, and by no other.
+    private func checkDirectory(_ broken: inout [String]) {
+        var index = 0
+        while index < segmentWordCount {
+            let segment = self.segment(at: index)
+            guard segment.depth <= depth else {
+                broken.append("word \(index) is deeper than the directory")
+                return
+            }
+            let span = 1 << (depth - segment.depth)
+            if index % span != 0 { broken.append("word \(index) begins inside a segment") }
+            for word in index..<index + span where directory[word] != segment.word {
+                broken.append("word \(word) differs from its segment's first")
+            }
+            index += span
+        }
+    }
+
+    private func check(_ segment: Segment, _ broken: inout [String]) {
+        var live = 0
+        var removed = 0
+        for index in 0..<segment.bucketCount {
+            let bucket = segment.bucket(index)
+            removed += Bucket.matches(bucket.tags, Bucket.removedTag).nonzeroBitCount
+            var bits = bucket.occupied
+            live += bits.nonzeroBitCount
+            while bits != 0 {
+                let lane = Bucket.lane(bits)
+                bits &= bits &- 1
+                check(bucket.entry(lane), at: index, lane, segment, &broken)
+            }
+        }
+        if live != segment.count { broken.append("segment counts \(segment.count), has \(live)") }
+        if removed != segment.removedCount {
+            broken.append("segment counts \(segment.removedCount) removed, has \(removed)")
+        }
+        if live + removed > Segment.capacity(segment.bucketCount) {
+            broken.append("segment of \(segment.bucketCount) is too full: \(live) + \(removed)")
+        }
+    }
+
+    /// The entry lies where a probe from its home meets it, and says no more than its block holds.
+    private func check(
+        _ entry: Entry, at index: Int, _ lane: Int, _ segment: Segment, _ broken: inout [String]
+    ) {
+        let hash = Hash(entry.key)
+        let position = self.position(hash)
+        let tag = segment.bucket(index).base.load(fromByteOffset: lane, as: UInt8.self)
+        if tag != hash.tag { broken.append("a tag is not its key's") }
+        if self.segment(at: Table.directoryIndex(position, depth: depth)).word != segment.word {
+            broken.append("an entry lies in a segment that is not its own")
+        }
+        var probe = segment.homeIndex(position << UInt64(segment.depth))
+        while probe != index {  // Bound: `index` is a bucket of the segment, so the walk comes by it.
+            if Bucket.matches(segment.bucket(probe).tags, Bucket.emptyTag) != 0 {
+                broken.append("an entry lies behind an empty slot")
+                break
+            }
+            probe = segment.next(probe)
+        }
+        if entry.byteCount > entry.allocatedSize { broken.append("an entry is larger than its block") }
+        if let expiry = entry.expiry, expiry < segment.expiryBound {
+            broken.append("an entry expires before its segment's bound")
+        }
+        guard entry.hasPayload else { return }
+        if entry.valueSize != 0 { broken.append("an entry has a payload and value bytes") }
+        guard entry.type != .string else { return }
+        broken += Values.nestedTable(entry).table.pointee.invariantViolations
+    }
+}
