@@ -14,6 +14,7 @@ import Testing
                 return
             }
         }
+        #expect(model.forms.isSuperset(of: ["intset", "listpack", "hashtable"]))
         model.removeAll()
         #expect(model.database.chargedSize == 0)
     }
@@ -82,6 +83,8 @@ private struct SetModel {
     let database = Database()
     var random: Random
     var sets: [[UInt8]: Set<[UInt8]>] = [:]
+    /// The encodings that were met.
+    var forms: Set<String> = []
     var complaint = ""
     private let names = ["a", "b", "c", "{tag}long key name that is not so short"].map {
         Array($0.utf8)
@@ -226,10 +229,31 @@ private struct SetModel {
         let list = reply.list()
         let known = sets[key] ?? []
         guard expect(list.count == known.count && Set(list) == known, words) else { return false }
+        let form = database.encoding(String(decoding: key, as: UTF8.self))
+        forms.insert(form)
+        guard expect(allows(form, known), [Array(form.utf8), key]) else { return false }
         let probe = below(2) == 0 ? member() : known.randomElement() ?? []
         let question = [Array("SISMEMBER".utf8), key, probe]
         var answer = ask(question)
         return expect(answer.number() == (known.contains(probe) ? 1 : 0), question)
+    }
+
+    /// Whether a set may have this form.
+    private func allows(_ form: String, _ set: Set<[UInt8]>) -> Bool {
+        let limits = database.settings.values
+        switch form {
+        case "intset":
+            return set.count <= limits.pointee.setMaxIntegerEntries.value
+                && set.allSatisfy { $0.withBytes { ASCIIInteger.parse($0) != nil } }
+        case "listpack":
+            let sizeMax = limits.pointee.setMaxPackedValueSize.value
+            return set.count <= limits.pointee.setMaxPackedEntries.value
+                && set.allSatisfy { $0.count <= sizeMax }
+        case "hashtable":
+            return !set.isEmpty
+        default:
+            return set.isEmpty
+        }
     }
 
     private mutating func isAccounted() -> Bool {

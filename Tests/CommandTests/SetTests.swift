@@ -41,21 +41,52 @@ extension Database {
         return reply.list().map { String(decoding: $0, as: UTF8.self) }.sorted()
     }
 
-    /// How the set is kept, as OBJECT ENCODING says.
-    fileprivate func encoding(_ key: String) -> String {
-        var name = "none"
+    /// Calls `body` with the right to use `names` as keys.
+    func withKeys(_ names: [String], _ body: (inout Keys, [Bytes]) -> Void) {
         let keyspace = registry.keyspace(registry.server, number)
-        Array(key.utf8).withBytes { bytes in
+        let storage = Array(names.joined().utf8)
+        storage.withBytes { bytes in
+            var slices: [Bytes] = []
+            var start = 0
+            for name in names {
+                slices.append(bytes[start..<start + name.utf8.count])
+                start += name.utf8.count
+            }
             worker.clearKeys()
-            worker.addKey(bytes, keyspace: keyspace, creating: false)
+            for slice in slices { worker.addKey(slice, keyspace: keyspace, creating: true) }
             _ = worker.lockKeys()
             var keys = Keys(worker: worker, keyspace: keyspace)
-            if case .found(let found) = keys.find(bytes, as: .set) {
-                name = SetValue.encodingName(found.entry).description
-            }
+            body(&keys, slices)
             worker.unlockKeys()
         }
+    }
+
+    /// How the set is kept, as OBJECT ENCODING says.
+    func encoding(_ key: String) -> String {
+        var name = "none"
+        withKeys([key]) { keys, names in
+            if case .found(let found) = keys.find(names[0], as: .set) {
+                name = SetValue.encodingName(found.entry).description
+            }
+        }
         return name
+    }
+
+    /// Milliseconds until the key expires; nil where it does not.
+    fileprivate func timeLeft(_ key: String) -> Int64? {
+        var left: Int64?
+        withKeys([key]) { keys, names in
+            if let expiry = keys.find(names[0])?.entry.expiry { left = expiry - keys.now }
+        }
+        return left
+    }
+
+    fileprivate func expire(_ key: String, in milliseconds: Int64) {
+        withKeys([key]) { keys, names in
+            if let found = keys.find(names[0]) {
+                keys.setExpiry(found, keys.now + milliseconds)
+            }
+        }
     }
 
     fileprivate func addRange(_ key: String, _ range: Range<Int>, prefix: String = "") {
@@ -173,7 +204,9 @@ extension Database {
     @Test func otherTypesAreRefused() {
         let database = Database()
         let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
-        setString(database, "str", "x")
+        database.withKeys(["str"]) { keys, names in
+            keys.setString(names[0], Bytes("x" as StaticString), replacing: nil, .remove)
+        }
         _ = database.run("SADD", "s", "a")
         for command in ["SADD", "SREM", "SISMEMBER", "SMISMEMBER"] {
             #expect(database.run(command, "str", "a") == wrong)
@@ -191,19 +224,6 @@ extension Database {
         #expect(database.run("SMOVE", "no", "str", "z") == ":0\r\n")
         #expect(database.run("SINTERSTORE", "str", "s") == ":1\r\n")
         #expect(database.list("SMEMBERS", "str") == ["a"])
-    }
-
-    /// Puts a string there without the commands of strings.
-    private func setString(_ database: Database, _ key: String, _ value: String) {
-        let keyspace = database.registry.keyspace(database.registry.server, 0)
-        Array(key.utf8).withBytes { bytes in
-            database.worker.clearKeys()
-            database.worker.addKey(bytes, keyspace: keyspace, creating: true)
-            _ = database.worker.lockKeys()
-            var keys = Keys(worker: database.worker, keyspace: keyspace)
-            keys.setString(bytes, Bytes("x" as StaticString), replacing: nil, .remove)
-            database.worker.unlockKeys()
-        }
     }
 
     @Test func moving() {
@@ -250,6 +270,48 @@ extension Database {
         #expect(database.encoding("d") == "none")
         #expect(database.run("SDIFFSTORE", "a", "a", "a") == ":0\r\n")
         #expect(database.encoding("a") == "none")
+    }
+
+    @Test func expiryStaysThroughEveryFormAndGoesWithAStoredResult() {
+        let database = Database()
+        _ = database.run("SADD", "s", "1")
+        database.expire("s", in: 1_000)
+        database.addRange("s", 0..<100)
+        _ = database.run("SADD", "s", "x")
+        #expect(database.encoding("s") == "listpack")
+        #expect(database.timeLeft("s") == 1_000)
+        database.addRange("s", 100..<1_000)
+        #expect(database.encoding("s") == "hashtable")
+        #expect(database.timeLeft("s") == 1_000)
+        #expect(database.list("SPOP", "s", "995").count == 995)
+        #expect(database.encoding("s") == "listpack")
+        #expect(database.run("SCARD", "s") == ":6\r\n")
+        #expect(database.timeLeft("s") == 1_000)
+        _ = database.run("SUNIONSTORE", "t", "s", "s")
+        #expect(database.timeLeft("t") == nil)
+        _ = database.run("SUNIONSTORE", "s", "s")
+        #expect(database.timeLeft("s") == nil)
+        #expect(database.run("SCARD", "s") == ":6\r\n")
+    }
+
+    @Test func whatHasExpiredIsNotThere() {
+        let database = Database()
+        // Why so many: sources and targets then share segments, in which a removal moves others.
+        for number in 0..<300 {
+            _ = database.run("SADD", "k\(number)", "m", "n\(number)")
+            if number % 2 == 1 { database.expire("k\(number)", in: 10) }
+        }
+        database.advance(milliseconds: 11)
+        #expect(database.run("SMOVE", "k0", "k1", "m") == ":1\r\n")
+        #expect(database.list("SMEMBERS", "k1") == ["m"])
+        #expect(database.run("SMOVE", "k3", "k0", "m") == ":0\r\n")
+        #expect(database.list("SINTER", "k2", "k5") == [])
+        #expect(database.list("SUNION", "k2", "k7", "k4") == ["m", "n2", "n4"])
+        let all = (0..<300).filter { $0 != 0 && $0 != 1 }.map { Array("k\($0)".utf8) }
+        #expect(database.run(words("SUNIONSTORE", "k9") + all) == ":150\r\n")
+        #expect(database.run("SADD", "k11", "z") == ":1\r\n")
+        #expect(database.list("SMEMBERS", "k11") == ["z"])
+        #expect(database.run("SPOP", "k13") == "$-1\r\n")
     }
 
     @Test func wordsOfErrors() {
