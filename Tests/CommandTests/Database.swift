@@ -26,7 +26,10 @@ final class Database {
 
     func run(_ words: String...) -> String { run(words.map { Array($0.utf8) }) }
 
-    func run(_ words: [[UInt8]]) -> String {
+    func run(_ words: [[UInt8]]) -> String { String(decoding: runBytes(words), as: UTF8.self) }
+
+    /// The reply as it is on the wire: for members that are no text.
+    func runBytes(_ words: [[UInt8]]) -> [UInt8] {
         var list = ArgumentList()
         var storage = ByteBuffer(capacity: 1 << 16)
         for word in words { storage.append(word) }
@@ -43,13 +46,17 @@ final class Database {
             buffer.deallocate()
         }
         var reply = ReplyWriter(buffer, version: version)
-        guard let entry = table.find(arguments[0]) else { return "unknown command" }
-        guard entry.pointee.accepts(words.count) else { return "wrong number of arguments" }
-        guard case .key(let command) = entry.pointee.run else { return "not a command on keys" }
+        guard let entry = table.find(arguments[0]) else { return Array("unknown command".utf8) }
+        guard entry.pointee.accepts(words.count) else {
+            return Array("wrong number of arguments".utf8)
+        }
+        guard case .key(let command) = entry.pointee.run else {
+            return Array("not a command on keys".utf8)
+        }
         let keyspace = registry.keyspace(registry.server, number)
         _ = Executor(worker: worker).run(
             entry, command, arguments, keyspace, requestSize: 0, leavesAccessTime: false, &reply)
         _ = list.count
-        return String(decoding: buffer.pointee.readable.buffer, as: UTF8.self)
+        return buffer.pointee.readable.array
     }
 }

@@ -51,6 +51,8 @@ public struct Family: Sendable {
 /// All families: the whole command set.
 public enum Families {
     public static let all: [Family] = [
-        strings, transactions,
+        strings,
+        sets,
+        transactions,
     ]
 }

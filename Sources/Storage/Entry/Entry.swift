@@ -220,7 +220,7 @@ extension Entry {
     /// Allocates an entry of `shape` with the key in place; value bytes are left for the caller to write.
     @inline(__always)
     static func make(_ shape: EntryShape, access: UInt32) -> Entry {
-        precondition(shape.key.count <= keySizeMax && shape.valueCapacity <= valueSizeMax)
+        precondition(shape.key.count <= valueSizeMax && shape.valueCapacity <= valueSizeMax)
         let entry = Entry(Block.allocate(shape.byteCount))
         entry.writeHeader(shape, access: access)
         memcpy(entry.base + shape.keyOffset, shape.key.base, shape.key.count)

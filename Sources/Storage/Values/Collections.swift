@@ -19,20 +19,10 @@ extension Keys {
         _ found: Found, _ range: Range<Int>, size: Int,
         _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void
     ) {
-        let old = found.entry.valueSize
-        precondition(range.lowerBound >= 0 && range.upperBound <= old && size >= 0)
-        let new = old - range.count + size
-        let tail = old - range.upperBound
-        if new < old {
-            let value = found.entry.mutableValue
-            memmove(value + range.lowerBound + size, value + range.upperBound, tail)
+        found.shard.pointee.table.spliceValue(found.slot, range, size: size) { value in
+            let start = value.assumingMemoryBound(to: UInt8.self)
+            body(UnsafeMutableBufferPointer(start: start, count: found.entry.valueSize))
         }
-        found.shard.pointee.table.resizeValue(found.slot, size: new, capacity: new)
-        let value = found.entry.mutableValue
-        if new > old {
-            memmove(value + range.lowerBound + size, value + range.upperBound, tail)
-        }
-        body(UnsafeMutableBufferPointer(start: value, count: new))
         changed(found)
     }
 
@@ -41,16 +31,7 @@ extension Keys {
     public func promote(
         _ found: Found, _ encoding: Encoding, fill: (inout Table, Bytes) -> Void
     ) {
-        let entry = found.entry
-        precondition(!entry.hasPayload)
-        let nested = NestedTable.make()
-        fill(&nested.table.pointee, entry.value)
-        var shape = EntryShape(
-            entry.type, encoding, key: entry.key, expiry: entry.expiry,
-            payload: Int64(Int(bitPattern: nested.table)))
-        shape.valueSize = 0
-        found.shard.pointee.table.replace(found.slot, shape, keepingValue: false)
-        found.shard.pointee.table.allocatedSize += nested.size
+        found.shard.pointee.table.promoteValue(found.slot, encoding, fill: fill)
         changed(found)
     }
 

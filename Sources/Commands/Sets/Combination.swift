@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+/// Intersections, unions and differences of the sets that a command names.
+///
+/// Why `SetValue` and not what was found: finding a key may remove it as expired, which moves slots, but no
+/// entry. So all sets are held as entries, and nothing is changed until the result is whole.
+private struct SetOperands {
+    /// In the order of the keys; nil for a key that is missing.
+    var sets: [SetValue?] = []
+
+    /// Reads the keys at `range`; nil, with the error replied, where one holds something else.
+    init?(
+        _ arguments: Arguments, _ range: Range<Int>, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        sets.reserveCapacity(range.count)
+        for index in range {
+            switch keys.read(arguments[index], as: .set) {
+            case .missing:
+                sets.append(nil)
+            case .wrongType:
+                reply.error(.wrongType)
+                return nil
+            case .found(let found):
+                sets.append(SetValue(found.entry))
+            }
+        }
+    }
+
+    // MARK: - Intersection
+
+    /// The sets by size, the smallest first; empty where a key is missing and so nothing is in all of them.
+    var bySize: [SetValue] {
+        let present = sets.compactMap { $0 }
+        return present.count == sets.count ? present.sorted { $0.count < $1.count } : []
+    }
+
+    /// Calls `body` with what is in all of `sets`, which are sorted, until it returns false: each member of the
+    /// smallest is looked for in the others.
+    static func forEachCommon(_ sets: [SetValue], while body: (SetMember) -> Bool) {
+        guard let first = sets.first else { return }
+        let others = sets.dropFirst().filter { $0.entry.base != first.entry.base }
+        first.forEach(while: { member in
+            for other in others where !other.contains(member) { return true }
+            return body(member)
+        })
+    }
+
+    // MARK: - Union
+
+    func union(_ settings: SettingsReference) -> SetBuilder {
+        var result = SetBuilder(settings, .integers)
+        for set in sets {
+            set?.forEach(while: { member in
+                result.add(member)
+                return true
+            })
+        }
+        return result
+    }
+
+    // MARK: - Difference
+
+    /// Whether to look for each member of the first set in the others, rather than to take each member of the others
+    /// out of a copy of the first. Looking is favoured: it does no more than what is needed.
+    private func prefersLooking(_ first: SetValue) -> Bool {
+        var looked = 0
+        var removed = 0
+        for case .some(let set) in sets {
+            looked += first.count
+            removed += set.count
+        }
+        return looked / 2 <= removed
+    }
+
+    func difference(_ settings: SettingsReference) -> SetBuilder {
+        var result = SetBuilder(settings, .integers)
+        guard case .some(.some(let first)) = sets.first else { return result }
+        let others = sets.dropFirst().compactMap { $0 }
+        // A key that is named again takes away everything.
+        guard !others.contains(where: { $0.entry.base == first.entry.base }) else { return result }
+        if prefersLooking(first) {
+            // Why the largest first: it is the likeliest to have the member, and ends the search.
+            let sorted = others.sorted { $0.count > $1.count }
+            first.forEach(while: { member in
+                for other in sorted where other.contains(member) { return true }
+                result.add(member)
+                return true
+            })
+            return result
+        }
+        first.forEach(while: { member in
+            result.add(member)
+            return true
+        })
+        for other in others where result.count > 0 {
+            other.forEach(while: { member in
+                result.remove(member)
+                return true
+            })
+        }
+        return result
+    }
+}
+
+/// SINTER key [key ...]: the members that all sets have.
+public enum SINTER: KeyCommand {
+    public static let spec = CommandSpec(
+        "sinter", arity: -2, [.readOnly], keys: [.range(1, -1, [.readOnly, .access])],
+        usage: "key:key ...", since: "1.0.0",
+        complexity: "O(N*M) worst case where N is the cardinality of the smallest set and M is "
+            + "the number of sets.",
+        summary: "Returns the intersect of multiple sets.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let operands = SetOperands(arguments, 1..<arguments.count, &keys, &reply) else {
+            return
+        }
+        let mark = reply.begin()
+        var count = 0
+        SetOperands.forEachCommon(operands.bySize) { member in
+            reply.member(member)
+            count += 1
+            return true
+        }
+        reply.finish(mark, .set, count: count)
+    }
+}
+
+/// SINTERCARD numkeys key [key ...] [LIMIT limit]: how many members all sets have, counted up to the limit.
+public enum SINTERCARD: KeyCommand {
+    public static let spec = CommandSpec(
+        "sintercard", arity: -3, [.readOnly, .movableKeys],
+        keys: [.counted(at: 1, [.readOnly, .access])],
+        usage: "numkeys:integer key:key ... [LIMIT limit:integer]", since: "7.0.0",
+        complexity: "O(N*M) worst case where N is the cardinality of the smallest set and M is "
+            + "the number of sets.",
+        summary: "Returns the number of members of the intersect of multiple sets.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let number = ASCIIInteger.parse(arguments[1]), number > 0 else {
+            return reply.error("ERR numkeys should be greater than 0")
+        }
+        guard number <= Int64(arguments.count - 2) else {
+            return reply.error("ERR Number of keys can't be greater than number of args")
+        }
+        let end = 2 + Int(number)
+        var limit: Int64 = 0
+        var index = end
+        while index < arguments.count {
+            guard arguments[index].isKeyword("LIMIT"), index + 1 < arguments.count else {
+                return reply.error(.syntax)
+            }
+            guard let value = ASCIIInteger.parse(arguments[index + 1]), value >= 0 else {
+                return reply.error("ERR LIMIT can't be negative")
+            }
+            limit = value
+            index += 2
+        }
+        guard let operands = SetOperands(arguments, 2..<end, &keys, &reply) else { return }
+        var count: Int64 = 0
+        SetOperands.forEachCommon(operands.bySize) { _ in
+            count += 1
+            return count != limit
+        }
+        reply.integer(count)
+    }
+}
+
+/// SINTERSTORE destination key [key ...]: stores what all sets have; the number of members.
+public enum SINTERSTORE: KeyCommand {
+    public static let spec = CommandSpec(
+        "sinterstore", arity: -3, [.write, .denyOOM],
+        keys: [.one(at: 1, [.readWrite, .update]), .range(2, -1, [.readOnly, .access])],
+        usage: "destination:key key:key ...", since: "1.0.0",
+        complexity: "O(N*M) worst case where N is the cardinality of the smallest set and M is "
+            + "the number of sets.",
+        summary: "Stores the intersect of multiple sets in a key.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let operands = SetOperands(arguments, 2..<arguments.count, &keys, &reply) else {
+            return
+        }
+        let sets = operands.bySize
+        // Why packed first: to append to it is cheaper than to insert in order; integers are found at the end.
+        var result = SetBuilder(keys.settings, sets.first?.isIntegers == true ? .integers : .packed)
+        SetOperands.forEachCommon(sets) { member in
+            result.add(member)
+            return true
+        }
+        result.makeIntegers()
+        reply.integer(keys.storeSet(arguments[1], result))
+    }
+}
+
+/// SUNION key [key ...]: the members that any of the sets has.
+public enum SUNION: KeyCommand {
+    public static let spec = CommandSpec(
+        "sunion", arity: -2, [.readOnly], keys: [.range(1, -1, [.readOnly, .access])],
+        usage: "key:key ...", since: "1.0.0",
+        complexity: "O(N) where N is the total number of members in all given sets.",
+        summary: "Returns the union of multiple sets.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let operands = SetOperands(arguments, 1..<arguments.count, &keys, &reply) else {
+            return
+        }
+        let present = operands.sets.compactMap { $0 }
+        if present.count == 1 { return reply.members(present[0], as: .set) }
+        operands.union(keys.settings).withValue { reply.members($0, as: .set) }
+    }
+}
+
+/// SUNIONSTORE destination key [key ...]: stores what any of the sets has; the number of members.
+public enum SUNIONSTORE: KeyCommand {
+    public static let spec = CommandSpec(
+        "sunionstore", arity: -3, [.write, .denyOOM],
+        keys: [.one(at: 1, [.overwrite, .update]), .range(2, -1, [.readOnly, .access])],
+        usage: "destination:key key:key ...", since: "1.0.0",
+        complexity: "O(N) where N is the total number of members in all given sets.",
+        summary: "Stores the union of multiple sets in a key.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let operands = SetOperands(arguments, 2..<arguments.count, &keys, &reply) else {
+            return
+        }
+        reply.integer(keys.storeSet(arguments[1], operands.union(keys.settings)))
+    }
+}
+
+/// SDIFF key [key ...]: the members of the first set that no other has.
+public enum SDIFF: KeyCommand {
+    public static let spec = CommandSpec(
+        "sdiff", arity: -2, [.readOnly], keys: [.range(1, -1, [.readOnly, .access])],
+        usage: "key:key ...", since: "1.0.0",
+        complexity: "O(N) where N is the total number of members in all given sets.",
+        summary: "Returns the difference of multiple sets.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let operands = SetOperands(arguments, 1..<arguments.count, &keys, &reply) else {
+            return
+        }
+        operands.difference(keys.settings).withValue { reply.members($0, as: .set) }
+    }
+}
+
+/// SDIFFSTORE destination key [key ...]: stores what no other set than the first has; the number of members.
+public enum SDIFFSTORE: KeyCommand {
+    public static let spec = CommandSpec(
+        "sdiffstore", arity: -3, [.write, .denyOOM],
+        keys: [.one(at: 1, [.overwrite, .update]), .range(2, -1, [.readOnly, .access])],
+        usage: "destination:key key:key ...", since: "1.0.0",
+        complexity: "O(N) where N is the total number of members in all given sets.",
+        summary: "Stores the difference of multiple sets in a key.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let operands = SetOperands(arguments, 2..<arguments.count, &keys, &reply) else {
+            return
+        }
+        reply.integer(keys.storeSet(arguments[1], operands.difference(keys.settings)))
+    }
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+/// SADD key member [member ...]: adds members; the number of new ones.
+public enum SADD: KeyCommand {
+    public static let spec = CommandSpec(
+        "sadd", arity: -3, [.write, .denyOOM, .fast],
+        keys: [.one(at: 1, [.readWrite, .insert])], usage: "key:key member ...", since: "1.0.0",
+        complexity: "O(1) for each member added, so O(N) to add N members with one command.",
+        summary: "Adds one or more members to a set. Creates the key if it doesn't exist.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        let expected = arguments.count - 2
+        var added = 0
+        var next = 2
+        let target: Keys.Found
+        switch keys.find(arguments[1], as: .set) {
+        case .wrongType:
+            return reply.error(.wrongType)
+        case .found(let found):
+            target = found
+            if expected > 1 { keys.prepareSet(found, expected: expected) }
+        case .missing:
+            target = keys.insertSet(arguments[1], arguments[2], expected: expected)
+            added = 1
+            next = 3
+        }
+        while next < arguments.count {
+            if keys.addSetMember(target, arguments[next]) { added += 1 }
+            next += 1
+        }
+        reply.integer(added)
+    }
+}
+
+/// SREM key member [member ...]: removes members; the number of those that were there.
+public enum SREM: KeyCommand {
+    public static let spec = CommandSpec(
+        "srem", arity: -3, [.write, .fast], keys: [.one(at: 1, [.readWrite, .delete])],
+        usage: "key:key member ...", since: "1.0.0",
+        complexity: "O(N) where N is the number of members to be removed.",
+        summary:
+            "Removes one or more members from a set. Deletes the set if the last member was removed."
+    )
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        let found: Keys.Found
+        switch keys.find(arguments[1], as: .set) {
+        case .missing: return reply.integer(0)
+        case .wrongType: return reply.error(.wrongType)
+        case .found(let place): found = place
+        }
+        var removed = 0
+        for index in 2..<arguments.count {
+            switch keys.removeSetMember(found, arguments[index]) {
+            case .absent:
+                break
+            case .removed:
+                removed += 1
+            case .removedWithKey:
+                return reply.integer(removed + 1)
+            }
+        }
+        reply.integer(removed)
+    }
+}
+
+/// SISMEMBER key member: 1 or 0.
+public enum SISMEMBER: KeyCommand {
+    public static let spec = CommandSpec(
+        "sismember", arity: 3, [.readOnly, .fast], keys: [.one(at: 1, [.readOnly])],
+        usage: "key:key member", since: "1.0.0", complexity: "O(1)",
+        summary: "Determines whether a member belongs to a set.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.read(arguments[1], as: .set) {
+        case .missing: reply.integer(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found):
+            reply.integer(SetValue(found.entry).contains(arguments[2]) ? 1 : 0)
+        }
+    }
+}
+
+/// SMISMEMBER key member [member ...]: 1 or 0 for each member.
+public enum SMISMEMBER: KeyCommand {
+    public static let spec = CommandSpec(
+        "smismember", arity: -3, [.readOnly, .fast], keys: [.one(at: 1, [.readOnly, .access])],
+        usage: "key:key member ...", since: "6.2.0",
+        complexity: "O(N) where N is the number of members being checked.",
+        summary: "Determines whether multiple members belong to a set.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        var set: SetValue?
+        switch keys.read(arguments[1], as: .set) {
+        case .missing: break
+        case .wrongType: return reply.error(.wrongType)
+        case .found(let found): set = SetValue(found.entry)
+        }
+        reply.array(arguments.count - 2)
+        for index in 2..<arguments.count {
+            reply.integer(set?.contains(arguments[index]) == true ? 1 : 0)
+        }
+    }
+}
+
+/// SCARD key: the number of members.
+public enum SCARD: KeyCommand {
+    public static let spec = CommandSpec(
+        "scard", arity: 2, [.readOnly, .fast], keys: [.one(at: 1, [.readOnly])], usage: "key:key",
+        since: "1.0.0", complexity: "O(1)", summary: "Returns the number of members in a set.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.read(arguments[1], as: .set) {
+        case .missing: reply.integer(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found): reply.integer(SetValue(found.entry).count)
+        }
+    }
+}
+
+/// SMEMBERS key: all members.
+public enum SMEMBERS: KeyCommand {
+    public static let spec = CommandSpec(
+        "smembers", arity: 2, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
+        usage: "key:key", since: "1.0.0", complexity: "O(N) where N is the set cardinality.",
+        summary: "Returns all members of a set.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.read(arguments[1], as: .set) {
+        case .missing: reply.set(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found): reply.members(SetValue(found.entry), as: .set)
+        }
+    }
+}
+
+/// SMOVE source destination member: moves one member; 1, or 0 where the source does not have it.
+public enum SMOVE: KeyCommand {
+    public static let spec = CommandSpec(
+        "smove", arity: 4, [.write, .fast],
+        keys: [
+            .one(at: 1, [.readWrite, .access, .delete]), .one(at: 2, [.readWrite, .insert]),
+        ],
+        usage: "source:key destination:key member", since: "1.0.0", complexity: "O(1)",
+        summary: "Moves a member from one set to another.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        let member = arguments[3]
+        guard let first = keys.find(arguments[1]) else { return reply.integer(0) }
+        let source = first.entry
+        // Why the entries: finding the destination may remove it as expired, and slots then change; blocks do not.
+        let target = keys.find(arguments[2])?.entry
+        guard source.type == .set, target?.type ?? .set == .set else {
+            return reply.error(.wrongType)
+        }
+        if source.base == target?.base {
+            return reply.integer(SetValue(source).contains(member) ? 1 : 0)
+        }
+        guard let found = keys.find(arguments[1]), keys.removeSetMember(found, member) != .absent
+        else { return reply.integer(0) }
+        if let found = keys.find(arguments[2]) {
+            _ = keys.addSetMember(found, member)
+        } else {
+            _ = keys.insertSet(arguments[2], member, expected: 1)
+        }
+        reply.integer(1)
+    }
+}
+
+/// SSCAN key cursor [MATCH pattern] [COUNT count]: a page of members and the cursor of the next.
+public enum SSCAN: KeyCommand {
+    public static let spec = CommandSpec(
+        "sscan", arity: -3, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
+        usage: "key:key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]",
+        since: "2.8.0",
+        complexity:
+            "O(1) for every call. O(N) for a complete iteration, N being the number of members.",
+        summary: "Iterates over members of a set.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let cursor = ScanOptions.cursor(arguments[2], &reply) else { return }
+        let set: SetValue
+        switch keys.read(arguments[1], as: .set) {
+        case .missing: return ScanOptions.writeEmpty(&reply)
+        case .wrongType: return reply.error(.wrongType)
+        case .found(let found): set = SetValue(found.entry)
+        }
+        guard let options = ScanOptions(arguments, from: 3, .set, &reply) else { return }
+        guard set.isTable else {
+            // A packed set is answered whole.
+            ScanOptions.writeHead(0, &reply)
+            let mark = reply.begin()
+            var count = 0
+            set.forEach(while: { member in
+                if member.withBytes({ options.matches($0) }) {
+                    reply.member(member)
+                    count += 1
+                }
+                return true
+            })
+            return reply.finish(mark, .array, count: count)
+        }
+        // Why an array: the cursor stands before the members, and is known only after them.
+        var members: [Bytes] = []
+        let next = set.scan(
+            from: MemberCursor.position(cursor), limit: options.count,
+            bucketLimit: MemberCursor.bucketLimit(options.count)
+        ) { if options.matches($0) { members.append($0) } }
+        ScanOptions.writeHead(MemberCursor.cursor(next), &reply)
+        reply.array(members.count)
+        for member in members { reply.bulk(member) }
+    }
+}
+
+extension ReplyWriter {
+    /// A member of a set as a bulk string.
+    @inline(__always)
+    func member(_ member: SetMember) {
+        switch member {
+        case .bytes(let bytes): bulk(bytes)
+        case .integer(let value): bulk(value)
+        }
+    }
+
+    /// All members of a set, as a set or as an array.
+    func members(_ set: SetValue, as kind: Aggregate) {
+        if case .array = kind { array(set.count) } else { self.set(set.count) }
+        set.forEach(while: { member in
+            self.member(member)
+            return true
+        })
+    }
+}

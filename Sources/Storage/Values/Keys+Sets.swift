@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+
+// What commands do to sets. A set is never empty: the last member takes the key with it.
+extension Keys {
+    /// What became of a member that was to be removed.
+    public enum SetRemoval {
+        case absent
+        case removed
+        /// It was the last one, and the key is gone.
+        case removedWithKey
+    }
+
+    /// Inserts a set of one member under a key that is known to be absent. `expected` is how many members are about
+    /// to be added, this one included: a set that is to be large begins as a table.
+    public mutating func insertSet(_ key: Bytes, _ member: Bytes, expected: Int) -> Found {
+        let limits = SetLimits(settings)
+        if expected <= limits.integerCountMax, let value = ASCIIInteger.parse(member) {
+            let width = IntegerSet.width(of: value)
+            let found = insert(
+                EntryShape(
+                    .set, .embeddedOther, key: key, valueSize: IntegerSet.headerSize + width))
+            let target = found.entry.mutableValue
+            target[0] = UInt8(width)
+            IntegerSet.store(value, width, at: target + IntegerSet.headerSize)
+            return found
+        }
+        if expected <= limits.packedCountMax, member.count <= limits.packedValueSizeMax,
+            member.count < SetLimits.packedSizeMax / 2
+        {
+            let size = PackedList.headerSize + PackedList.encodedSize(member.count)
+            let found = insert(EntryShape(.set, .embedded, key: key, valueSize: size))
+            let target = found.entry.mutableValue
+            PackedList.setCount(1, at: target)
+            PackedList.write(member, to: target + PackedList.headerSize)
+            return found
+        }
+        let nested = NestedTable.make()
+        _ = nested.table.pointee.insertMember(member)
+        let found = insert(
+            EntryShape(
+                .set, .payload, key: key, payload: Int64(Int(bitPattern: nested.table))))
+        found.shard.pointee.table.allocatedSize += nested.size
+        return found
+    }
+
+    /// Turns a packed set into a table at once where as many members are about to be added as make it one anyway.
+    public func prepareSet(_ found: Found, expected: Int) {
+        let limits = SetLimits(settings)
+        let encoding = found.entry.encoding
+        if encoding == .embedded && expected > limits.packedCountMax
+            || encoding == .embeddedOther && expected > limits.integerCountMax
+        {
+            found.shard.pointee.table.promoteSet(found.slot, joining: nil)
+        }
+    }
+
+    /// Adds a member. What was found stays good. Returns whether the member is new.
+    @inline(__always)
+    public func addSetMember(_ found: Found, _ member: Bytes) -> Bool {
+        let isNew = found.shard.pointee.table.addSetMember(
+            found.slot, member, SetLimits(settings))
+        if isNew { changed(found) }
+        return isNew
+    }
+
+    /// Removes a member. What was found stays good unless the key goes.
+    @inline(__always)
+    public func removeSetMember(_ found: Found, _ member: Bytes) -> SetRemoval {
+        let set = SetValue(found.entry)
+        if set.count == 1 {
+            guard set.contains(member) else { return .absent }
+            remove(found)
+            return .removedWithKey
+        }
+        guard found.shard.pointee.table.removeSetMember(found.slot, member) else { return .absent }
+        changed(found)
+        return .removed
+    }
+
+    /// Takes `wanted` members by chance out of the set and gives each to `body` before it goes. With the last of them
+    /// the key goes, too.
+    public func popSetMembers(_ found: Found, _ wanted: Int, _ body: (SetMember) -> Void) {
+        let set = SetValue(found.entry)
+        let count = set.count
+        guard wanted < count else {
+            set.forEach(while: { member in
+                body(member)
+                return true
+            })
+            return remove(found)
+        }
+        if !set.isTable {
+            found.shard.pointee.table.popPacked(
+                found.slot, wanted, &worker.pointee.random, body)
+        } else if (count - wanted) * 5 > wanted {
+            found.shard.pointee.table.changeNested(found.slot) { table in
+                for _ in 0..<wanted {
+                    guard let slot = table.randomSlot(&worker.pointee.random) else { return }
+                    body(.bytes(slot.entry.key))
+                    table.remove(slot)
+                }
+            }
+        } else {
+            popNearlyAll(found, keeping: count - wanted, body)
+        }
+        changed(found)
+    }
+
+    /// Moves the few members that stay into a set of their own, by chance, and gives away all others. So a large set
+    /// that nothing much is left of becomes a packed one.
+    private func popNearlyAll(_ found: Found, keeping: Int, _ body: (SetMember) -> Void) {
+        var kept = SetBuilder(settings, .packed)
+        found.shard.pointee.table.changeNested(found.slot) { table in
+            for _ in 0..<keeping {
+                guard let slot = table.randomSlot(&worker.pointee.random) else { return }
+                kept.add(.bytes(slot.entry.key))
+                table.remove(slot)
+            }
+        }
+        SetValue(found.entry).forEach(while: { member in
+            body(member)
+            return true
+        })
+        kept.replaceValue(of: found)
+    }
+
+    /// Makes what was built the value of `key`, whatever it held, without an expiry. Where nothing was built the
+    /// key is removed. Returns the number of members.
+    public mutating func storeSet(_ key: Bytes, _ result: consuming SetBuilder) -> Int {
+        let count = result.count
+        let old = find(key)
+        guard count > 0 else {
+            if let old { remove(old) }
+            return 0
+        }
+        let placed = place(result.shape(key: key, expiry: nil), replacing: old)
+        result.move(to: placed)
+        changed(placed)
+        return count
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+
+// Changes of a packed collection's bytes in its slot. Nobody is told of them: `Keys` does that, and a
+// collection that is only being made has nobody to tell.
+extension Table {
+    /// Replaces the bytes in `range` of the entry's value by a gap of `size` bytes, and calls `body` with the start
+    /// of the whole value, to write the gap and whatever else must change. The slot stays good; earlier views do not.
+    @inline(__always)
+    mutating func spliceValue(
+        _ slot: Slot, _ range: Range<Int>, size: Int, _ body: (UnsafeMutableRawPointer) -> Void
+    ) {
+        let old = slot.entry.valueSize
+        precondition(range.lowerBound >= 0 && range.upperBound <= old && size >= 0)
+        let new = old - range.count + size
+        let tail = old - range.upperBound
+        if new < old {
+            let value = slot.entry.mutableValue
+            memmove(value + range.lowerBound + size, value + range.upperBound, tail)
+        }
+        resizeValue(slot, size: new, capacity: new)
+        let value = slot.entry.mutableValue
+        if new > old {
+            memmove(value + range.lowerBound + size, value + range.upperBound, tail)
+        }
+        body(UnsafeMutableRawPointer(value))
+    }
+
+    /// Gives the packed entry in `slot` another encoding and a value of `size` bytes, which `fill` writes; it is
+    /// also given the old value.
+    mutating func rewriteValue(
+        _ slot: Slot, _ encoding: Encoding, size: Int,
+        _ fill: (UnsafeMutablePointer<UInt8>, Bytes) -> Void
+    ) {
+        let oldSize = slot.entry.valueSize
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(oldSize, 1)) { copy in
+            guard let base = copy.baseAddress else { return }
+            memcpy(base, slot.entry.value.base, oldSize)
+            resizeValue(slot, size: size, capacity: size)
+            slot.entry.setEncoding(encoding)
+            fill(slot.entry.mutableValue, Bytes(UnsafePointer(base), oldSize))
+        }
+    }
+
+    /// Turns the packed entry in `slot` into one that owns a nested table, which `fill` is given to fill, with the
+    /// old value. The old value is freed afterwards.
+    mutating func promoteValue(
+        _ slot: Slot, _ encoding: Encoding, fill: (inout Table, Bytes) -> Void
+    ) {
+        let entry = slot.entry
+        precondition(!entry.hasPayload)
+        let nested = NestedTable.make()
+        fill(&nested.table.pointee, entry.value)
+        let shape = EntryShape(
+            entry.type, encoding, key: entry.key, expiry: entry.expiry,
+            payload: Int64(Int(bitPattern: nested.table)))
+        replace(slot, shape, keepingValue: false)
+        allocatedSize += nested.size
+    }
+
+    /// Calls `body` with every entry until it returns false. `body` may not change the table.
+    @inline(__always)
+    func forEachWhile(_ body: (Entry) -> Bool) {
+        var index = 0
+        while index < segmentWordCount {  // Bound: each turn moves on by a segment's words.
+            let segment = self.segment(at: index)
+            for number in 0..<segment.bucketCount {
+                if number + 1 < segment.bucketCount { segment.prefetchEntries(number + 1) }
+                let bucket = segment.bucket(number)
+                var bits = bucket.occupied
+                while bits != 0 {
+                    guard body(bucket.entry(Bucket.lane(bits))) else { return }
+                    bits &= bits &- 1
+                }
+            }
+            index += 1 << (depth - segment.depth)
+        }
+    }
+}
