@@ -23,7 +23,7 @@ public final class Server: @unchecked Sendable {
     public let settings: SettingsReference
     public let registry: TenantRegistry
     public let commands: CommandTable
-    public let reclaimer = Reclaimer()
+    public let reclaimer = Reclaimer.shared
     public let startedAtMicroseconds = Clock.nowMicroseconds
     let pauseState = PauseState()
     let recordCatalog: RecordCatalog?

@@ -109,6 +109,18 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return lockCollected(next)
     }
 
+    /// Counts the shards of `keyspace`, which were locked when it was made, among those held.
+    func adopt(_ keyspace: KeyspaceReference) {
+        let count = pointee.lockedCount + keyspace.shardCount
+        pointee.reserve(count)
+        for index in 0..<keyspace.shardCount {
+            pointee.locked[pointee.lockedCount + index] = keyspace.shard(at: index)
+        }
+        pointee.lockedCount = count
+        var shards = UnsafeMutableBufferPointer(start: pointee.locked, count: count)
+        shards.sort { UInt(bitPattern: $0) < UInt(bitPattern: $1) }
+    }
+
     /// Settles memory, drops tenants that have become empty, and lets go of every shard.
     @inline(__always)
     public func unlockKeys() {
@@ -124,7 +136,17 @@ extension UnsafeMutablePointer where Pointee == Worker {
 
     /// Whether the calling command holds the lock of `shard`.
     public func holds(_ shard: ShardReference) -> Bool {
-        for index in 0..<pointee.lockedCount where pointee.locked[index] == shard { return true }
+        var low = 0
+        var high = pointee.lockedCount
+        while low < high {  // Bound: the range halves; `locked` is in ascending order.
+            let middle = (low + high) / 2
+            if pointee.locked[middle] == shard { return true }
+            if UInt(bitPattern: pointee.locked[middle]) < UInt(bitPattern: shard) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
         return false
     }
 

@@ -87,17 +87,31 @@ public struct Keys {
         return resolved
     }
 
-    /// The entry of `key`, for a command that changes it: nothing is counted. An expired entry is removed.
-    public mutating func find(_ key: Bytes) -> Found? {
-        let resolved = resolve(key)
-        return live(resolved)
+    /// The entry of `key`, for a command that changes it: nothing is counted. An expired entry is removed, and so
+    /// is one that says that a record does not exist: what is written now is newer.
+    public mutating func find(_ key: Bytes) -> Found? { find(resolve(key)) }
+
+    @inline(__always)
+    mutating func find(_ resolved: ResolvedKey) -> Found? {
+        guard let found = live(resolved) else { return nil }
+        if found.entry.isAbsent {
+            removeAbsent(found)
+            return nil
+        }
+        return found
     }
 
     /// The entry of `key`, for a command that reads it: counts a hit or a miss and notes the access.
-    public mutating func read(_ key: Bytes) -> Found? {
-        let resolved = resolve(key)
+    public mutating func read(_ key: Bytes) -> Found? { read(resolve(key)) }
+
+    @inline(__always)
+    mutating func read(_ resolved: ResolvedKey) -> Found? {
         guard let found = live(resolved) else {
             countMiss(resolved)
+            return nil
+        }
+        if found.entry.isAbsent {
+            countMissOfAbsent(resolved)
             return nil
         }
         found.shard.pointee.usage.hits += 1
@@ -138,6 +152,16 @@ public struct Keys {
         worker.pointee.statistics.pointee.keyspaceMisses.bump()
         if let recordMisses { recordMisses.pointee.note(resolved.key) }
     }
+
+    /// A miss that no record can mend: that there is none is what was loaded.
+    @inline(never)
+    private func countMissOfAbsent(_ resolved: ResolvedKey) {
+        resolved.shard.pointee.usage.misses += 1
+        worker.pointee.statistics.pointee.keyspaceMisses.bump()
+    }
+
+    @inline(never)
+    private func removeAbsent(_ found: Found) { found.shard.pointee.table.remove(found.slot) }
 
     @inline(never)
     private func expire(_ found: Found) {

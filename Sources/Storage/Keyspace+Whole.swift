@@ -62,14 +62,105 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 }
 
+extension UnsafeMutablePointer where Pointee == Worker {
+    /// Exchanges two databases of `tenant`, under the locks of both. Inside EXEC they are held already.
+    public func swapDatabases(of tenant: TenantReference, _ first: Int, _ second: Int) {
+        guard tenant.keyspace(first) != nil || tenant.keyspace(second) != nil else { return }
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        if pointee.lockedCount > 0 {
+            let left = hold(tenant, first)
+            return swapContents(left, hold(tenant, second))
+        }
+        var left: KeyspaceReference
+        var right: KeyspaceReference
+        repeat {
+            clearKeys()
+            left = registry.keyspace(tenant, first)
+            right = registry.keyspace(tenant, second)
+        } while !lockKeys(andAllOf: [left, right])  // Bound: a keyspace is dropped once, then made anew.
+        swapContents(left, right)
+        unlockKeys()
+    }
+
+    /// The keyspace, which EXEC holds; one that does not exist is made and held before others can see it.
+    private func hold(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        let (keyspace, isNew) = registry.keyspaceLocked(tenant, number)
+        if isNew { adopt(keyspace) }
+        precondition(holds(keyspace.shard(at: 0)), "EXEC does not hold a database that it swaps")
+        return keyspace
+    }
+
+    /// Exchanges what two databases of one tenant hold. Sessions that watch a key which either has are told.
+    /// The caller holds all shards of both.
+    ///
+    /// Why the tables and not the keyspaces: watchers, counters and keys that wait for a lock belong to a database
+    /// by its number, and stay where they are.
+    public func swapContents(_ left: KeyspaceReference, _ right: KeyspaceReference) {
+        precondition(left.pointee.tenant == right.pointee.tenant && left != right)
+        for (own, other) in [(left, right), (right, left)] {
+            for index in 0..<own.shardCount {
+                own.shard(at: index).notifyAllWatchers { hash in
+                    own.hasVisible(hash, now: pointee.now) || other.hasVisible(hash, now: pointee.now)
+                }
+            }
+        }
+        if left.pointee.shardBits == right.pointee.shardBits {
+            for index in 0..<left.shardCount {
+                let own = left.shard(at: index)
+                let other = right.shard(at: index)
+                swap(&own.pointee.table, &other.pointee.table)
+                swap(&own.pointee.settledSize, &other.pointee.settledSize)
+                own.pointee.sweepCursor = 0
+                other.pointee.sweepCursor = 0
+            }
+        } else {
+            let fromLeft = left.takeAll()
+            let fromRight = right.takeAll()
+            left.putAll(fromRight)
+            right.putAll(fromLeft)
+        }
+        pointee.statistics.pointee.changes.bump()
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == Keyspace {
+    /// Whether a key of this hash is there that commands see.
+    fileprivate func hasVisible(_ hash: Hash, now: Milliseconds) -> Bool {
+        shard(hash).pointee.table.contains(hash) { !$0.isAbsent && !$0.isExpired(at: now) }
+    }
+
+    /// Empties all tables and returns their entries, which the caller owns. Shards of different number, which a
+    /// tenant has who was named by keys before it was created, share no order, so entries are moved one by one.
+    fileprivate func takeAll() -> [Entry] {
+        var entries: [Entry] = []
+        forEachShard(isLocked: true) { shard in
+            shard.pointee.table.forEach { entries.append($0) }
+            shard.pointee.table.removeStructure()
+            shard.pointee.table = Table(prefixBits: pointee.shardBits)
+            shard.pointee.sweepCursor = 0
+        }
+        return entries
+    }
+
+    fileprivate func putAll(_ entries: [Entry]) {
+        for entry in entries {
+            let hash = Hash(entry.key)
+            let table = shard(hash)
+            table.pointee.table.allocatedSize += entry.allocatedSize + Values.nestedSize(entry)
+            _ = table.pointee.table.insert(hash, entry)
+        }
+    }
+}
+
 extension Table {
     /// Whether some key of the table has this hash.
-    func contains(_ hash: Hash) -> Bool {
+    func contains(_ hash: Hash, where condition: (Entry) -> Bool = { _ in true }) -> Bool {
         guard root != 0 else { return false }
         let position = self.position(hash)
         let segment = self.segment(at: Table.directoryIndex(position, depth: depth))
         var found = false
-        segment.forEach { if Hash($0.key) == hash { found = true } }
+        segment.forEach { if Hash($0.key) == hash && condition($0) { found = true } }
         return found
     }
 }
@@ -82,6 +173,9 @@ public final class Reclaimer: Sendable {
     public let pendingCount = Atomic<Int>(0)
 
     public init() {}
+
+    /// The one of the process, as there is one allocator.
+    public static let shared = Reclaimer()
 
     /// Takes over a table and frees it soon. The caller has uncharged it and replaced it.
     public func free(_ table: Table) {

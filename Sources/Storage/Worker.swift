@@ -25,6 +25,8 @@ public struct Worker: ~Copyable {
     var lockedCount = 0
     /// Whether EXEC holds every shard of every database that its session sees.
     public var holdsAllShards = false
+    /// Where the sweep of expired entries goes on.
+    var sweep = SweepPosition()
 
     public init(registry: TenantRegistry, settings: SettingsReference) {
         self.registry = Unmanaged.passRetained(registry)

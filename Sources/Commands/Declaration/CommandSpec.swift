@@ -80,6 +80,8 @@ public struct CommandFlags: OptionSet, Sendable {
     public static let tenantMayRun = CommandFlags(rawValue: 1 << 24)
     /// Behind `enable-debug-command`.
     public static let debug = CommandFlags(rawValue: 1 << 25)
+    /// Conforms to `CrossDatabaseCommand`.
+    public static let otherDatabase = CommandFlags(rawValue: 1 << 27)
     /// Counts neither as an operation of the tenant nor against its limits.
     public static let free = CommandFlags(rawValue: 1 << 26)
 }

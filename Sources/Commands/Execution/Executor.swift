@@ -52,7 +52,7 @@ public struct Executor {
         _ reply: inout ReplyWriter
     ) -> Bool {
         let index = Int(entry.pointee.singleKey)
-        guard index > 0, index < arguments.count else {
+        guard index > 0, index < arguments.count, !entry.pointee.flags.contains(.otherDatabase) else {
             return resolveMany(entry, arguments, keyspace, &reply)
         }
         let key = arguments[index]
@@ -69,6 +69,11 @@ public struct Executor {
         _ entry: Entry, _ arguments: Arguments, _ keyspace: KeyspaceReference,
         _ reply: inout ReplyWriter
     ) -> Bool {
+        if entry.pointee.flags.contains(.otherDatabase), case .key(let command) = entry.pointee.run,
+            let crossing = command as? any CrossDatabaseCommand.Type
+        {
+            return resolve(crossing, arguments, keyspace, &reply)
+        }
         var isTooLong = false
         // A count that is no number names no keys: the command itself replies the error.
         _ = entry.pointee.spec.forEachKey(arguments) { index, access in
@@ -81,6 +86,26 @@ public struct Executor {
         }
         if isTooLong { reply.error(.keyTooLong) }
         return !isTooLong
+    }
+
+    private func resolve(
+        _ command: any CrossDatabaseCommand.Type, _ arguments: Arguments,
+        _ keyspace: KeyspaceReference, _ reply: inout ReplyWriter
+    ) -> Bool {
+        let target = command.target(arguments, selected: keyspace.pointee.number)
+        guard arguments[1].count <= Storage.Entry.keySizeMax,
+            (target?.key.count ?? 0) <= Storage.Entry.keySizeMax
+        else {
+            reply.error(.keyTooLong)
+            return false
+        }
+        worker.addKey(arguments[1], keyspace: keyspace, creating: false)
+        if let target {
+            let registry = worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
+            let other = registry.keyspace(keyspace.pointee.tenant, target.database)
+            worker.addKey(target.key, keyspace: other, creating: true)
+        }
+        return true
     }
 
     /// Runs a command whose shards are held.

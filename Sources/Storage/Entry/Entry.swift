@@ -83,6 +83,10 @@ public struct Entry: @unchecked Sendable {
         Encoding(rawValue: UInt8(truncatingIfNeeded: (header >> 3) & 3)) ?? .embedded
     }
 
+    /// Whether this stands for a record that is known not to exist.
+    @inline(__always)
+    public var isAbsent: Bool { header & 7 == UInt64(ValueType.absent.rawValue) }
+
     func setEncoding(_ encoding: Encoding) {
         header = header & ~(3 << 3) | UInt64(encoding.rawValue) << 3
     }

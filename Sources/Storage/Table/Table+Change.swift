@@ -25,6 +25,7 @@ extension Table {
         let home = segment.homeIndex(position << UInt64(segment.depth))
         let place = segment.insert(entry, tag: hash.tag, home: home)
         count += 1
+        if entry.isAbsent { absentCount += 1 }
         if let expiry = entry.expiry {
             expiringCount += 1
             lowerExpiryBound(segment, expiry)
@@ -40,6 +41,7 @@ extension Table {
         if slot.bucket.clear(Int(slot.lane)) { segment.removedCount += 1 }
         segment.count -= 1
         count -= 1
+        if entry.isAbsent { absentCount -= 1 }
         if entry.hasExpiry { expiringCount -= 1 }
         if shrinking, count == 0 || segment.isSparse {
             shrinkIfSparse(segment, position: positionOf(entry, segment))
@@ -104,6 +106,8 @@ extension Table {
         if keepingValue {
             memcpy(new.mutableValue, old.value.base, min(old.valueSize, shape.valueSize))
         }
+        if old.isAbsent { absentCount -= 1 }
+        if new.isAbsent { absentCount += 1 }
         if old.hasExpiry != new.hasExpiry { expiringCount += new.hasExpiry ? 1 : -1 }
         if let expiry = new.expiry { lowerExpiryBound(slot.segment, expiry) }
         allocatedSize += new.allocatedSize - old.allocatedSize

@@ -33,7 +33,14 @@ public struct Table: @unchecked Sendable {
     var root: UInt = 0
     public internal(set) var count = 0
     /// Entries that have an expiry.
-    public internal(set) var expiringCount = 0
+    public internal(set) var expiringCount: Int {
+        get { Int(expiringCountWord) }
+        set { expiringCountWord = UInt32(newValue) }
+    }
+    // Why 32 bits for these two: the table fits in its shard's first cache line with the leases.
+    private var expiringCountWord: UInt32 = 0
+    /// Entries that stand for records known not to exist: no command sees them.
+    public internal(set) var absentCount: UInt32 = 0
     /// Bytes taken from the allocator, nested collections included.
     public var allocatedSize = 0
     /// No entry expires before this moment.
@@ -44,6 +51,9 @@ public struct Table: @unchecked Sendable {
     var deepestCount: Int32 = 0
 
     public init(prefixBits: Int = 0) { self.prefixBits = UInt8(prefixBits) }
+
+    /// Entries that commands can see, expired ones that nobody has touched included.
+    public var visibleCount: Int { count - Int(absentCount) }
 
     @inline(__always)
     var directory: UnsafeMutablePointer<UInt> {

@@ -142,6 +142,13 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
         return count
     }
 
+    /// `keyCount` without entries that no command sees: what DBSIZE says.
+    public var visibleKeyCount: Int {
+        var count = 0
+        for index in 0..<shardCount { count += (pointee.shards + index).pointee.table.visibleCount }
+        return count
+    }
+
     /// Bytes of the keyspace's own structures, beside its tables.
     var structureSize: Int {
         Block.size(UnsafeMutableRawPointer(self))

@@ -92,6 +92,46 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         }
     }
 
+    /// Bits of the hash of an id by which `group` orders tenants.
+    static let groupBits = 30
+
+    /// The tenants of the first group from number `first` on that has any: those whose ids' hashes begin with the
+    /// same 30 bits. Nil behind the last. A group is nearly always one tenant; its number never changes, so that who
+    /// walks the groups by number meets every tenant that is there throughout, once.
+    func group(from first: UInt64) -> (number: UInt64, tenants: [TenantReference])? {
+        let groupsInPart = UInt64(1) << UInt64(TenantIndex.groupBits - TenantIndex.partBits)
+        var next = first
+        while next < 1 << UInt64(TenantIndex.groupBits) {  // Bound: one turn for each part.
+            let found = withPart(Hash(bits: next << 34)) { TenantIndex.group($0, from: next) }
+            if let found { return found }
+            next = (next / groupsInPart + 1) * groupsInPart
+        }
+        return nil
+    }
+
+    private static func group(
+        _ table: Table, from first: UInt64
+    ) -> (number: UInt64, tenants: [TenantReference])? {
+        var position: UInt64? = table.position(Hash(bits: first << 34))
+        var best: UInt64?
+        var tenants: [TenantReference] = []
+        // Bound: the position rises; behind the group that was found nothing is looked at.
+        while let start = position {
+            if let best, start > table.position(Hash(bits: best << 34 | (1 << 34 - 1))) { break }
+            position = table.scan(from: start, limit: 1, bucketLimit: 64) { entry in
+                guard let tenant = TenantIndex.tenant(entry), tenant.pointee.origin != .server else {
+                    return
+                }
+                let number = Hash(entry.key).bits >> 34
+                if let best, number > best { return }
+                if number != best { tenants.removeAll() }
+                best = number
+                tenants.append(tenant)
+            }
+        }
+        return best.map { ($0, tenants) }
+    }
+
     var count: Int {
         var count = 0
         for index in 0..<1 << TenantIndex.partBits {

@@ -112,8 +112,22 @@ public final class TenantRegistry: Sendable {
 
     @inline(never)
     private func makeKeyspace(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
-        let word: UInt = control.withLock { _ in
-            if let made = tenant.keyspace(number) { return UInt(bitPattern: made) }
+        make(tenant, number, locked: false).keyspace
+    }
+
+    /// Database `number` of `tenant`. One that is made now has all its shards locked before anybody can see it: so
+    /// a command that holds locks can get it without breaking their order.
+    func keyspaceLocked(
+        _ tenant: TenantReference, _ number: Int
+    ) -> (keyspace: KeyspaceReference, isNew: Bool) {
+        make(tenant, number, locked: true)
+    }
+
+    private func make(
+        _ tenant: TenantReference, _ number: Int, locked: Bool
+    ) -> (keyspace: KeyspaceReference, isNew: Bool) {
+        let made: (word: UInt, isNew: Bool) = control.withLock { _ in
+            if let made = tenant.keyspace(number) { return (UInt(bitPattern: made), false) }
             let bits =
                 switch tenant.pointee.origin {
                 case .server: serverShardBits
@@ -122,12 +136,13 @@ public final class TenantRegistry: Sendable {
                 }
             let keyspace = Keyspace.make(tenant: tenant, number: number, shardBits: bits)
             chargeStructure(tenant, keyspace.structureSize)
+            if locked { keyspace.forEachShard(isLocked: true) { $0.acquire() } }
             let word = UInt(bitPattern: keyspace)
             tenant.pointee.keyspaceWords[number].store(word, ordering: .releasing)
-            return word
+            return (word, true)
         }
         // Safety: the address of the keyspace that is there now.
-        return KeyspaceReference(bitPattern: word).unsafelyUnwrapped
+        return (KeyspaceReference(bitPattern: made.word).unsafelyUnwrapped, made.isNew)
     }
 
     /// Called under the lock of the only shard of an implicit tenant's keyspace that holds no key: drops the

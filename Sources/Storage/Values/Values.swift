@@ -43,9 +43,10 @@ public struct NestedTable {
     /// Bytes of the table, its entries and its own block.
     var size: Int { table.pointee.allocatedSize + Block.size(UnsafeMutableRawPointer(table)) }
 
-    /// Frees the table with all its entries.
+    /// Frees the table with all its entries; a large one's on the reclaimer's thread, so that neither DEL nor an
+    /// overwrite nor an expiry stops for as long as ten million members take.
     func free() {
-        table.pointee.freeAll()
+        Reclaimer.shared.free(table.pointee)
         Block.free(UnsafeMutableRawPointer(table))
     }
 }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+// Commands on a whole database: the session's keyspace and, where keys name their tenants by patterns and the session
+// is the application's, that database of every tenant.
+extension CommandContext {
+    /// Whether the session's databases are made of many tenants' keyspaces.
+    var seesTenants: Bool {
+        registry.hasPatterns && session.pointee.tenant == registry.server
+    }
+
+    /// Calls `body` with every tenant whose keys the session sees.
+    func forEachTenantInSight(_ body: (TenantReference) -> Void) {
+        let own = session.pointee.tenant
+        body(own)
+        guard seesTenants else { return }
+        registry.forEachTenant { if $0 != own { body($0) } }
+    }
+
+    /// Calls `body` with every keyspace there is that database `number` of the session is made of.
+    func forEachKeyspace(_ number: Int, _ body: (KeyspaceReference) -> Void) {
+        forEachTenantInSight { tenant in
+            if let keyspace = tenant.keyspace(number) { body(keyspace) }
+        }
+    }
+}
+
+/// DBSIZE: how many keys the database has, expired ones that nobody has touched included.
+public enum DBSIZE: SessionCommand {
+    public static let spec = CommandSpec(
+        "dbsize", arity: 1, [.readOnly, .fast, .wholeDatabase], since: "1.0.0",
+        complexity: "O(1), or O(N) in the number of tenants.",
+        summary: "Tells the number of keys in the selected database.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        var count = 0
+        context.forEachKeyspace(context.session.pointee.database) { count += $0.visibleKeyCount }
+        reply.integer(count)
+    }
+}
+
+/// What FLUSHDB and FLUSHALL have in common: the word behind the name. Entries are always freed by another thread.
+private enum Flush {
+    static func accepts(_ arguments: Arguments, _ reply: inout ReplyWriter) -> Bool {
+        if arguments.count == 1 { return true }
+        if arguments.count == 2,
+            arguments[1].isKeyword("ASYNC") || arguments[1].isKeyword("SYNC")
+        {
+            return true
+        }
+        reply.error(.syntax)
+        return false
+    }
+
+    static func spec(_ name: String, summary: String) -> CommandSpec {
+        CommandSpec(
+            name, arity: -1, [.write, .wholeDatabase], usage: "[ASYNC | SYNC]", since: "1.0.0",
+            complexity: "O(1) for each shard; the memory is freed by another thread.",
+            summary: summary)
+    }
+}
+
+/// FLUSHDB [ASYNC | SYNC]
+public enum FLUSHDB: SessionCommand {
+    public static let spec = Flush.spec("flushdb", summary: "Removes all keys of the selected database.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        guard Flush.accepts(arguments, &reply) else { return }
+        context.forEachKeyspace(context.session.pointee.database) {
+            _ = context.worker.flush($0, context.server.reclaimer)
+        }
+        reply.ok()
+    }
+}
+
+/// FLUSHALL [ASYNC | SYNC]
+public enum FLUSHALL: SessionCommand {
+    public static let spec = Flush.spec("flushall", summary: "Removes all keys of all databases.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        guard Flush.accepts(arguments, &reply) else { return }
+        context.forEachTenantInSight { tenant in
+            tenant.forEachKeyspace { _ = context.worker.flush($0, context.server.reclaimer) }
+        }
+        reply.ok()
+    }
+}
+
+/// SWAPDB index1 index2: each database gets what the other held, tenant by tenant.
+public enum SWAPDB: SessionCommand {
+    public static let spec = CommandSpec(
+        "swapdb", arity: 3, [.write, .fast, .wholeDatabase],
+        usage: "index1:integer index2:integer", since: "4.0.0",
+        complexity: "O(N) in the number of shards and of watched keys.",
+        summary: "Swaps two databases.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        guard let first = number(arguments[1]) else {
+            return reply.error("ERR invalid first DB index")
+        }
+        guard let second = number(arguments[2]) else {
+            return reply.error("ERR invalid second DB index")
+        }
+        let range = 0..<Tenant.databaseCount
+        guard range.contains(first), range.contains(second) else {
+            return reply.error(.databaseIndexOutOfRange)
+        }
+        if first != second {
+            context.forEachTenantInSight { context.worker.swapDatabases(of: $0, first, second) }
+        }
+        reply.ok()
+    }
+
+    private static func number(_ bytes: Bytes) -> Int? {
+        guard let value = ASCIIInteger.parse(bytes), let number = Int32(exactly: value) else {
+            return nil
+        }
+        return Int(number)
+    }
+}

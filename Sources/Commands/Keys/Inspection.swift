@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+/// OBJECT: a container; its subcommands look at how a value is kept.
+public enum OBJECT: Command {
+    public static let spec = CommandSpec(
+        "object", arity: -2, [], since: "2.2.3", complexity: "Depends on the subcommand.",
+        summary: "A container for commands that look at how a value is kept.")
+
+    static func spec(_ name: String, since: String, summary: String) -> CommandSpec {
+        CommandSpec(
+            "object|\(name)", arity: 3, [.readOnly], keys: [.one(at: 2, [.readOnly])],
+            usage: "key:key", since: since, complexity: "O(1)", summary: summary)
+    }
+
+    /// The entry at argument 2, whose access time is left alone; null is replied where there is none.
+    @inline(__always)
+    static func entry(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) -> Entry? {
+        keys.leavesAccessTime = true
+        guard let found = keys.read(arguments[2]) else {
+            reply.null()
+            return nil
+        }
+        return found.entry
+    }
+}
+
+/// OBJECT ENCODING key
+public enum OBJECT_ENCODING: KeyCommand {
+    public static let spec = OBJECT.spec(
+        "encoding", since: "2.2.3", summary: "Tells how the value of a key is laid out.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let entry = OBJECT.entry(arguments, &keys, &reply) else { return }
+        reply.bulk(ObjectEncoding.name(entry))
+    }
+}
+
+/// OBJECT FREQ key: the counter that the LFU policies go by.
+public enum OBJECT_FREQ: KeyCommand {
+    public static let spec = OBJECT.spec(
+        "freq", since: "4.0.0", summary: "Tells the logarithmic access counter of a key.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let entry = OBJECT.entry(arguments, &keys, &reply) else { return }
+        guard Inspection.isFrequencyTracked(keys) else {
+            return reply.error(
+                "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
+                    + Inspection.switchingNote)
+        }
+        reply.integer(
+            Int(Access.frequency(entry.access, now: keys.now, settings: keys.settings)))
+    }
+}
+
+/// OBJECT IDLETIME key: seconds since the last access.
+public enum OBJECT_IDLETIME: KeyCommand {
+    public static let spec = OBJECT.spec(
+        "idletime", since: "2.2.3", summary: "Tells the seconds since a key was last accessed.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let entry = OBJECT.entry(arguments, &keys, &reply) else { return }
+        guard !Inspection.isFrequencyTracked(keys) else {
+            return reply.error(
+                "ERR An LFU maxmemory policy is selected, idle time not tracked. "
+                    + Inspection.switchingNote)
+        }
+        reply.integer(Access.idleSeconds(entry.access, now: keys.now))
+    }
+}
+
+/// OBJECT REFCOUNT key: 1, as no value is shared between keys.
+public enum OBJECT_REFCOUNT: KeyCommand {
+    public static let spec = OBJECT.spec(
+        "refcount", since: "2.2.3", summary: "Tells how many references a value has.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard OBJECT.entry(arguments, &keys, &reply) != nil else { return }
+        reply.integer(1)
+    }
+}
+
+/// OBJECT HELP
+public enum OBJECT_HELP: SessionCommand {
+    public static let spec = CommandSpec(
+        "object|help", arity: 2, [.loading, .stale], since: "6.2.0", complexity: "O(1)",
+        summary: "Shows what the subcommands do.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        reply.help(
+            "OBJECT",
+            [
+                "ENCODING <key>",
+                "    Return the kind of internal representation used in order to store the value",
+                "    associated with a <key>.",
+                "FREQ <key>",
+                "    Return the access frequency index of the <key>. The returned integer is",
+                "    proportional to the logarithm of the recent access frequency of the key.",
+                "IDLETIME <key>",
+                "    Return the idle time of the <key>, that is the approximated number of",
+                "    seconds elapsed since the last access to the key.",
+                "REFCOUNT <key>",
+                "    Return the number of references of the value associated with the specified",
+                "    <key>.",
+            ])
+    }
+}
+
+private enum Inspection {
+    static let switchingNote =
+        "Please note that when switching between policies at runtime LRU and LFU data will take "
+        + "some time to adjust."
+
+    static func isFrequencyTracked(_ keys: Keys) -> Bool {
+        let policy = keys.settings.values.pointee.evictionPolicy.value
+        return EvictionPolicy(rawValue: policy)?.isFrequency ?? false
+    }
+}

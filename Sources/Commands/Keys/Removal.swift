@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+/// DEL key [key ...]: how many were removed. Large collections are freed by another thread, as with UNLINK.
+public enum DEL: KeyCommand {
+    public static let spec = CommandSpec(
+        "del", arity: -2, [.write], keys: [.range(1, -1, [.remove, .delete])],
+        usage: "key:key ...", since: "1.0.0", complexity: "O(N) in the number of keys.",
+        summary: "Deletes one or more keys.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        var removed = 0
+        for index in 1..<arguments.count {
+            if let found = keys.find(arguments[index]) {
+                keys.remove(found)
+                removed += 1
+            }
+        }
+        reply.integer(removed)
+    }
+}
+
+/// UNLINK key [key ...]: DEL under the name that promises not to wait for memory to be freed.
+public enum UNLINK: KeyCommand {
+    public static let spec = CommandSpec(
+        "unlink", arity: -2, [.write, .fast], keys: [.range(1, -1, [.remove, .delete])],
+        usage: "key:key ...", since: "4.0.0",
+        complexity: "O(1) for each key; the memory is freed by another thread.",
+        summary: "Deletes one or more keys and frees them in the background.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        DEL.run(arguments, &keys, &reply)
+    }
+}
+
+/// EXISTS key [key ...]: how many of the keys exist; one that is named twice counts twice.
+public enum EXISTS: KeyCommand {
+    public static let spec = CommandSpec(
+        "exists", arity: -2, [.readOnly, .fast, .loadsRecords],
+        keys: [.range(1, -1, [.readOnly])], usage: "key:key ...", since: "1.0.0",
+        complexity: "O(N) in the number of keys.", summary: "Tells how many of the keys exist.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        keys.leavesAccessTime = true
+        var count = 0
+        for index in 1..<arguments.count where keys.read(arguments[index]) != nil { count += 1 }
+        reply.integer(count)
+    }
+}
+
+/// TOUCH key [key ...]: notes an access; how many of the keys exist.
+public enum TOUCH: KeyCommand {
+    public static let spec = CommandSpec(
+        "touch", arity: -2, [.readOnly, .fast], keys: [.range(1, -1, [.readOnly])],
+        usage: "key:key ...", since: "3.2.1", complexity: "O(N) in the number of keys.",
+        summary: "Notes an access to each key and tells how many exist.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        // Even a client that leaves access times alone asks for it here.
+        keys.leavesAccessTime = false
+        var count = 0
+        for index in 1..<arguments.count where keys.read(arguments[index]) != nil { count += 1 }
+        reply.integer(count)
+    }
+}
+
+/// TYPE key: the name of the value's type, "none" where there is no key.
+public enum TYPE: KeyCommand {
+    public static let spec = CommandSpec(
+        "type", arity: 2, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])],
+        usage: "key:key", since: "1.0.0", complexity: "O(1)",
+        summary: "Tells the type of the value at a key.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        keys.leavesAccessTime = true
+        reply.simple(keys.read(arguments[1])?.entry.type.name ?? "none")
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+/// KEYS pattern: every key that the pattern matches. Locks are held for a few dozen buckets at a time.
+public enum KEYS: SessionCommand {
+    public static let spec = CommandSpec(
+        "keys", arity: 2, [.readOnly, .wholeDatabase], usage: "pattern:pattern", since: "1.0.0",
+        complexity: "O(N) in the number of keys of the database.",
+        summary: "Returns all keys that match a pattern.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        let pattern = arguments[1]
+        let isEverything = Glob.isEverything(pattern)
+        let now = context.now
+        let mark = reply.begin()
+        var count = 0
+        let writer = reply
+        context.worker.scanAll(
+            context.session.pointee.tenant, context.session.pointee.database,
+            inTenants: context.seesTenants,
+            // An expired key is passed over and left for others to remove, as Redis's KEYS leaves it.
+            isWanted: {
+                ($0.expiry ?? .max) > now && (isEverything || Glob.matches(pattern, $0.key))
+            }
+        ) { key in
+            writer.bulk(key)
+            count += 1
+        }
+        reply.finish(mark, .array, count: count)
+    }
+}
+
+/// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: some keys, and where to go on.
+///
+/// Every key that is there from the first step to the last is returned exactly once, whatever else changes.
+public enum SCAN: SessionCommand {
+    public static let spec = CommandSpec(
+        "scan", arity: -2, [.readOnly, .wholeDatabase],
+        usage: "cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [TYPE type]",
+        since: "2.8.0", complexity: "O(1) for each step, O(N) for all keys.",
+        summary: "Iterates over the keys of the database.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        guard let start = ScanOptions.cursor(arguments[1], &reply),
+            let options = ScanOptions(arguments, from: 2, .keys, &reply)
+        else { return }
+        // The cursor stands in front of the keys and is known behind them, so the keys are collected first.
+        var found = ByteBuffer()
+        var ends: [Int] = []
+        let next = context.worker.scan(
+            context.session.pointee.tenant, context.session.pointee.database,
+            inTenants: context.seesTenants, from: ScanCursor(start),
+            count: options.count,
+            isWanted: { entry in
+                options.hasType(entry.type) && options.matches(entry.key)
+            }
+        ) { key in
+            found.append(key)
+            ends.append(found.count)
+        }
+        ScanOptions.writeHead(next?.number ?? 0, &reply)
+        reply.array(ends.count)
+        var begin = 0
+        for end in ends {
+            reply.bulk(found.bytes(begin..<end))
+            begin = end
+        }
+    }
+}
+
+extension ScanOptions {
+    /// Whether values of `type` pass TYPE. Names that no type has match nothing.
+    fileprivate func hasType(_ type: ValueType) -> Bool {
+        guard let wanted = self.type else { return true }
+        let name = Bytes(type.name)
+        guard wanted.count == name.count else { return false }
+        for index in 0..<name.count where ASCII.lower(wanted[index]) != name[index] { return false }
+        return true
+    }
+}
+
+/// RANDOMKEY: a key of the database, or null.
+public enum RANDOMKEY: SessionCommand {
+    public static let spec = CommandSpec(
+        "randomkey", arity: 1, [.readOnly, .wholeDatabase], since: "1.0.0",
+        complexity: "O(1), or O(N) in the number of tenants.",
+        summary: "Returns a random key of the database.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        // Each keyspace takes the place of the one chosen so far with a chance of its share of all keys seen.
+        var total: UInt64 = 0
+        var chosen: [KeyspaceReference] = []
+        let worker = context.worker
+        context.forEachKeyspace(context.session.pointee.database) { keyspace in
+            let count = UInt64(max(0, keyspace.visibleKeyCount))
+            guard count > 0 else { return }
+            total += count
+            let isTaken = worker.pointee.random.next(below: total) < count
+            // The others stay as second choices: the chosen one may hold nothing but expired keys.
+            if isTaken { chosen.insert(keyspace, at: 0) }
+            if chosen.count > 8 { chosen.removeLast() }
+        }
+        for keyspace in chosen {
+            if let key = worker.randomKey(keyspace) { return reply.bulk(key) }
+        }
+        reply.null()
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+
+/// Where a thread's sweep of expired entries stands: it goes round all tenants, databases and shards.
+struct SweepPosition {
+    /// 0 is the server's own tenant, n + 1 are the tenants of group n (`TenantIndex.group`).
+    var group: UInt64 = 0
+    var database = 0
+    var shard = 0
+    /// The first moment at which something that this round has passed expires.
+    var nextDue: Milliseconds = .max
+    /// Shards passed since the clock was read: most have nothing to do and take less time than reading it.
+    var passedSinceClock = 0
+}
+
+// Removing what has expired although nobody asks for it.
+//
+// Why: each shard and each segment knows a moment before which nothing in it expires. So a sweep looks at one word
+// of a shard that has nothing to do, and of others only at the segments that have; and it can tell when the next one
+// is worth while, so that an idle server sleeps.
+extension UnsafeMutablePointer where Pointee == Worker {
+    /// Goes on with this thread's round for `budgetMicroseconds` at most. Each lock is held for one segment: up to
+    /// 441 entries. Thread `thread` of `threadCount` looks after every `threadCount`-th shard, so that several may
+    /// call this at once.
+    ///
+    /// Returns when to call again: now, where the budget was used up; else the first moment at which something that
+    /// was there expires; nil where nothing does, or the sweep is switched off. What a command adds behind
+    /// the sweep's back may be due sooner, so whoever has run commands calls again soon in any case.
+    public func sweepExpired(
+        budgetMicroseconds: Int, thread: Int = 0, threadCount: Int = 1
+    ) -> Milliseconds? {
+        guard pointee.settings.values.pointee.activeExpiryEnabled.value != 0 else { return nil }
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        let deadline = Clock.monotonicNanoseconds + Int64(budgetMicroseconds) * 1000
+        while true {  // Bound: the budget, and the number of groups.
+            var tenants = [registry.server]
+            if pointee.sweep.group > 0 {
+                guard let group = registry.index.group(from: pointee.sweep.group - 1) else { break }
+                if group.number + 1 > pointee.sweep.group {
+                    pointee.sweep.group = group.number + 1
+                    pointee.sweep.database = 0
+                    pointee.sweep.shard = 0
+                }
+                tenants = group.tenants
+            }
+            let offset = (thread + threadCount - Int(pointee.sweep.group) % threadCount) % threadCount
+            for tenant in tenants {
+                guard sweep(tenant, offset: offset, stride: threadCount, deadline) else {
+                    return pointee.now
+                }
+                pointee.sweep.database = 0
+                pointee.sweep.shard = 0
+            }
+            pointee.sweep.group += 1
+        }
+        let due = pointee.sweep.nextDue
+        pointee.sweep = SweepPosition()
+        return due == .max ? nil : max(due, pointee.now + 1)
+    }
+
+    /// Sweeps this thread's shards of one tenant; false where the budget ended before.
+    private func sweep(
+        _ tenant: TenantReference, offset: Int, stride: Int, _ deadline: Int64
+    ) -> Bool {
+        while pointee.sweep.database < Tenant.databaseCount {
+            if let keyspace = tenant.keyspace(pointee.sweep.database) {
+                let count = keyspace.shardCount
+                var index = pointee.sweep.shard
+                index += (offset - index % stride + stride) % stride
+                while index < count {
+                    pointee.sweep.shard = index
+                    guard sweep(keyspace.shard(at: index), deadline) else { return false }
+                    index += stride
+                }
+            }
+            pointee.sweep.shard = 0
+            pointee.sweep.database += 1
+        }
+        return true
+    }
+
+    /// Sweeps one shard, a segment at a time; false where the budget ended before.
+    private func sweep(_ shard: ShardReference, _ deadline: Int64) -> Bool {
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        while true {  // Bound: each turn sweeps a segment, or ends.
+            shard.acquire()
+            guard !shard.pointee.isDead, shard.pointee.table.expiryBound <= pointee.now else {
+                if !shard.pointee.isDead {
+                    pointee.sweep.nextDue = min(
+                        pointee.sweep.nextDue, shard.pointee.table.expiryBound)
+                }
+                shard.release()
+                break
+            }
+            let next = shard.pointee.table.sweepExpired(
+                from: shard.pointee.sweepCursor, now: pointee.now, segmentLimit: 1
+            ) { table, slot in expire(shard, &table, slot) }
+            shard.pointee.sweepCursor = next ?? 0
+            registry.settle(shard)
+            if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
+            shard.release()
+            if Clock.monotonicNanoseconds >= deadline { return false }
+        }
+        pointee.sweep.passedSinceClock += 1
+        guard pointee.sweep.passedSinceClock >= 32 else { return true }
+        pointee.sweep.passedSinceClock = 0
+        return Clock.monotonicNanoseconds < deadline
+    }
+
+    /// Removes an expired entry from `table`, which is the shard's and is being walked.
+    private func expire(_ shard: ShardReference, _ table: inout Table, _ slot: Table.Slot) {
+        if !slot.entry.isAbsent {
+            pointee.statistics.pointee.expiredKeys.bump()
+            shard.pointee.usage.expired += 1
+            if shard.pointee.watchers != nil { shard.notifyWatchers(Hash(slot.entry.key)) }
+        }
+        table.remove(slot, shrinking: false)
+    }
+}

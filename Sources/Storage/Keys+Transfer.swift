@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+
+// Moving and copying whole entries: RENAME, MOVE, COPY. Source and target may lie in different databases and in
+// different tenants' keyspaces.
+//
+// Keys are named by their ordinal here, the place at which the command's keys were resolved: MOVE and COPY may name
+// one key in two databases, so that its bytes do not say which is meant.
+extension Keys {
+    /// Whether the keys of two ordinals are one key in one keyspace.
+    public func isSameKey(_ left: Int, _ right: Int) -> Bool {
+        let first = resolved(left)
+        let second = resolved(right)
+        return first.shard == second.shard && first.key == second.key
+    }
+
+    private func resolved(_ ordinal: Int) -> ResolvedKey {
+        precondition(ordinal >= 0 && ordinal < worker.pointee.resolvedCount, "no such key")
+        return worker.pointee.resolved[ordinal]
+    }
+
+    /// The entry of the key at `ordinal`, as `find` of a key.
+    public mutating func find(at ordinal: Int) -> Found? { find(resolved(ordinal)) }
+
+    /// The entry of the key at `ordinal`, as `read` of a key.
+    public mutating func read(at ordinal: Int) -> Found? { read(resolved(ordinal)) }
+
+    /// Gives the entry at `source` the key at `target`, in the target's keyspace; whatever was there goes. The
+    /// value, the expiry and the access time stay; a large collection is not copied. False where there is no source.
+    public mutating func move(from source: Int, to target: Int) -> Bool {
+        if let replaced = find(at: target) { remove(replaced) }
+        // Why only now: a slot is void after the removal above.
+        guard let found = find(at: source) else { return false }
+        let resolved = self.resolved(target)
+        changed(found)
+        let old = found.entry
+        let nested = Values.nestedSize(old)
+        var shape = old.shape
+        shape.key = resolved.key
+        let moved = Entry.make(shape, access: old.access)
+        if old.valueSize > 0 { memcpy(moved.mutableValue, old.value.base, old.valueSize) }
+        let detached = found.shard.pointee.table.detach(found.slot)
+        found.shard.pointee.table.allocatedSize -= detached.allocatedSize + nested
+        // The nested table now belongs to `moved`, so only the block goes.
+        Block.free(detached.base)
+        insert(moved, nested: nested, resolved)
+        return true
+    }
+
+    /// Puts a copy of the entry at `source` under the key at `target`; whatever was there goes. False where there
+    /// is no source.
+    public mutating func copy(from source: Int, to target: Int) -> Bool {
+        if let replaced = find(at: target) { remove(replaced) }
+        guard let found = find(at: source) else { return false }
+        let resolved = self.resolved(target)
+        let old = found.entry
+        var shape = old.shape
+        shape.key = resolved.key
+        var nestedSize = 0
+        if Values.nestedSize(old) > 0 {
+            let nested = NestedTable.make()
+            nested.table.pointee.fill(copying: Values.nestedTable(old).table.pointee)
+            nestedSize = nested.size
+            shape.payload = Int64(Int(bitPattern: nested.table))
+        }
+        let copied = Entry.make(shape, access: Access.initial(now: now, settings: settings))
+        if old.valueSize > 0 { memcpy(copied.mutableValue, old.value.base, old.valueSize) }
+        insert(copied, nested: nestedSize, resolved)
+        return true
+    }
+
+    private func insert(_ entry: Entry, nested: Int, _ resolved: ResolvedKey) {
+        resolved.shard.pointee.table.allocatedSize += entry.allocatedSize + nested
+        let slot = resolved.shard.pointee.table.insert(resolved.hash, entry)
+        changed(Found(slot: slot, shard: resolved.shard, hash: resolved.hash))
+    }
+}
+
+extension Table {
+    /// Inserts copies of all members of another collection's table. Members own nothing beside their block.
+    mutating func fill(copying source: Table) {
+        source.forEach { member in
+            precondition(!member.hasPayload || member.type == .string)
+            let copy = Entry(Block.allocate(member.byteCount))
+            memcpy(copy.base, member.base, member.byteCount)
+            allocatedSize += copy.allocatedSize
+            _ = insert(Hash(copy.key), copy)
+        }
+    }
+}
