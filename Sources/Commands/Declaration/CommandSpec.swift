@@ -18,10 +18,15 @@ public struct CommandSpec: Sendable {
     /// The cost in O notation.
     public let complexity: String
     public let summary: String
+    /// Advice to clients, as COMMAND INFO shows it.
+    public let tips: [String]
+    /// ACL categories beyond those that the flags say; nil for that of the command's group.
+    public let categories: [String]?
 
     public init(
         _ name: String, arity: Int, _ flags: CommandFlags, keys: [KeySpec] = [], usage: String = "",
-        since: String, complexity: String, summary: String
+        since: String, complexity: String, summary: String, tips: [String] = [],
+        categories: [String]? = nil
     ) {
         self.name = name
         self.arity = arity
@@ -31,6 +36,8 @@ public struct CommandSpec: Sendable {
         self.since = since
         self.complexity = complexity
         self.summary = summary
+        self.tips = tips
+        self.categories = categories
     }
 
     /// Whether a request of `count` arguments, the name included, has as many as the command takes.

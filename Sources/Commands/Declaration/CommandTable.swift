@@ -97,8 +97,9 @@ public final class CommandTable: Sendable {
         switch item {
         case .key(let command): run = .key(command)
         case .session(let command): run = .session(command)
-        case .container(_, let menu):
-            run = .container
+        case .container(let command, let menu):
+            // COMMAND alone is a command as well.
+            run = (command as? any SessionCommand.Type).map { .session($0) } ?? .container
             for item in menu { subcommands.append(entry(item, group, &number)) }
         }
         var singleKey: Int32 = 0

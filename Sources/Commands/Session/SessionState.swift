@@ -18,6 +18,8 @@ public struct SessionState: ~Copyable {
     public let address: String
     public let localAddress: String
     public let isUnixSocket: Bool
+    /// The socket's number, for CLIENT LIST.
+    public var descriptor: Int32 = -1
     public let createdAt: Milliseconds
     public var lastActiveAt: Milliseconds
     public var protocolVersion: UInt8 = 2

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+/// PING [message]: PONG, or the message.
+public enum PING: SessionCommand {
+    public static let spec = CommandSpec(
+        "ping", arity: -1, [.fast], usage: "[message]", since: "1.0.0", complexity: "O(1)",
+        summary: "Returns the server's liveliness response.",
+        tips: ["request_policy:all_shards", "response_policy:all_succeeded"])
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        switch arguments.count {
+        case 1: reply.simple("PONG")
+        case 2: reply.bulk(arguments[1])
+        default: reply.error("ERR wrong number of arguments for 'ping' command")
+        }
+    }
+}
+
+/// ECHO message: the message.
+public enum ECHO: SessionCommand {
+    public static let spec = CommandSpec(
+        "echo", arity: 2, [.loading, .stale, .fast], usage: "message", since: "1.0.0",
+        complexity: "O(1)", summary: "Returns the given string.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        reply.bulk(arguments[1])
+    }
+}
+
+/// SELECT index: the database that the session works in.
+public enum SELECT: SessionCommand {
+    public static let spec = CommandSpec(
+        "select", arity: 2, [.loading, .stale, .fast], usage: "index:integer", since: "1.0.0",
+        complexity: "O(1)", summary: "Changes the selected database.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        guard let number = ASCIIInteger.parse(arguments[1]), number == Int64(Int32(truncatingIfNeeded: number))
+        else { return reply.error(.notInteger) }
+        guard number >= 0, number < context.settings.values.pointee.databaseCount.value else {
+            return reply.error(.databaseIndexOutOfRange)
+        }
+        context.session.pointee.database = Int(number)
+        reply.ok()
+    }
+}
+
+/// QUIT: OK, and the end of the connection.
+public enum QUIT: SessionCommand {
+    public static let spec = CommandSpec(
+        "quit", arity: -1,
+        [.noScript, .loading, .stale, .fast, .noAuth, .allowBusy, .runsInsideMulti], since: "1.0.0",
+        complexity: "O(1)", summary: "Closes the connection.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        context.action = .close
+        reply.ok()
+    }
+}
+
+/// RESET: the session as it was when the client connected.
+public enum RESET: SessionCommand {
+    public static let spec = CommandSpec(
+        "reset", arity: 1,
+        [.noScript, .loading, .stale, .fast, .noAuth, .allowBusy, .runsInsideMulti], since: "6.2.0",
+        complexity: "O(1)", summary: "Resets the connection.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        let session = context.session
+        session.pointee.transaction.reset()
+        context.worker.unwatchAll(session)
+        // The server's own tenant has no limit of connections that was not met when the client connected.
+        guard context.enter(context.registry.server) else {
+            return reply.error("ERR max number of clients reached")
+        }
+        session.pointee.isAuthenticated = context.settings.values.pointee.passwordRequired.value == 0
+        session.pointee.user = Array("default".utf8)
+        session.pointee.database = 0
+        session.pointee.protocolVersion = 2
+        session.pointee.name = []
+        session.pointee.replyMode = .on
+        session.pointee.isNoEvict = false
+        session.pointee.leavesAccessTime = false
+        reply.version = 2
+        reply.simple("RESET")
+    }
+}
+
+extension Families {
+    /// The conversation itself.
+    static let connection = Family(
+        group: "connection",
+        [
+            .session(AUTH.self), .session(HELLO.self), .session(PING.self), .session(ECHO.self),
+            .session(SELECT.self), .session(QUIT.self), .session(RESET.self),
+            .container(
+                CLIENT.self,
+                [
+                    .session(CLIENT_ID.self), .session(CLIENT_INFO.self), .session(CLIENT_LIST.self),
+                    .session(CLIENT_KILL.self), .session(CLIENT_SETNAME.self),
+                    .session(CLIENT_GETNAME.self), .session(CLIENT_SETINFO.self),
+                    .session(CLIENT_REPLY.self), .session(CLIENT_PAUSE.self),
+                    .session(CLIENT_UNPAUSE.self), .session(CLIENT_NO_EVICT.self),
+                    .session(CLIENT_NO_TOUCH.self), .session(CLIENT_HELP.self),
+                ]),
+        ])
+}
+
+extension ReplyWriter {
+    /// The reply of a HELP subcommand: a line for the form, those given, and the one for HELP itself.
+    func help(_ container: String, _ lines: [String]) {
+        let all =
+            ["\(container) <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"] + lines
+            + ["HELP", "    Prints this help."]
+        array(all.count)
+        for line in all { Array(line.utf8).withBytes { simple($0) } }
+    }
+}

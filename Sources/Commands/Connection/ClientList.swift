@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Synchronization
+import Wire
+
+/// CLIENT INFO: the session as CLIENT LIST shows it.
+public enum CLIENT_INFO: SessionCommand {
+    public static let spec = CommandSpec(
+        "client|info", arity: 2, CLIENT.own, since: "6.2.0", complexity: "O(1)",
+        summary: "Returns information about the connection.", tips: ["nondeterministic_output"])
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        let line = ClientLine.text(
+            of: context.session.pointee, now: context.now, command: "client|info")
+        reply.verbatim(line + "\n")
+    }
+}
+
+/// CLIENT LIST [TYPE type] [ID id …]: a line for each session.
+public enum CLIENT_LIST: SessionCommand {
+    public static let spec = CommandSpec(
+        "client|list", arity: -2, CLIENT.administration,
+        usage: "[TYPE (NORMAL | MASTER | REPLICA | PUBSUB)] [ID client-id:integer ...]",
+        since: "2.4.0", complexity: "O(N) where N is the number of client connections",
+        summary: "Lists open connections.", tips: ["nondeterministic_output"])
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        var filter = ClientFilter()
+        if arguments.count == 4, arguments[2].isKeyword("TYPE") {
+            guard let type = ClientFilter.Kind(arguments[3]) else {
+                return reply.error("ERR Unknown client type '\(arguments[3].string)'")
+            }
+            filter.kind = type
+        } else if arguments.count > 3, arguments[2].isKeyword("ID") {
+            var ids: Set<UInt64> = []
+            for index in 3..<arguments.count {
+                guard let id = ASCIIInteger.parse(arguments[index]) else {
+                    return reply.error("ERR Invalid client ID")
+                }
+                if id > 0 { ids.insert(UInt64(id)) }
+            }
+            filter.ids = ids
+        } else if arguments.count > 2 {
+            return reply.error(.syntax)
+        }
+        let now = context.now
+        let own = context.session.pointee.id
+        let names = ClientLine.commandNames(context.server.commands)
+        var lines: [(id: UInt64, text: String)] = []
+        context.server.forEachSession { session in
+            if filter.matches(session, now: now) {
+                let command = session.id == own ? "client|list" : names[session.lastCommand] ?? "NULL"
+                lines.append((session.id, ClientLine.text(of: session, now: now, command: command)))
+            }
+            return false
+        }
+        lines.sort { $0.id < $1.id }
+        reply.verbatim(lines.map { $0.text + "\n" }.joined())
+    }
+}
+
+/// CLIENT KILL address, or CLIENT KILL filter value …: ends sessions.
+public enum CLIENT_KILL: SessionCommand {
+    public static let spec = CommandSpec(
+        "client|kill", arity: -3, CLIENT.administration,
+        usage: "(ip:port | [ID client-id:integer] [TYPE (NORMAL | MASTER | REPLICA | PUBSUB)] [USER username] "
+            + "[ADDR addr] [LADDR laddr] [SKIPME (YES | NO)] [MAXAGE maxage:integer])",
+        since: "2.4.0", complexity: "O(N) where N is the number of client connections",
+        summary: "Terminates open connections.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        var filter = ClientFilter()
+        var skipsOwn = true
+        if arguments.count == 3 {
+            filter.address = arguments[2].string
+            skipsOwn = false
+        } else {
+            if let refusal = parse(arguments, &filter, &skipsOwn, context) {
+                return reply.error(refusal)
+            }
+        }
+        let own = context.session.pointee.id
+        let now = context.now
+        var killed = 0
+        var killsOwn = false
+        context.server.forEachSession { session in
+            guard filter.matches(session, now: now) else { return false }
+            if session.id == own {
+                if skipsOwn { return false }
+                killsOwn = true
+                killed += 1
+                return false
+            }
+            killed += 1
+            return true
+        }
+        if killsOwn { context.action = .close }
+        if arguments.count > 3 { return reply.integer(killed) }
+        if killed > 0 { reply.ok() } else { reply.error("ERR No such client") }
+    }
+
+    private static func parse(
+        _ arguments: Arguments, _ filter: inout ClientFilter, _ skipsOwn: inout Bool,
+        _ context: CommandContext
+    ) -> String? {
+        let syntax = "ERR syntax error"
+        var index = 2
+        while index < arguments.count {
+            guard index + 1 < arguments.count else { return syntax }
+            let name = arguments[index]
+            let value = arguments[index + 1]
+            index += 2
+            if name.isKeyword("ID") {
+                guard let id = ASCIIInteger.parse(value), id > 0 else {
+                    return "ERR client-id should be greater than 0"
+                }
+                filter.ids = [UInt64(id)]
+            } else if name.isKeyword("MAXAGE") {
+                guard let age = ASCIIInteger.parse(value), age > 0 else {
+                    return "ERR maxage is not an integer or out of range"
+                }
+                filter.ageMin = age
+            } else if name.isKeyword("TYPE") {
+                guard let kind = ClientFilter.Kind(value) else {
+                    return "ERR Unknown client type '\(value.string)'"
+                }
+                filter.kind = kind
+            } else if name.isKeyword("ADDR") {
+                filter.address = value.string
+            } else if name.isKeyword("LADDR") {
+                filter.localAddress = value.string
+            } else if name.isKeyword("USER") {
+                let isKnown = value == Bytes("default" as StaticString)
+                    || context.registry.find(value) != nil
+                guard isKnown else { return "ERR No such user '\(value.string)'" }
+                filter.user = value.array
+            } else if name.isKeyword("SKIPME") {
+                guard value.isKeyword("YES") || value.isKeyword("NO") else { return syntax }
+                skipsOwn = value.isKeyword("YES")
+            } else {
+                return syntax
+            }
+        }
+        return nil
+    }
+}
+
+/// Which sessions CLIENT LIST and CLIENT KILL mean: those that everything set applies to.
+struct ClientFilter {
+    enum Kind {
+        case normal, master, replica, pubSub
+
+        init?(_ name: Bytes) {
+            if name.isKeyword("NORMAL") {
+                self = .normal
+            } else if name.isKeyword("MASTER") {
+                self = .master
+            } else if name.isKeyword("REPLICA") || name.isKeyword("SLAVE") {
+                self = .replica
+            } else if name.isKeyword("PUBSUB") {
+                self = .pubSub
+            } else {
+                return nil
+            }
+        }
+    }
+
+    var ids: Set<UInt64>?
+    var kind: Kind?
+    var address: String?
+    var localAddress: String?
+    var user: [UInt8]?
+    /// Seconds.
+    var ageMin: Int64?
+
+    func matches(_ session: borrowing SessionState, now: Milliseconds) -> Bool {
+        if let ids, !ids.contains(session.id) { return false }
+        // Every session is a normal one: none replicates, none subscribes.
+        if let kind, kind != .normal { return false }
+        if let address, address != session.address { return false }
+        if let localAddress, localAddress != session.localAddress { return false }
+        if let user, user != session.user { return false }
+        if let ageMin, (now - session.createdAt) / 1000 < ageMin { return false }
+        return true
+    }
+}
+
+/// A session as a line of CLIENT LIST.
+enum ClientLine {
+    static func text(
+        of session: borrowing SessionState, now: Milliseconds, command: String
+    ) -> String {
+        var flags = ""
+        if session.transaction.isOpen { flags += "x" }
+        if session.isBlocked { flags += "b" }
+        if session.isDirty.pointee.load(ordering: .relaxed) { flags += "d" }
+        if session.closesAfterReply { flags += "c" }
+        if session.isUnixSocket { flags += "U" }
+        if session.isNoEvict { flags += "e" }
+        if session.leavesAccessTime { flags += "T" }
+        let multi = session.transaction.isOpen ? session.transaction.count : -1
+        let memory = session.queryBufferSize + session.queryBufferFree + session.outputSize
+            + session.transaction.requests.capacity + MemoryLayout<SessionState>.size
+        let fields: [(String, String)] = [
+            ("id", "\(session.id)"), ("addr", session.address), ("laddr", session.localAddress),
+            ("fd", "\(session.descriptor)"), ("name", String(decoding: session.name, as: UTF8.self)),
+            ("age", "\(max(0, now - session.createdAt) / 1000)"),
+            ("idle", "\(max(0, now - session.lastActiveAt) / 1000)"),
+            ("flags", flags.isEmpty ? "N" : flags), ("db", "\(session.database)"), ("sub", "0"),
+            ("psub", "0"), ("ssub", "0"), ("multi", "\(multi)"),
+            ("qbuf", "\(session.queryBufferSize)"), ("qbuf-free", "\(session.queryBufferFree)"),
+            ("argv-mem", "0"), ("multi-mem", "\(session.transaction.requests.capacity)"),
+            ("rbs", "0"), ("rbp", "0"), ("obl", "\(session.outputSize)"), ("oll", "0"),
+            ("omem", "0"), ("tot-mem", "\(memory)"),
+            ("events", session.outputSize > 0 ? "rw" : "r"), ("cmd", command),
+            ("user", String(decoding: session.user, as: UTF8.self)), ("redir", "-1"),
+            ("resp", "\(session.protocolVersion)"),
+            ("lib-name", String(decoding: session.libraryName, as: UTF8.self)),
+            ("lib-ver", String(decoding: session.libraryVersion, as: UTF8.self)),
+        ]
+        return fields.map { "\($0.0)=\($0.1)" }.joined(separator: " ")
+    }
+
+    /// Names by the numbers that statistics know commands by.
+    static func commandNames(_ table: CommandTable) -> [Int: String] {
+        var names: [Int: String] = [:]
+        for entry in table.all {
+            names[entry.number] = entry.spec.name
+            for subcommand in entry.subcommands { names[subcommand.number] = subcommand.spec.name }
+        }
+        return names
+    }
+}
