@@ -25,8 +25,12 @@ import Testing
         Line(key: 0, value: 0, hasExpiry: false, hasPayload: false, bytes: 8, block: 8),
         Line(key: 255, value: 10, hasExpiry: false, hasPayload: false, bytes: 273, block: 320),
         Line(key: 256, value: 10, hasExpiry: false, hasPayload: false, bytes: 282, block: 320),
-        Line(key: 16, value: 0xFF_FFFF, hasExpiry: false, hasPayload: false, bytes: 16_777_239, block: 20 << 20),
-        Line(key: 16, value: 1 << 24, hasExpiry: true, hasPayload: false, bytes: 16_777_264, block: 20 << 20),
+        Line(
+            key: 16, value: 0xFF_FFFF, hasExpiry: false, hasPayload: false, bytes: 16_777_239,
+            block: 20 << 20),
+        Line(
+            key: 16, value: 1 << 24, hasExpiry: true, hasPayload: false, bytes: 16_777_256,
+            block: 20 << 20),
     ]
 
     @Test(arguments: lines) func bytesPerEntry(_ line: Line) {

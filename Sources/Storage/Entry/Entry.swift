@@ -142,6 +142,7 @@ public struct Entry: @unchecked Sendable {
     public var value: Bytes { Bytes(raw: base + (keyOffset + keySize), valueSize) }
 
     /// The value's bytes, to be changed in place under the shard's lock.
+    @inline(__always)
     var mutableValue: UnsafeMutablePointer<UInt8> {
         (base + (keyOffset + keySize)).assumingMemoryBound(to: UInt8.self)
     }
