@@ -12,5 +12,4 @@ extension Server {
     func loadTenants() throws(StartError) {}
     public func invalidateRecord(id: [UInt8]) -> Int { 0 }
     public func recordStatistics() -> [[(name: String, value: String)]] { [] }
-    func sweep(_ worker: WorkerReference, reactor: Int) -> Milliseconds? { nil }
 }

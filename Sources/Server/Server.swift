@@ -219,6 +219,12 @@ public final class Server: @unchecked Sendable {
         return best
     }
 
+    /// One slice of the sweep of expired entries; returns when the next is due.
+    func sweep(_ worker: WorkerReference, reactor: Int) -> Milliseconds? {
+        worker.sweepExpired(
+            budgetMicroseconds: 1000, thread: reactor, threadCount: reactors.count)
+    }
+
     // MARK: - Standing still
 
     /// The reactor whose thread this is; nil on others.
