@@ -53,6 +53,7 @@ public enum Families {
     public static let all: [Family] = [
         strings,
         sets,
+        hashes,
         transactions,
     ]
 }
