@@ -9,7 +9,8 @@ import Testing
 
     private func run(_ words: String...) -> String { database.run(words.map { Array($0.utf8) }) }
 
-    /// The lines of a reply that are no headers; good for elements without line breaks, `$`, `*` and `:`.
+    /// The lines of a reply that are no headers; good for elements without line breaks, `$`, `*`
+    /// and `:`.
     private func elements(_ reply: String) -> [String] {
         reply.split(separator: "\r\n", omittingEmptySubsequences: false).map(String.init)
             .filter { line in !line.isEmpty && !"$*:%".contains(line.prefix(1)) }
@@ -80,8 +81,11 @@ import Testing
             }
             // The table grows to twice its size and shrinks again below the scan's feet.
             for index in 0..<40 {
-                let name = "more\(step * 40 + index)"
-                _ = run(step < 70 ? "HSET" : "HDEL", "h", step < 70 ? name : "more\((step - 70) * 40 + index)", "v")
+                if step < 70 {
+                    _ = run("HSET", "h", "more\(step * 40 + index)", "v")
+                } else {
+                    _ = run("HDEL", "h", "more\((step - 70) * 40 + index)")
+                }
             }
             step += 1
         } while cursor != "0" && step < 10_000
@@ -152,8 +156,8 @@ import Testing
         #expect(run("HRANDFIELD", "h", "9223372036854775807") == "*1\r\n$1\r\na\r\n")
     }
 
-    /// Every field has the same chance: the sum of squares stays within six deviations of its mean. A table that has
-    /// shrunk to a tenth must be as fair.
+    /// Every field has the same chance: the sum of squares stays within six deviations of its mean.
+    /// A table that has shrunk to a tenth must be as fair.
     @Test func randomFieldsAreFair() {
         let count = 2000
         for index in 0..<count * 10 { _ = run("HSET", "h", "f\(index)", "v") }

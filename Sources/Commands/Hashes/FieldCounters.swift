@@ -50,7 +50,7 @@ public enum HINCRBYFLOAT: KeyCommand {
         "hincrbyfloat", arity: 4, [.write, .denyOOM, .fast],
         keys: [.one(at: 1, [.readWrite, .access, .update])],
         usage: "key:key field increment:double", since: "2.6.0", complexity: "O(1)",
-        summary: "Adds to the floating point value of a field of a hash; a missing one counts as 0.")
+        summary: "Adds to the float value of a field of a hash; a missing one counts as 0.")
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter

@@ -38,7 +38,8 @@ public enum HMSET: KeyCommand {
 }
 
 extension Keys {
-    /// Sets the pairs of arguments from 2 on, and returns how many fields are new; nil where an error was replied.
+    /// Sets the pairs of arguments from 2 on, and returns how many fields are new; nil where an
+    /// error was replied.
     fileprivate mutating func setFields(
         _ arguments: Arguments, _ name: StaticString, _ reply: inout ReplyWriter
     ) -> Int? {
@@ -70,8 +71,8 @@ extension Keys {
 
     /// Sets one field of what was found, or of a new hash under `key`.
     mutating func setField(_ key: Bytes, _ found: Found?, _ field: Bytes, _ value: Bytes) {
-        let hash = found
-            ?? insertHash(key, fieldCount: 1, byteCount: field.count + value.count)
+        let hash =
+            found ?? insertHash(key, fieldCount: 1, byteCount: field.count + value.count)
         setField(hash, field, value)
     }
 }

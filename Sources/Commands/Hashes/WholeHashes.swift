@@ -103,7 +103,8 @@ public enum HSCAN: KeyCommand {
     private static func write(
         _ hash: HashValue, _ cursor: UInt64, _ options: ScanOptions, _ reply: inout ReplyWriter
     ) {
-        // The cursor stands in front of the page and is known only behind it, so the page is gathered first.
+        // The cursor stands in front of the page and is known only behind it, so the page is
+        // gathered first.
         var page: [HashValue.Pair] = []
         let next = hash.scan(
             from: MemberCursor.position(cursor), limit: options.count,
@@ -119,7 +120,8 @@ public enum HSCAN: KeyCommand {
     }
 }
 
-/// HRANDFIELD key [count [WITHVALUES]]: fields by chance, different ones where the count is positive.
+/// HRANDFIELD key [count [WITHVALUES]]: fields by chance, different ones where the count is
+/// positive.
 public enum HRANDFIELD: KeyCommand {
     public static let spec = CommandSpec(
         "hrandfield", arity: -2, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],

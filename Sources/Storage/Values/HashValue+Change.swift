@@ -6,8 +6,8 @@ import Glibc
 struct HashLimits {
     let fieldCountMax: Int
     let elementSizeMax: Int
-    /// However large the directives are, a packed hash takes no more than this, so that it fits a short header and
-    /// a change does not move more.
+    /// However large the directives are, a packed hash takes no more than this, so that it fits a
+    /// short header and a change does not move more.
     static let packedSizeMax = 1 << 23
 
     @inline(__always)
@@ -26,12 +26,14 @@ struct HashLimits {
 
 // Changes of hashes. The slot stays good through all of them; views do not.
 extension Keys {
-    /// Inserts a hash under a key that is known to be absent, with room for `fieldCount` fields (one at least) that take
-    /// `byteCount` bytes with their values. It has no fields yet: the caller sets one before the command ends.
+    /// Inserts a hash under a key that is known to be absent, with room for `fieldCount` fields
+    /// (one at least) that take `byteCount` bytes with their values. It has no fields yet: the
+    /// caller sets one before the command ends.
     public mutating func insertHash(_ key: Bytes, fieldCount: Int, byteCount: Int) -> Found {
         let limits = HashLimits(settings)
         // Beyond the last of these bounds some element is too long, whichever it is.
-        let isPacked = fieldCount <= limits.fieldCountMax
+        let isPacked =
+            fieldCount <= limits.fieldCountMax
             && byteCount <= HashLimits.packedSizeMax / 2
             && byteCount / (2 * fieldCount) <= limits.elementSizeMax
         let header = PackedList.headerSize
@@ -45,7 +47,8 @@ extension Keys {
         return found
     }
 
-    /// Sets a field, and returns whether it is new. `field` and `value` may not lie in the hash itself.
+    /// Sets a field, and returns whether it is new. `field` and `value` may not lie in the hash
+    /// itself.
     @inline(__always)
     @discardableResult
     public func setField(_ found: Found, _ field: Bytes, _ value: Bytes) -> Bool {
@@ -53,7 +56,8 @@ extension Keys {
         return withTable(found) { $0.setMember(field, value: value) }
     }
 
-    /// `setField` of a packed hash; nil, with nothing set, where the hash has had to become a table.
+    /// `setField` of a packed hash; nil, with nothing set, where the hash has had to become a
+    /// table.
     private func setPackedField(_ found: Found, _ field: Bytes, _ value: Bytes) -> Bool? {
         let limits = HashLimits(settings)
         let list = PackedList(found.entry.value)
@@ -94,7 +98,8 @@ extension Keys {
         changed(found)
     }
 
-    /// Removes a field. Returns whether it was there. The caller removes a hash that has become empty.
+    /// Removes a field. Returns whether it was there. The caller removes a hash that has become
+    /// empty.
     public func removeField(_ found: Found, _ field: Bytes) -> Bool {
         guard found.entry.hasPayload else { return removePackedField(found, field) }
         let nested = Values.nestedTable(found.entry).table

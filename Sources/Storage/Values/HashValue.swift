@@ -4,13 +4,15 @@ import Glibc
 
 /// The fields of a hash, to be read, whichever of its two forms it has.
 ///
-/// | form      | encoding  | while                                                                      |
-/// |-----------|-----------|----------------------------------------------------------------------------|
-/// | listpack  | .embedded | at most hash-max-listpack-entries fields, none above hash-max-listpack-value |
-/// | hashtable | .payload  | else; a hash that has become one stays one                                  |
+/// | form      | encoding  | while                                         |
+/// |-----------|-----------|-----------------------------------------------|
+/// | listpack  | .embedded | at most hash-max-listpack-entries fields,     |
+/// |           |           | no element above hash-max-listpack-value      |
+/// | hashtable | .payload  | else; a hash that has become one stays one    |
 ///
-/// Why two: a small hash is one block that is walked, a large one a table of its own. Packed, the elements are
-/// field, value, field, value, …; in a table a field is an entry's key and its value the entry's value.
+/// Why two: a small hash is one block that is walked, a large one a table of its own. Packed, the
+/// elements are field, value, field, value, …; in a table a field is an entry's key and its value
+/// the entry's value.
 ///
 /// A view: valid until the hash changes. Changes are in HashValue+Change.
 public struct HashValue {
@@ -81,7 +83,8 @@ public struct HashValue {
         return (Pair(field: field.value, value: value.value), value.range.upperBound)
     }
 
-    /// One step of a scan from `position` on; see `Table.scan`. A packed hash is handed out whole in one step.
+    /// One step of a scan from `position` on; see `Table.scan`. A packed hash is handed out whole
+    /// in one step.
     public func scan(
         from position: UInt64, limit: Int, bucketLimit: Int, _ body: (Pair) -> Void
     ) -> UInt64? {
@@ -138,8 +141,8 @@ public struct HashValue {
         }
     }
 
-    /// Calls `body` with `wanted` different fields, every choice of them with the same chance; `wanted` is below
-    /// `count`. The order is not by chance.
+    /// Calls `body` with `wanted` different fields, every choice of them with the same chance;
+    /// `wanted` is below `count`. The order is not by chance.
     public func sample(_ wanted: Int, _ random: inout Random, _ body: (Pair) -> Void) {
         precondition(wanted > 0 && wanted < count)
         // Why three: below a third, drawing until a field is new costs less than to walk over all.
