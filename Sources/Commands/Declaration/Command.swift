@@ -63,6 +63,7 @@ public enum Families {
     public static let all: [Family] = [
         strings,
         sets,
+        hashes,
         transactions,
         keys,
         databases,

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+// Fields as numbers.
+
+/// HINCRBY key field increment: the sum, which becomes the field's value.
+public enum HINCRBY: KeyCommand {
+    public static let spec = CommandSpec(
+        "hincrby", arity: 4, [.write, .denyOOM, .fast],
+        keys: [.one(at: 1, [.readWrite, .access, .update])],
+        usage: "key:key field increment:integer", since: "2.0.0", complexity: "O(1)",
+        summary: "Adds to the integer value of a field of a hash; a missing one counts as 0.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let increment = ASCIIInteger.parse(arguments[3]) else {
+            return reply.error(.notInteger)
+        }
+        var target: Keys.Found?
+        var current: Int64 = 0
+        switch keys.find(arguments[1], as: .hash) {
+        case .missing: break
+        case .wrongType: return reply.error(.wrongType)
+        case .found(let found):
+            target = found
+            if let value = HashValue(found).find(arguments[2]) {
+                guard let number = ASCIIInteger.parse(value) else {
+                    return reply.error(.hashValueNotInteger)
+                }
+                current = number
+            }
+        }
+        let (sum, overflowed) = current.addingReportingOverflow(increment)
+        guard !overflowed else { return reply.error(.overflow) }
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ASCIIInteger.countMax) { digits in
+            guard let base = digits.baseAddress else { return }
+            let text = Bytes(UnsafePointer(base), ASCIIInteger.write(sum, to: base))
+            keys.setField(arguments[1], target, arguments[2], text)
+        }
+        reply.integer(sum)
+    }
+}
+
+/// HINCRBYFLOAT key field increment: the sum as text, which becomes the field's value.
+public enum HINCRBYFLOAT: KeyCommand {
+    public static let spec = CommandSpec(
+        "hincrbyfloat", arity: 4, [.write, .denyOOM, .fast],
+        keys: [.one(at: 1, [.readWrite, .access, .update])],
+        usage: "key:key field increment:double", since: "2.6.0", complexity: "O(1)",
+        summary: "Adds to the float value of a field of a hash; a missing one counts as 0.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let increment = LongDouble.parse(arguments[3]) else { return reply.error(.notFloat) }
+        guard increment.isFinite else { return reply.error("ERR value is NaN or Infinity") }
+        var target: Keys.Found?
+        var sum = increment
+        switch keys.find(arguments[1], as: .hash) {
+        case .missing: break
+        case .wrongType: return reply.error(.wrongType)
+        case .found(let found):
+            target = found
+            if let value = HashValue(found).find(arguments[2]) {
+                guard let number = LongDouble.parse(value) else {
+                    return reply.error(.hashValueNotFloat)
+                }
+                sum = number + increment
+            }
+        }
+        guard sum.isFinite else { return reply.error(.incrementNaN) }
+        let text = sum.text
+        text.withBytes { keys.setField(arguments[1], target, arguments[2], $0) }
+        reply.bulk(text)
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+// Single fields: set, read, counted, removed.
+
+/// HSET key field value [field value ...]: how many of the fields are new.
+public enum HSET: KeyCommand {
+    public static let spec = CommandSpec(
+        "hset", arity: -4, [.write, .denyOOM, .fast], keys: [.one(at: 1, [.readWrite, .update])],
+        usage: "key:key field value [field value ...]", since: "2.0.0",
+        complexity: "O(1) for each field, so O(N) for N fields.",
+        summary: "Sets the values of fields of a hash, which is made if it does not exist.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let added = keys.setFields(arguments, "hset", &reply) else { return }
+        reply.integer(added)
+    }
+}
+
+/// HMSET key field value [field value ...]: HSET with another reply.
+public enum HMSET: KeyCommand {
+    public static let spec = CommandSpec(
+        "hmset", arity: -4, [.write, .denyOOM, .fast], keys: [.one(at: 1, [.readWrite, .update])],
+        usage: "key:key field value [field value ...]", since: "2.0.0",
+        complexity: "O(N) for N fields.",
+        summary: "Sets the values of fields of a hash; HSET does the same and counts.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard keys.setFields(arguments, "hmset", &reply) != nil else { return }
+        reply.ok()
+    }
+}
+
+extension Keys {
+    /// Sets the pairs of arguments from 2 on, and returns how many fields are new; nil where an
+    /// error was replied.
+    fileprivate mutating func setFields(
+        _ arguments: Arguments, _ name: StaticString, _ reply: inout ReplyWriter
+    ) -> Int? {
+        guard arguments.count % 2 == 0 else {
+            reply.error("ERR wrong number of arguments for '\(name)' command")
+            return nil
+        }
+        let found: Found
+        switch find(arguments[1], as: .hash) {
+        case .wrongType:
+            reply.error(.wrongType)
+            return nil
+        case .found(let existing):
+            found = existing
+        case .missing:
+            var byteCount = 0
+            for index in 2..<arguments.count { byteCount += arguments[index].count }
+            found = insertHash(
+                arguments[1], fieldCount: arguments.count / 2 - 1, byteCount: byteCount)
+        }
+        var added = 0
+        var index = 2
+        while index < arguments.count {  // Bound: each turn takes two arguments.
+            if setField(found, arguments[index], arguments[index + 1]) { added += 1 }
+            index += 2
+        }
+        return added
+    }
+
+    /// Sets one field of what was found, or of a new hash under `key`.
+    mutating func setField(_ key: Bytes, _ found: Found?, _ field: Bytes, _ value: Bytes) {
+        let hash =
+            found ?? insertHash(key, fieldCount: 1, byteCount: field.count + value.count)
+        setField(hash, field, value)
+    }
+}
+
+/// HSETNX key field value: 1 if the field was not there and is set.
+public enum HSETNX: KeyCommand {
+    public static let spec = CommandSpec(
+        "hsetnx", arity: 4, [.write, .denyOOM, .fast], keys: [.one(at: 1, [.readWrite, .insert])],
+        usage: "key:key field value", since: "2.0.0", complexity: "O(1)",
+        summary: "Sets the value of a field of a hash if the field does not exist.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        var target: Keys.Found?
+        switch keys.find(arguments[1], as: .hash) {
+        case .missing: break
+        case .wrongType: return reply.error(.wrongType)
+        case .found(let found):
+            guard HashValue(found).find(arguments[2]) == nil else { return reply.integer(0) }
+            target = found
+        }
+        keys.setField(arguments[1], target, arguments[2], arguments[3])
+        reply.integer(1)
+    }
+}
+
+/// HGET key field: the value, or null.
+public enum HGET: KeyCommand {
+    public static let spec = CommandSpec(
+        "hget", arity: 3, [.readOnly, .fast, .loadsRecords],
+        keys: [.one(at: 1, [.readOnly, .access])], usage: "key:key field", since: "2.0.0",
+        complexity: "O(1)", summary: "Returns the value of a field of a hash.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.read(arguments[1], as: .hash) {
+        case .missing: reply.null()
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found): reply.value(HashValue(found).find(arguments[2]))
+        }
+    }
+}
+
+/// HMGET key field [field ...]: the values in the order of the fields, null where there is none.
+public enum HMGET: KeyCommand {
+    public static let spec = CommandSpec(
+        "hmget", arity: -3, [.readOnly, .fast, .loadsRecords],
+        keys: [.one(at: 1, [.readOnly, .access])], usage: "key:key field ...", since: "2.0.0",
+        complexity: "O(N) for N fields.", summary: "Returns the values of fields of a hash.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        var hash: HashValue?
+        switch keys.read(arguments[1], as: .hash) {
+        case .missing: break
+        case .wrongType: return reply.error(.wrongType)
+        case .found(let found): hash = HashValue(found)
+        }
+        reply.array(arguments.count - 2)
+        for index in 2..<arguments.count { reply.value(hash?.find(arguments[index])) }
+    }
+}
+
+extension ReplyWriter {
+    /// A value as a bulk string, or null.
+    @inline(__always)
+    fileprivate func value(_ value: Bytes?) {
+        if let value { bulk(value) } else { null() }
+    }
+}
+
+/// HDEL key field [field ...]: how many were there and are removed.
+public enum HDEL: KeyCommand {
+    public static let spec = CommandSpec(
+        "hdel", arity: -3, [.write, .fast], keys: [.one(at: 1, [.readWrite, .delete])],
+        usage: "key:key field ...", since: "2.0.0", complexity: "O(N) for N fields.",
+        summary: "Removes fields of a hash, and the hash with its last field.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.find(arguments[1], as: .hash) {
+        case .missing: reply.integer(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found):
+            var removed = 0
+            for index in 2..<arguments.count where keys.removeField(found, arguments[index]) {
+                removed += 1
+                guard HashValue(found).count > 0 else {
+                    keys.remove(found)
+                    break
+                }
+            }
+            reply.integer(removed)
+        }
+    }
+}
+
+/// HEXISTS key field: 1 if the field is there.
+public enum HEXISTS: KeyCommand {
+    public static let spec = CommandSpec(
+        "hexists", arity: 3, [.readOnly, .fast], keys: [.one(at: 1, [.readOnly])],
+        usage: "key:key field", since: "2.0.0", complexity: "O(1)",
+        summary: "Says whether a hash has a field.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.read(arguments[1], as: .hash) {
+        case .missing: reply.integer(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found):
+            reply.integer(HashValue(found).find(arguments[2]) == nil ? 0 : 1)
+        }
+    }
+}
+
+/// HLEN key: how many fields there are.
+public enum HLEN: KeyCommand {
+    public static let spec = CommandSpec(
+        "hlen", arity: 2, [.readOnly, .fast], keys: [.one(at: 1, [.readOnly])], usage: "key:key",
+        since: "2.0.0", complexity: "O(1)", summary: "Returns the number of fields of a hash.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.read(arguments[1], as: .hash) {
+        case .missing: reply.integer(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found): reply.integer(HashValue(found).count)
+        }
+    }
+}
+
+/// HSTRLEN key field: how many bytes the value has, 0 if there is none.
+public enum HSTRLEN: KeyCommand {
+    public static let spec = CommandSpec(
+        "hstrlen", arity: 3, [.readOnly, .fast], keys: [.one(at: 1, [.readOnly])],
+        usage: "key:key field", since: "3.2.0", complexity: "O(1)",
+        summary: "Returns the size of the value of a field of a hash.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.read(arguments[1], as: .hash) {
+        case .missing: reply.integer(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found): reply.integer(HashValue(found).find(arguments[2])?.count ?? 0)
+        }
+    }
+}

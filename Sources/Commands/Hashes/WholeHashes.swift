@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+// All fields of a hash, a page of them, or some by chance.
+
+/// HGETALL key: every field with its value, as a map.
+public enum HGETALL: KeyCommand {
+    public static let spec = CommandSpec(
+        "hgetall", arity: 2, [.readOnly, .loadsRecords],
+        keys: [.one(at: 1, [.readOnly, .access])], usage: "key:key", since: "2.0.0",
+        complexity: "O(N) for a hash of N fields.",
+        summary: "Returns all fields of a hash with their values.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.read(arguments[1], as: .hash) {
+        case .missing: reply.map(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found):
+            let hash = HashValue(found)
+            reply.map(hash.count)
+            hash.forEach { reply.pair($0) }
+        }
+    }
+}
+
+/// HKEYS key: every field.
+public enum HKEYS: KeyCommand {
+    public static let spec = CommandSpec(
+        "hkeys", arity: 2, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
+        usage: "key:key", since: "2.0.0", complexity: "O(N) for a hash of N fields.",
+        summary: "Returns all fields of a hash.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.read(arguments[1], as: .hash) {
+        case .missing: reply.array(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found):
+            let hash = HashValue(found)
+            reply.array(hash.count)
+            hash.forEach { reply.bulk($0.field) }
+        }
+    }
+}
+
+/// HVALS key: every value.
+public enum HVALS: KeyCommand {
+    public static let spec = CommandSpec(
+        "hvals", arity: 2, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
+        usage: "key:key", since: "2.0.0", complexity: "O(N) for a hash of N fields.",
+        summary: "Returns the values of all fields of a hash.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        switch keys.read(arguments[1], as: .hash) {
+        case .missing: reply.array(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found):
+            let hash = HashValue(found)
+            reply.array(hash.count)
+            hash.forEach { reply.bulk($0.value) }
+        }
+    }
+}
+
+extension ReplyWriter {
+    /// A field and its value, one behind the other.
+    @inline(__always)
+    fileprivate func pair(_ pair: HashValue.Pair) {
+        bulk(pair.field)
+        bulk(pair.value)
+    }
+}
+
+/// HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]: a page of fields.
+public enum HSCAN: KeyCommand {
+    public static let spec = CommandSpec(
+        "hscan", arity: -3, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
+        usage: "key:key cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [NOVALUES]",
+        since: "2.8.0",
+        complexity: "O(1) for a call, O(N) for all calls over a hash of N fields.",
+        summary: "Iterates over the fields of a hash.")
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        guard let cursor = ScanOptions.cursor(arguments[2], &reply) else { return }
+        switch keys.read(arguments[1], as: .hash) {
+        case .missing: ScanOptions.writeEmpty(&reply)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found):
+            guard let options = ScanOptions(arguments, from: 3, .hash, &reply) else { return }
+            write(HashValue(found), cursor, options, &reply)
+        }
+    }
+
+    private static func write(
+        _ hash: HashValue, _ cursor: UInt64, _ options: ScanOptions, _ reply: inout ReplyWriter
+    ) {
+        // The cursor stands in front of the page and is known only behind it, so the page is
+        // gathered first.
+        var page: [HashValue.Pair] = []
+        let next = hash.scan(
+            from: MemberCursor.position(cursor), limit: options.count,
+            bucketLimit: MemberCursor.bucketLimit(options.count)
+        ) { pair in
+            if options.matches(pair.field) { page.append(pair) }
+        }
+        ScanOptions.writeHead(MemberCursor.cursor(next), &reply)
+        reply.array(options.withoutValues ? page.count : page.count * 2)
+        for pair in page {
+            if options.withoutValues { reply.bulk(pair.field) } else { reply.pair(pair) }
+        }
+    }
+}
+
+/// HRANDFIELD key [count [WITHVALUES]]: fields by chance, different ones where the count is
+/// positive.
+public enum HRANDFIELD: KeyCommand {
+    public static let spec = CommandSpec(
+        "hrandfield", arity: -2, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
+        usage: "key:key [count:integer [WITHVALUES]]", since: "6.2.0",
+        complexity: "O(N) for N fields returned.",
+        summary: "Returns one or more fields of a hash by chance.")
+
+    /// A negative count multiplies what is stored, so the reply is refused beyond this many bytes.
+    private static let replySizeMax = 256 << 20
+
+    public static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+    ) {
+        var count: Int?
+        if arguments.count > 2 {
+            guard let parsed = parseCount(arguments, &reply) else { return }
+            count = parsed
+        }
+        switch keys.read(arguments[1], as: .hash) {
+        case .missing:
+            if count == nil { reply.null() } else { reply.array(0) }
+        case .wrongType:
+            reply.error(.wrongType)
+        case .found(let found):
+            let hash = HashValue(found)
+            guard let count else {
+                return reply.bulk(hash.random(&keys.worker.pointee.random).field)
+            }
+            write(
+                count, withValues: arguments.count == 4, of: hash, &keys.worker.pointee.random,
+                &reply)
+        }
+    }
+
+    /// The count, in the ranges that Redis takes; nil where an error was replied.
+    private static func parseCount(_ arguments: Arguments, _ reply: inout ReplyWriter) -> Int? {
+        guard let count = ASCIIInteger.parse(arguments[2]) else {
+            reply.error(.notInteger)
+            return nil
+        }
+        guard count != Int64.min else {
+            reply.error(
+                "ERR value is out of range, value must between "
+                    + "-9223372036854775807 and 9223372036854775807")
+            return nil
+        }
+        guard arguments.count > 3 else { return Int(count) }
+        guard arguments.count == 4, arguments[3].isKeyword("WITHVALUES") else {
+            reply.error(.syntax)
+            return nil
+        }
+        guard count.magnitude <= UInt64(Int64.max / 2) else {
+            reply.error("ERR value is out of range")
+            return nil
+        }
+        return Int(count)
+    }
+
+    private static func write(
+        _ count: Int, withValues: Bool, of hash: HashValue, _ random: inout Random,
+        _ reply: inout ReplyWriter
+    ) {
+        let mark = reply.count
+        let total = count < 0 ? -count : min(count, hash.count)
+        // Wire: pairs stand in arrays of two in RESP3, and flat in RESP2.
+        reply.array(withValues && !reply.isRESP3 ? total * 2 : total)
+        guard total > 0 else { return }
+        if count > 0 {
+            guard total < hash.count else {
+                return hash.forEach { reply.field($0, withValue: withValues) }
+            }
+            return hash.sample(total, &random) { reply.field($0, withValue: withValues) }
+        }
+        var isTooLarge = false
+        hash.draw(total, &random) { pair in
+            reply.field(pair, withValue: withValues)
+            isTooLarge = reply.count - mark > replySizeMax
+            return !isTooLarge
+        }
+        if isTooLarge {
+            reply.truncate(to: mark)
+            reply.error("ERR value is out of range")
+        }
+    }
+}
+
+extension ReplyWriter {
+    /// What HRANDFIELD answers for one field.
+    fileprivate func field(_ pair: HashValue.Pair, withValue: Bool) {
+        guard withValue else { return bulk(pair.field) }
+        if isRESP3 { array(2) }
+        self.pair(pair)
+    }
+}
