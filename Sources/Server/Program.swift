@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import Commands
 import Glibc
 
 /// The program `martlet`: which of its verbs was asked for.

@@ -267,9 +267,3 @@ public final class Server: @unchecked Sendable {
         }
     }
 }
-
-/// What this is, and what it is compatible with.
-public enum Version {
-    public static let martlet = "0.1.0"
-    public static let redis = "7.2.4"
-}

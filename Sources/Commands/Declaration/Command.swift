@@ -64,8 +64,9 @@ public enum Families {
         strings,
         sets,
         hashes,
-        transactions,
         keys,
         databases,
+        connection,
+        transactions,
     ]
 }
