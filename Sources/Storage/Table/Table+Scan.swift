@@ -73,10 +73,30 @@ extension Table {
         forEachSegment { $0.forEach(body) }
     }
 
-    /// An entry chosen at random, or nil of an empty table. Segments are chosen by hash range and slots within
-    /// them evenly; as segments are filled alike, so are the chances, to within the fill's spread.
+    /// An entry chosen at random, each with the same chance; nil of an empty table.
+    ///
+    /// Why rejection: every segment is drawn by its first directory word alone, and a place among as many as the
+    /// largest segment has. So a place has the same chance in each, however full and however deep they are.
+    /// Nearly every table has found one after five draws; where a table has shrunk so that hundreds were in vain,
+    /// any filled place near a random one has to do.
     public func randomSlot(_ random: inout Random) -> Slot? {
         guard count > 0 else { return nil }
+        let depth = self.depth
+        let buckets = depth == 0 ? segment(at: 0).bucketCount : Segment.bucketCountMax
+        for _ in 0..<512 {
+            let word = Int(random.next(below: UInt64(segmentWordCount)))
+            let place = Int(random.next(below: UInt64(buckets * Bucket.slotCount)))
+            let segment = self.segment(at: word)
+            let index = place / Bucket.slotCount
+            guard word & ((1 << (depth - segment.depth)) - 1) == 0, index < segment.bucketCount
+            else { continue }
+            let slot = Slot(segment, index, place % Bucket.slotCount)
+            if slot.isFilled { return slot }
+        }
+        return nearRandomSlot(&random)
+    }
+
+    private func nearRandomSlot(_ random: inout Random) -> Slot? {
         while true {  // Bound: ends with probability 1; a slot is filled with a chance of 16 % at least.
             let segment = self.segment(
                 at: Table.directoryIndex(random.next(), depth: depth))
@@ -85,7 +105,7 @@ extension Table {
                 let index = Int(random.next(below: UInt64(segment.bucketCount)))
                 let lane = Int(random.next(below: UInt64(Bucket.slotCount)))
                 let slot = Slot(segment, index, lane)
-                if slot.bucket.occupied & (0x80 << UInt64(lane * 8)) != 0 { return slot }
+                if slot.isFilled { return slot }
             }
         }
     }
@@ -174,4 +194,9 @@ extension Table {
         }
         segment.expiryBound = bound
     }
+}
+
+extension Table.Slot {
+    /// Whether an entry is there.
+    fileprivate var isFilled: Bool { bucket.occupied & (0x80 << UInt64(lane * 8)) != 0 }
 }
