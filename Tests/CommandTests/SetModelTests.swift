@@ -3,7 +3,8 @@ import Base
 import Storage
 import Testing
 
-/// Sets by chance: every command beside Swift's own sets, over all forms and the limits between them.
+/// Sets by chance: every command beside Swift's own sets, over all forms and the limits between
+/// them.
 @Suite struct SetModelTests {
     @Test(arguments: [1, 2, 3, 4, 5, 6]) func agreesWithSwiftsSets(seed: UInt64) {
         var model = SetModel(seed: seed)
@@ -52,7 +53,8 @@ import Testing
                 database.runBytes(
                     ["SRANDMEMBER", key, "-\(count * 100)"].map { Array($0.utf8) }))
             for member in reply.list() { counts[member, default: 0] += 1 }
-            // Chi squared with `count` - 1 degrees of freedom: the mean is that, six deviations are allowed.
+            // Chi squared with `count` - 1 degrees of freedom: the mean is that, six deviations are
+            // allowed.
             let squares = counts.values.reduce(0.0) { $0 + Double(($1 - 100) * ($1 - 100)) }
             let chi = squares / 100 + Double(count - counts.count) * 100
             #expect(chi < Double(count) + 6 * (2 * Double(count)).squareRoot())
@@ -125,9 +127,17 @@ private struct SetModel {
         return isRight
     }
 
-    /// Runs a command by chance; false where its reply, the sets or the accounting are not as they should be.
+    /// Runs a command by chance; false where its reply, the sets or the accounting are not as they
+    /// should be.
     mutating func step() -> Bool {
         let key = name()
+        if below(100) == 0 {
+            let broken = database.invariantViolations
+            guard broken.isEmpty else {
+                complaint = broken.joined(separator: "; ")
+                return false
+            }
+        }
         let isRight: Bool
         switch below(12) {
         case 0...4: isRight = add(key)
@@ -276,5 +286,8 @@ extension Database {
 
     /// What the shards say that their tables take, and what they do.
     fileprivate var chargedSize: Int { shards.reduce(0) { $0 + $1.pointee.table.allocatedSize } }
+    fileprivate var invariantViolations: [String] {
+        shards.flatMap { $0.pointee.table.invariantViolations }
+    }
     fileprivate var measuredSize: Int { shards.reduce(0) { $0 + $1.pointee.table.measuredSize } }
 }

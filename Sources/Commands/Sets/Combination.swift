@@ -5,8 +5,9 @@ import Wire
 
 /// Intersections, unions and differences of the sets that a command names.
 ///
-/// Why `SetValue` and not what was found: finding a key may remove it as expired, which moves slots, but no
-/// entry. So all sets are held as entries, and nothing is changed until the result is whole.
+/// Why `SetValue` and not what was found: finding a key may remove it as expired, which moves
+/// slots, but no entry. So all sets are held as entries, and nothing is changed until the result is
+/// whole.
 private struct SetOperands {
     /// In the order of the keys; nil for a key that is missing.
     var sets: [SetValue?] = []
@@ -31,14 +32,15 @@ private struct SetOperands {
 
     // MARK: - Intersection
 
-    /// The sets by size, the smallest first; empty where a key is missing and so nothing is in all of them.
+    /// The sets by size, the smallest first; empty where a key is missing and so nothing is in all
+    /// of them.
     var bySize: [SetValue] {
         let present = sets.compactMap { $0 }
         return present.count == sets.count ? present.sorted { $0.count < $1.count } : []
     }
 
-    /// Calls `body` with what is in all of `sets`, which are sorted, until it returns false: each member of the
-    /// smallest is looked for in the others.
+    /// Calls `body` with what is in all of `sets`, which are sorted, until it returns false: each
+    /// member of the smallest is looked for in the others.
     static func forEachCommon(_ sets: [SetValue], while body: (SetMember) -> Bool) {
         guard let first = sets.first else { return }
         let others = sets.dropFirst().filter { $0.entry.base != first.entry.base }
@@ -63,8 +65,9 @@ private struct SetOperands {
 
     // MARK: - Difference
 
-    /// Whether to look for each member of the first set in the others, rather than to take each member of the others
-    /// out of a copy of the first. Looking is favoured: it does no more than what is needed.
+    /// Whether to look for each member of the first set in the others, rather than to take each
+    /// member of the others out of a copy of the first. Looking is favoured: it does no more than
+    /// what is needed.
     private func prefersLooking(_ first: SetValue) -> Bool {
         var looked = 0
         var removed = 0
@@ -131,7 +134,8 @@ public enum SINTER: KeyCommand {
     }
 }
 
-/// SINTERCARD numkeys key [key ...] [LIMIT limit]: how many members all sets have, counted up to the limit.
+/// SINTERCARD numkeys key [key ...] [LIMIT limit]: how many members all sets have, counted up to
+/// the limit.
 public enum SINTERCARD: KeyCommand {
     public static let spec = CommandSpec(
         "sintercard", arity: -3, [.readOnly, .movableKeys],
@@ -190,7 +194,8 @@ public enum SINTERSTORE: KeyCommand {
             return
         }
         let sets = operands.bySize
-        // Why packed first: to append to it is cheaper than to insert in order; integers are found at the end.
+        // Why packed first: to append to it is cheaper than to insert in order; integers are found
+        // at the end.
         var result = SetBuilder(keys.settings, sets.first?.isIntegers == true ? .integers : .packed)
         SetOperands.forEachCommon(sets) { member in
             result.add(member)
@@ -258,7 +263,8 @@ public enum SDIFF: KeyCommand {
     }
 }
 
-/// SDIFFSTORE destination key [key ...]: stores what no other set than the first has; the number of members.
+/// SDIFFSTORE destination key [key ...]: stores what no other set than the first has; the number of
+/// members.
 public enum SDIFFSTORE: KeyCommand {
     public static let spec = CommandSpec(
         "sdiffstore", arity: -3, [.write, .denyOOM],

@@ -43,9 +43,8 @@ public enum SREM: KeyCommand {
         "srem", arity: -3, [.write, .fast], keys: [.one(at: 1, [.readWrite, .delete])],
         usage: "key:key member ...", since: "1.0.0",
         complexity: "O(N) where N is the number of members to be removed.",
-        summary:
-            "Removes one or more members from a set. Deletes the set if the last member was removed."
-    )
+        summary: "Removes one or more members from a set. "
+            + "Deletes the set if the last member was removed.")
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -165,7 +164,8 @@ public enum SMOVE: KeyCommand {
         let member = arguments[3]
         guard let first = keys.find(arguments[1]) else { return reply.integer(0) }
         let source = first.entry
-        // Why the entries: finding the destination may remove it as expired, and slots then change; blocks do not.
+        // Why the entries: finding the destination may remove it as expired, and slots then change;
+        // blocks do not.
         let target = keys.find(arguments[2])?.entry
         guard source.type == .set, target?.type ?? .set == .set else {
             return reply.error(.wrongType)

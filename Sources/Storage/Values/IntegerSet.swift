@@ -4,8 +4,9 @@ import Glibc
 
 /// The members of a set of which all are integers, in the entry's own block.
 ///
-/// Why: a set of numbers as strings would take a size byte and up to twenty digits for each; here each takes
-/// as many bytes as the widest of them needs, and a member is found in nine comparisons among 512.
+/// Why: a set of numbers as strings would take a size byte and up to twenty digits for each; here
+/// each takes as many bytes as the widest of them needs, and a member is found in nine comparisons
+/// among 512.
 ///
 /// Layout:
 ///
@@ -46,7 +47,8 @@ struct IntegerSet {
         return Int64(Int32(truncatingIfNeeded: value)) == value ? 4 : 8
     }
 
-    // Safety: the callers of `load` and `store` pass places within a value, `width` bytes before its end or more.
+    // Safety: the callers of `load` and `store` pass places within a value, `width` bytes before
+    // its end or more.
     @inline(__always)
     static func load(_ place: UnsafeRawPointer, _ width: Int) -> Int64 {
         switch width {
@@ -102,7 +104,8 @@ extension Table {
         let end = IntegerSet.offset(count, oldWidth)
         let growth = IntegerSet.offset(count + 1, width) - end
         spliceValue(slot, end..<end, size: growth) { bytes in
-            // Why from the back: every integer moves to a higher place, which the next one has left already.
+            // Why from the back: every integer moves to a higher place, which the next one has left
+            // already.
             for index in (0..<count).reversed() {
                 let old = IntegerSet.load(bytes + IntegerSet.offset(index, oldWidth), oldWidth)
                 let place = IntegerSet.offset(index < position ? index : index + 1, width)

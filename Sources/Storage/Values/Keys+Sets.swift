@@ -12,8 +12,9 @@ extension Keys {
         case removedWithKey
     }
 
-    /// Inserts a set of one member under a key that is known to be absent. `expected` is how many members are about
-    /// to be added, this one included: a set that is to be large begins as a table.
+    /// Inserts a set of one member under a key that is known to be absent. `expected` is how many
+    /// members are about to be added, this one included: a set that is to be large begins as a
+    /// table.
     public mutating func insertSet(_ key: Bytes, _ member: Bytes, expected: Int) -> Found {
         let limits = SetLimits(settings)
         if expected <= limits.integerCountMax, let value = ASCIIInteger.parse(member) {
@@ -45,7 +46,8 @@ extension Keys {
         return found
     }
 
-    /// Turns a packed set into a table at once where as many members are about to be added as make it one anyway.
+    /// Turns a packed set into a table at once where as many members are about to be added as make
+    /// it one anyway.
     public func prepareSet(_ found: Found, expected: Int) {
         let limits = SetLimits(settings)
         let encoding = found.entry.encoding
@@ -79,8 +81,8 @@ extension Keys {
         return .removed
     }
 
-    /// Takes `wanted` members by chance out of the set and gives each to `body` before it goes. With the last of them
-    /// the key goes, too.
+    /// Takes `wanted` members by chance out of the set and gives each to `body` before it goes.
+    /// With the last of them the key goes, too.
     public func popSetMembers(_ found: Found, _ wanted: Int, _ body: (SetMember) -> Void) {
         let set = SetValue(found.entry)
         let count = set.count
@@ -108,8 +110,8 @@ extension Keys {
         changed(found)
     }
 
-    /// Moves the few members that stay into a set of their own, by chance, and gives away all others. So a large set
-    /// that nothing much is left of becomes a packed one.
+    /// Moves the few members that stay into a set of their own, by chance, and gives away all
+    /// others. So a large set that nothing much is left of becomes a packed one.
     private func popNearlyAll(_ found: Found, keeping: Int, _ body: (SetMember) -> Void) {
         var kept = SetBuilder(settings, .packed)
         found.shard.pointee.table.changeNested(found.slot) { table in
@@ -126,8 +128,8 @@ extension Keys {
         kept.replaceValue(of: found)
     }
 
-    /// Makes what was built the value of `key`, whatever it held, without an expiry. Where nothing was built the
-    /// key is removed. Returns the number of members.
+    /// Makes what was built the value of `key`, whatever it held, without an expiry. Where nothing
+    /// was built the key is removed. Returns the number of members.
     public mutating func storeSet(_ key: Bytes, _ result: consuming SetBuilder) -> Int {
         let count = result.count
         let old = find(key)

@@ -4,9 +4,9 @@ import Glibc
 
 /// A set that is being made: the result of a union or a difference, before it is replied or stored.
 ///
-/// Why: it is an entry like any other, in a table of its own, so that members are added, found and removed and
-/// forms left for others by the same code that changes sets which are stored. Its memory is nobody's until it is
-/// moved to a key.
+/// Why: it is an entry like any other, in a table of its own, so that members are added, found and
+/// removed and forms left for others by the same code that changes sets which are stored. Its
+/// memory is nobody's until it is moved to a key.
 public struct SetBuilder: ~Copyable {
     public enum Form { case integers, packed }
 
@@ -95,7 +95,8 @@ public struct SetBuilder: ~Copyable {
             valueSize: entry.hasPayload ? 0 : entry.valueSize)
     }
 
-    /// Gives the value to an entry of `shape`, which is charged for it. The builder is empty afterwards.
+    /// Gives the value to an entry of `shape`, which is charged for it. The builder is empty
+    /// afterwards.
     func move(to found: Keys.Found) {
         let entry = slot.entry
         if entry.hasPayload {

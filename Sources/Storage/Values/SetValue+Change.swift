@@ -4,9 +4,10 @@ import Glibc
 
 // Changes of a set in its slot of a table: a shard's, or that of a set which is only being made.
 //
-// A form is left for another when a member no longer fits it: integers that become too many go to a table; integers
-// that are joined by another string, to a packed list if all of them fit it, else to a table; a packed list, to a
-// table. There is no way back, except that a result that is stored is made anew.
+// A form is left for another when a member no longer fits it: integers that become too many go to a
+// table; integers that are joined by another string, to a packed list if all of them fit it, else
+// to a table; a packed list, to a table. There is no way back, except that a result that is stored
+// is made anew.
 extension Table {
     /// Adds a member to the set in `slot`; the slot stays good. Returns whether it is new.
     @inline(__always)
@@ -32,7 +33,8 @@ extension Table {
         return member.withBytes { addSetMember(slot, $0, limits) }
     }
 
-    /// Removes a member of the set in `slot`, which may then be empty. Returns whether it was there.
+    /// Removes a member of the set in `slot`, which may then be empty. Returns whether it was
+    /// there.
     @inline(__always)
     mutating func removeSetMember(_ slot: Slot, _ member: Bytes) -> Bool {
         switch slot.entry.encoding {
@@ -158,8 +160,8 @@ extension Table {
         }
     }
 
-    /// Takes `wanted` members by chance, fewer than there are, out of the set of integers or the packed set in `slot`,
-    /// and gives each to `body` before it goes. One walk.
+    /// Takes `wanted` members by chance, fewer than there are, out of the set of integers or the
+    /// packed set in `slot`, and gives each to `body` before it goes. One walk.
     mutating func popPacked(
         _ slot: Slot, _ wanted: Int, _ random: inout Random, _ body: (SetMember) -> Void
     ) {
@@ -177,7 +179,8 @@ extension Table {
             if isIntegers {
                 let integers = IntegerSet(entry.value)
                 next += integers.width
-                member = .integer(IntegerSet.load(UnsafeRawPointer(target + offset), integers.width))
+                let value = IntegerSet.load(target + offset, integers.width)
+                member = .integer(value)
             } else if let element = PackedList(entry.value).element(at: offset) {
                 next = element.range.upperBound
                 member = .bytes(element.value)

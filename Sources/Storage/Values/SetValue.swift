@@ -27,11 +27,11 @@ public enum SetMember {
 
 /// The members of a set, to be read, whichever of its three forms it has.
 ///
-/// | form       | encoding       | while                                                              |
-/// |------------|----------------|--------------------------------------------------------------------|
-/// | intset     | .embeddedOther | all members are integers, at most set-max-intset-entries           |
-/// | listpack   | .embedded      | at most set-max-listpack-entries, none above set-max-listpack-value |
-/// | hashtable  | .payload       | else; a set that has become one stays one                          |
+/// | form      | encoding       | while                                                             |
+/// |-----------|----------------|-------------------------------------------------------------------|
+/// | intset    | .embeddedOther | all are integers, at most set-max-intset-entries                  |
+/// | listpack  | .embedded      | at most set-max-listpack-entries, of set-max-listpack-value bytes |
+/// | hashtable | .payload       | else; a set that has become one stays one                         |
 ///
 /// A view: valid until the set changes.
 public struct SetValue {
@@ -172,8 +172,8 @@ public struct SetValue {
         }
     }
 
-    /// Calls `body` with `wanted` different members, every choice of them with the same chance; `wanted` is
-    /// below `count`. The order is not by chance.
+    /// Calls `body` with `wanted` different members, every choice of them with the same chance;
+    /// `wanted` is below `count`. The order is not by chance.
     public func sample(_ wanted: Int, _ random: inout Random, _ body: (SetMember) -> Void) {
         let count = self.count
         precondition(wanted > 0 && wanted < count)
@@ -196,8 +196,8 @@ public struct SetValue {
     }
 }
 
-/// Chooses `wanted` of a sequence of known length while it passes by once, every choice with the same chance:
-/// Knuth's algorithm S.
+/// Chooses `wanted` of a sequence of known length while it passes by once, every choice with the
+/// same chance: Knuth's algorithm S.
 struct Selection {
     private(set) var wanted: Int
     private var left: Int
@@ -220,7 +220,8 @@ struct SetLimits {
     let integerCountMax: Int
     let packedCountMax: Int
     let packedValueSizeMax: Int
-    /// However large the directives are, a packed set takes no more than this, so that it fits an entry.
+    /// However large the directives are, a packed set takes no more than this, so that it fits an
+    /// entry.
     static let packedSizeMax = 1 << 26
     static let integerCountHardMax = 1 << 23
 
