@@ -257,7 +257,7 @@ public final class Server: @unchecked Sendable {
     public func forEachSession(_ body: (borrowing SessionState) -> Bool) {
         whileStandingStill {
             for reactor in reactors {
-                reactor.connections.forEach { connection in
+                for connection in reactor.connections.all {
                     let state = connection.pointee.session.state
                     if body(state.pointee) {
                         reactor.mailbox.post(.close(sessionID: state.pointee.id))

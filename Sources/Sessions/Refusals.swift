@@ -39,27 +39,30 @@ enum Refusals {
         "ERR wrong number of arguments for '\(name)' command"
     }
 
-    static func unknownCommand(_ arguments: Arguments) -> String {
-        var text = "ERR unknown command '\(prefix(arguments[0], 128))', with args beginning with: "
+    /// Bytes and no text: a client's nonsense is shown to it as it came.
+    static func unknownCommand(_ arguments: Arguments) -> [UInt8] {
+        var text = Array("ERR unknown command '".utf8) + prefix(arguments[0], 128)
+        text += Array("', with args beginning with: ".utf8)
         var shown = 0
         var index = 1
-        while index < arguments.count && shown < 128 {
+        while index < arguments.count && shown < 128 {  // Bound: each turn shows at least three bytes.
             let part = prefix(arguments[index], 128 - shown)
-            text += "'\(part)' "
-            shown += min(arguments[index].count, 128 - shown) + 3
+            text += Array("'".utf8) + part + Array("' ".utf8)
+            shown += part.count + 3
             index += 1
         }
         return text
     }
 
-    static func unknownSubcommand(_ container: String, _ name: Bytes) -> String {
-        "ERR unknown subcommand '\(prefix(name, 128))'. Try \(container.uppercased()) HELP."
+    static func unknownSubcommand(_ container: String, _ name: Bytes) -> [UInt8] {
+        Array("ERR unknown subcommand '".utf8) + prefix(name, 128)
+            + Array("'. Try \(container.uppercased()) HELP.".utf8)
     }
 
     /// At most `limit` bytes, up to the first NUL, as C prints them.
-    private static func prefix(_ bytes: Bytes, _ limit: Int) -> String {
+    private static func prefix(_ bytes: Bytes, _ limit: Int) -> [UInt8] {
         var count = 0
         while count < min(bytes.count, limit), bytes[count] != 0 { count += 1 }
-        return bytes[0..<count].string
+        return bytes[0..<count].array
     }
 }

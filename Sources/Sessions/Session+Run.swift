@@ -145,14 +145,15 @@ extension Session {
         on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
         if let text = Refusals.refusal(entry, arguments, state, thread.server) {
-            return reject(text, entry, thread, &reply)
+            return reject(Array(text.utf8), entry, thread, &reply)
         }
         if thread.pause._withUnsafeGuaranteedRef({ $0.isActive }), isHeldBack(entry, on: thread) {
             return .paused
         }
         if state.pointee.transaction.isOpen && !entry.pointee.flags.contains(.runsInsideMulti) {
             if entry.pointee.flags.contains(.denyOOM), thread.worker.isOutOfMemory {
-                return reject("OOM command not allowed when used memory > 'maxmemory'.", entry, thread, &reply)
+                return reject(
+                    Array(ReplyError.outOfMemory.text.description.utf8), entry, thread, &reply)
             }
             queue(entry, arguments)
             reply.simple("QUEUED")
@@ -164,7 +165,8 @@ extension Session {
         case .session(let command):
             return runSession(entry, command, arguments, request.size, on: &thread, &reply)
         case .container:
-            return reject(Refusals.wrongArity(entry.pointee.spec.name), entry, thread, &reply)
+            return reject(
+                Array(Refusals.wrongArity(entry.pointee.spec.name).utf8), entry, thread, &reply)
         }
     }
 
@@ -198,7 +200,7 @@ extension Session {
     }
 
     private mutating func reject(
-        _ text: String, _ entry: Entry?, _ thread: borrowing ServingThread,
+        _ text: [UInt8], _ entry: Entry?, _ thread: borrowing ServingThread,
         _ reply: inout ReplyWriter
     ) -> Suspension? {
         if state.pointee.transaction.isOpen { state.pointee.transaction.isAborted = true }

@@ -46,18 +46,14 @@ public struct ReplyWriter {
 
     /// An error: a code in capitals, a space, a text. Line breaks in the text become spaces.
     public mutating func error(_ text: String) {
+        error(Array(text.utf8))
+    }
+
+    /// An error in bytes; line breaks become spaces.
+    public mutating func error(_ text: [UInt8]) {
         errorCount += 1
-        let start = buffer.pointee.count
-        buffer.pointee.append(byte: UInt8(ascii: "-"))
-        buffer.pointee.append(text)
-        let end = buffer.pointee.count
-        let written = buffer.pointee.bytes(start..<end)
-        if written.firstIndex(of: 13) != nil || written.firstIndex(of: 10) != nil {
-            let clean = written.array.map { $0 == 13 || $0 == 10 ? 32 : $0 }
-            buffer.pointee.truncate(to: start)
-            buffer.pointee.append(clean)
-        }
-        buffer.pointee.append("\r\n" as StaticString)
+        let clean = text.map { $0 == 13 || $0 == 10 ? 32 : $0 }
+        clean.withBytes { line(UInt8(ascii: "-"), $0) }
     }
 
     @inline(never)

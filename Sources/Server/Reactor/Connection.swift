@@ -86,10 +86,6 @@ struct ConnectionTable: ~Copyable {
         return places[index].connection
     }
 
-    /// All connections; closing some of them meanwhile is allowed.
-    func forEach(_ body: (ConnectionReference) -> Void) {
-        for index in 0..<places.count {
-            if let connection = places[index].connection { body(connection) }
-        }
-    }
+    /// All connections as they are now. Each is good until it is closed.
+    var all: [ConnectionReference] { places.compactMap(\.connection) }
 }

@@ -96,7 +96,7 @@ final class Reactor: @unchecked Sendable {
             tickLock.lock()
             tick(events: count)
         }
-        connections.forEach { close($0) }
+        for connection in connections.all { close(connection) }
         tickLock.unlock()
     }
 
@@ -143,7 +143,7 @@ final class Reactor: @unchecked Sendable {
             resume(token, failure: failure, withoutRecords: withoutRecords)
         case .pauseChanged: endPauseIfOver()
         case .close(let sessionID):
-            connections.forEach { connection in
+            for connection in connections.all {
                 if connection.pointee.session.state.pointee.id == sessionID { close(connection) }
             }
         case .stop: beginStop()
@@ -188,7 +188,7 @@ final class Reactor: @unchecked Sendable {
         let limit = server.settings.values.pointee.idleTimeoutSeconds.value
         guard limit > 0, now >= nextIdleCheck else { return }
         nextIdleCheck = now + 1000
-        connections.forEach { connection in
+        for connection in connections.all {
             let state = connection.pointee.session.state
             if !connection.pointee.isSuspended,
                 now - state.pointee.lastActiveAt > Milliseconds(limit) * 1000
@@ -220,7 +220,7 @@ final class Reactor: @unchecked Sendable {
         guard !isStopping else { return }
         isStopping = true
         stopDeadline = now + 5000
-        connections.forEach { connection in
+        for connection in connections.all {
             if connection.pointee.output.isEmpty && !connection.pointee.isSuspended {
                 close(connection)
             } else {
