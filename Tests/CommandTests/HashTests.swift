@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-@testable import Storage
+import Storage
 import Testing
 
 /// Hashes as a client sees them. Expected replies are redis-server's.
@@ -71,7 +71,7 @@ import Testing
 
     @Test func errorsAreRedis() {
         let wrongType = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
-        database.insertString("s")
+        _ = run("SET", "s", "x")
         for words in [
             ["HSET", "s", "a", "1"], ["HSETNX", "s", "a", "1"], ["HMSET", "s", "a", "1"],
             ["HGET", "s", "a"], ["HMGET", "s", "a"], ["HDEL", "s", "a"], ["HEXISTS", "s", "a"],
@@ -179,43 +179,20 @@ import Testing
 }
 
 extension Database {
-    var shards: [ShardReference] {
+    private var allShards: [ShardReference] {
         let keyspace = registry.keyspace(registry.server, number)
         return (0..<keyspace.shardCount).map { keyspace.shard(at: $0) }
     }
 
     /// What the tables say that they take.
-    var charged: Int { shards.reduce(0) { $0 + $1.pointee.table.allocatedSize } }
+    var charged: Int { allShards.reduce(0) { $0 + $1.pointee.table.allocatedSize } }
 
     /// What they take, by the allocator's sizes of every block.
-    var measured: Int { shards.reduce(0) { $0 + Database.measure($1.pointee.table) } }
-
-    private static func measure(_ table: Table) -> Int {
-        guard table.root != 0 else { return 0 }
-        var size = Block.size(UnsafeMutableRawPointer(table.directory))
-        table.forEachSegment { size += Block.size($0.base) }
-        table.forEach { entry in
-            size += entry.allocatedSize
-            if entry.hasPayload && entry.type != .string {
-                let nested = Values.nestedTable(entry).table
-                size += Block.size(UnsafeMutableRawPointer(nested)) + measure(nested.pointee)
-            }
-        }
-        return size
-    }
+    var measured: Int { allShards.reduce(0) { $0 + $1.pointee.table.measuredSize } }
 
     func entry(_ key: Bytes) -> Entry? {
         let hash = Hash(key)
         let shard = registry.keyspace(registry.server, number).shard(hash)
         return shard.pointee.table.find(hash, key)?.entry
-    }
-
-    /// A key of another type, whatever commands there are.
-    func insertString(_ key: StaticString) {
-        let key = Bytes(key)
-        let hash = Hash(key)
-        let shard = registry.keyspace(registry.server, number).shard(hash)
-        let shape = EntryShape(.string, .payload, key: key, payload: 1)
-        _ = shard.pointee.table.insert(hash, shape, access: 0)
     }
 }

@@ -85,9 +85,7 @@ extension Keys {
     private func appendPacked(_ found: Found, _ field: Bytes, _ value: Bytes, added: Int) {
         let old = found.entry.valueSize
         // Why not through splice: it gives the room back that a new hash was made with.
-        if found.entry.byteCount + added <= found.entry.allocatedSize {
-            found.entry.setValueSize(old + added)
-        } else {
+        if !found.shard.pointee.table.lengthenInPlace(found.slot, size: old + added) {
             found.shard.pointee.table.resizeValue(
                 found.slot, size: old + added, capacity: old + added)
         }
