@@ -23,7 +23,8 @@ extension Session {
         else {
             return runWithCare(request, arguments, on: &thread, &reply)
         }
-        let suspension = runKeys(entry, command, arguments, request.size, on: &thread, &reply)
+        let suspension = runKeys(
+            entry, command, arguments, request.prefetch, request.size, on: &thread, &reply)
         if suspension == nil && state.pointee.replyMode != .on { applyReplyMode(mark, reply) }
         return suspension
     }
@@ -37,17 +38,16 @@ extension Session {
 
     @inline(__always)
     private mutating func runKeys(
-        _ entry: Entry, _ command: any KeyCommand.Type, _ arguments: Arguments, _ size: Int,
-        on thread: inout ServingThread, _ reply: inout ReplyWriter
+        _ entry: Entry, _ command: any KeyCommand.Type, _ arguments: Arguments, _ prefetch: Prefetch?,
+        _ size: Int, on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
-        let registry = thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
-        let keyspace = registry.keyspace(state.pointee.tenant, state.pointee.database)
+        let keyspace = thread.keyspace(state)
         var executor = Executor(worker: thread.worker)
         if !ignoresRecords { executor.recordMisses = thread.recordMisses }
         let errors = reply.errorCount
         let started = martlet_ticks()
         let outcome = executor.run(
-            entry, command, arguments, keyspace, requestSize: size,
+            entry, command, arguments, keyspace, prefetch, requestSize: size,
             leavesAccessTime: state.pointee.leavesAccessTime, &reply)
         let elapsed = martlet_ticks() &- started
         switch outcome {
@@ -161,7 +161,8 @@ extension Session {
         }
         switch entry.pointee.run {
         case .key(let command):
-            return runKeys(entry, command, arguments, request.size, on: &thread, &reply)
+            return runKeys(
+                entry, command, arguments, request.prefetch, request.size, on: &thread, &reply)
         case .session(let command):
             return runSession(entry, command, arguments, request.size, on: &thread, &reply)
         case .container:

@@ -198,8 +198,16 @@ extension ServingThread {
     /// The keyspace whose buckets are worth asking for; nil where keys may live elsewhere.
     @inline(__always)
     func keyspaceForPrefetch(_ state: SessionReference) -> KeyspaceReference? {
-        let registry = worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
-        if registry.hasPatterns && state.pointee.tenant == registry.server { return nil }
+        if worker.keysNameTenants(of: state.pointee.tenant) { return nil }
         return state.pointee.tenant.keyspace(state.pointee.database)
+    }
+
+    /// The keyspace that the session has selected.
+    @inline(__always)
+    func keyspace(_ state: SessionReference) -> KeyspaceReference {
+        if let keyspace = state.pointee.tenant.keyspace(state.pointee.database) { return keyspace }
+        return worker.pointee.registry._withUnsafeGuaranteedRef {
+            $0.keyspace(state.pointee.tenant, state.pointee.database)
+        }
     }
 }

@@ -11,7 +11,14 @@ enum KeyRouter {
     static func resolve(
         _ key: Bytes, keyspace: KeyspaceReference, registry: TenantRegistry, creating: Bool
     ) -> ResolvedKey {
-        let hash = Hash(key)
+        resolve(key, Hash(key), keyspace: keyspace, registry: registry, creating: creating)
+    }
+
+    @inline(__always)
+    static func resolve(
+        _ key: Bytes, _ hash: Hash, keyspace: KeyspaceReference, registry: TenantRegistry,
+        creating: Bool
+    ) -> ResolvedKey {
         guard registry.hasPatterns, keyspace.pointee.tenant == registry.server else {
             return ResolvedKey(key: key, hash: hash, shard: keyspace.shard(hash))
         }
@@ -33,6 +40,11 @@ enum KeyRouter {
 
 // Resolving the keys of a command and holding their shards.
 extension UnsafeMutablePointer where Pointee == Worker {
+    /// Whether keys that a session of `tenant` names may live in other tenants' keyspaces.
+    public func keysNameTenants(of tenant: TenantReference) -> Bool {
+        pointee.hasPatterns && tenant == pointee.serverTenant
+    }
+
     /// Forgets the keys of the command before.
     @inline(__always)
     public func clearKeys() { pointee.resolvedCount = 0 }
@@ -41,10 +53,49 @@ extension UnsafeMutablePointer where Pointee == Worker {
     @inline(__always)
     public func addKey(_ key: Bytes, keyspace: KeyspaceReference, creating: Bool) {
         if pointee.resolvedCount == pointee.capacity { pointee.reserve(pointee.resolvedCount + 1) }
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
-        pointee.resolved[pointee.resolvedCount] = KeyRouter.resolve(
-            key, keyspace: keyspace, registry: registry, creating: creating)
+        pointee.resolved[pointee.resolvedCount] = resolve(
+            key, Hash(key), keyspace: keyspace, creating: creating)
         pointee.resolvedCount += 1
+    }
+
+    @inline(__always)
+    private func resolve(
+        _ key: Bytes, _ hash: Hash, keyspace: KeyspaceReference, creating: Bool
+    ) -> ResolvedKey {
+        guard pointee.hasPatterns, keyspace.pointee.tenant == pointee.serverTenant else {
+            return ResolvedKey(key: key, hash: hash, shard: keyspace.shard(hash))
+        }
+        return pointee.registry._withUnsafeGuaranteedRef {
+            KeyRouter.resolve(key, hash, keyspace: keyspace, registry: $0, creating: creating)
+        }
+    }
+
+    /// Resolves the only key of the command at hand and takes its shard. `prefetch` is what was asked for when
+    /// the request was parsed, and knows the hash.
+    public func acquire(
+        _ key: Bytes, _ prefetch: Prefetch?, keyspace: KeyspaceReference, creating: Bool
+    ) -> ShardReference {
+        let hash = prefetch?.hash ?? Hash(key)
+        while true {  // Bound: a keyspace is dropped once; the next turn finds or makes another.
+            let resolved = resolve(key, hash, keyspace: keyspace, creating: creating)
+            resolved.shard.acquire()
+            if !resolved.shard.pointee.isDead {
+                pointee.resolved[0] = resolved
+                pointee.resolvedCount = 1
+                pointee.locked[0] = resolved.shard
+                pointee.lockedCount = 1
+                return resolved.shard
+            }
+            resolved.shard.release()
+        }
+    }
+
+    /// Counts what a command on one key has used, settles memory and lets go of what it holds.
+    public func finish(
+        _ shard: ShardReference, isRead: Bool, isWrite: Bool, bytesIn: Int, bytesOut: Int
+    ) {
+        shard.charge(isRead: isRead, isWrite: isWrite, bytesIn: bytesIn, bytesOut: bytesOut)
+        unlockKeys()
     }
 
     /// Takes the locks of the shards of all keys that were added. Returns false, with nothing held, where a
@@ -124,14 +175,23 @@ extension UnsafeMutablePointer where Pointee == Worker {
     /// Settles memory, drops tenants that have become empty, and lets go of every shard.
     @inline(__always)
     public func unlockKeys() {
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         for index in 0..<pointee.lockedCount {
             let shard = pointee.locked[index]
-            registry.settle(shard)
-            if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
+            if shard.pointee.table.allocatedSize != shard.pointee.settledSize
+                || shard.pointee.table.count == 0
+            {
+                settleAndDrop(shard)
+            }
             shard.release()
         }
         pointee.lockedCount = 0
+    }
+
+    private func settleAndDrop(_ shard: ShardReference) {
+        pointee.registry._withUnsafeGuaranteedRef { registry in
+            registry.settle(shard)
+            if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
+        }
     }
 
     /// Whether the calling command holds the lock of `shard`.
@@ -170,18 +230,19 @@ extension UnsafeMutablePointer where Pointee == Worker {
     public func prefetchBucket(_ key: Bytes, keyspace: KeyspaceReference) -> Prefetch {
         let hash = Hash(key)
         let shard = keyspace.shard(hash)
+        martlet_prefetch(shard)
         let position = hash.bits << UInt64(keyspace.pointee.shardBits)
         let bucket = Table.prefetchBucket(root: shard.pointee.table.root, position: position)
-        return Prefetch(bucket: bucket, tag: hash.tag)
+        return Prefetch(bucket: bucket, hash: hash)
     }
 }
 
 /// A bucket that was asked for.
 public struct Prefetch {
     let bucket: UInt
-    let tag: UInt8
+    let hash: Hash
 
     /// Asks for the entry that the bucket promises.
     @inline(__always)
-    public func prefetchEntry() { Table.prefetchEntry(bucket: bucket, tag: tag) }
+    public func prefetchEntry() { Table.prefetchEntry(bucket: bucket, tag: hash.tag) }
 }

@@ -15,6 +15,9 @@ public struct Worker: ~Copyable {
     public var now: Milliseconds
     public var random = Random()
     public let statistics: UnsafeMutablePointer<Statistics>
+    /// Of the registry, where the path of a request reads them without counting a reference.
+    let hasPatterns: Bool
+    let serverTenant: TenantReference
 
     // Safety: `resolved` and `locked` have `capacity` and `lockedCapacity` elements, allocated here and grown by
     // `reserve`; they are freed with the worker, which lives as long as its thread.
@@ -31,6 +34,8 @@ public struct Worker: ~Copyable {
     public init(registry: TenantRegistry, settings: SettingsReference) {
         self.registry = Unmanaged.passRetained(registry)
         self.settings = settings
+        hasPatterns = registry.hasPatterns
+        serverTenant = registry.server
         now = Clock.nowMilliseconds
         capacity = 64
         resolved = .allocate(capacity: capacity)

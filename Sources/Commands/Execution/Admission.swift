@@ -64,15 +64,7 @@ extension Executor {
             reply.error(.outOfMemory)
             return .refused
         }
-        var isLimited = false
-        worker.forEachTenantOfKeys { shard in
-            if shard.tenant.pointee.memoryMax.value != .max
-                || shard.tenant.pointee.keysMax.value != .max
-            {
-                isLimited = true
-            }
-        }
-        return isLimited ? refuseByTenantLimits(&reply) : nil
+        return worker.keysHaveLimitedTenants ? refuseByTenantLimits(&reply) : nil
     }
 
     @inline(never)

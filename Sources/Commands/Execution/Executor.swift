@@ -31,6 +31,41 @@ public struct Executor {
     @inline(__always)
     public func run(
         _ entry: Entry, _ command: any KeyCommand.Type, _ arguments: Arguments,
+        _ keyspace: KeyspaceReference, _ prefetch: Prefetch?, requestSize: Int,
+        leavesAccessTime: Bool, _ reply: inout ReplyWriter
+    ) -> Outcome {
+        let index = Int(entry.pointee.singleKey)
+        let flags = entry.pointee.flags
+        guard index > 0, index < arguments.count,
+            arguments[index].count <= Storage.Entry.keySizeMax,
+            recordMisses == nil || !flags.contains(.loadsRecords)
+        else {
+            return runMany(
+                entry, command, arguments, keyspace, requestSize: requestSize,
+                leavesAccessTime: leavesAccessTime, &reply)
+        }
+        let shard = worker.acquire(
+            arguments[index], prefetch, keyspace: keyspace,
+            creating: entry.pointee.singleKeyCreates)
+        if !shard.hasLease || flags.contains(.denyOOM),
+            let outcome = refuse(entry, arguments, keyspace, &reply)
+        {
+            worker.unlockKeys()
+            return outcome
+        }
+        let mark = reply.count
+        var keys = Keys(worker: worker, keyspace: keyspace)
+        keys.leavesAccessTime = leavesAccessTime
+        command.run(arguments, &keys, &reply)
+        worker.finish(
+            shard, isRead: flags.contains(.readOnly), isWrite: flags.contains(.write),
+            bytesIn: requestSize, bytesOut: reply.count - mark)
+        return .done
+    }
+
+    @inline(never)
+    private func runMany(
+        _ entry: Entry, _ command: any KeyCommand.Type, _ arguments: Arguments,
         _ keyspace: KeyspaceReference, requestSize: Int, leavesAccessTime: Bool,
         _ reply: inout ReplyWriter
     ) -> Outcome {

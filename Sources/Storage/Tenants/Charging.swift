@@ -57,6 +57,17 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
     }
 
+    /// Whether a tenant whose keys the command names has a limit of memory or of keys.
+    public var keysHaveLimitedTenants: Bool {
+        for index in 0..<pointee.resolvedCount {
+            let tenant = pointee.resolved[index].shard.tenant
+            if tenant.pointee.memoryMax.value != .max || tenant.pointee.keysMax.value != .max {
+                return true
+            }
+        }
+        return false
+    }
+
     /// How many of the command's keys that live in `tenant` do not exist.
     public func missingKeyCount(of tenant: TenantReference) -> Int {
         var missing = 0
