@@ -8,13 +8,16 @@ import Testing
 
 @Suite struct KeyTests {
     private let ok = "+OK\r\n"
+    private let sameObject = "-ERR source and destination objects are the same\r\n"
 
     /// Every table of every tenant is sound, and charged what it takes.
     private func violations(_ database: SessionDatabase) -> [String] {
         var broken: [String] = []
         database.registry.forEachTenant { tenant in
             tenant.forEachKeyspace { keyspace in
-                keyspace.forEachShard(isLocked: false) { broken += $0.pointee.table.invariantViolations }
+                keyspace.forEachShard(isLocked: false) {
+                    broken += $0.pointee.table.invariantViolations
+                }
             }
         }
         return broken
@@ -59,7 +62,7 @@ import Testing
         #expect(database.run("OBJECT", "IDLETIME", "i") == ":5\r\n")
         #expect(database.run("TOUCH", "i") == ":1\r\n")
         #expect(database.run("OBJECT", "IDLETIME", "i") == ":0\r\n")
-        #expect(database.run("OBJECT", "FREQ", "i").hasPrefix("-ERR An LFU maxmemory policy is not"))
+        #expect(database.run("OBJECT", "FREQ", "i").hasPrefix("-ERR An LFU maxmemory policy"))
         #expect(database.run("OBJECT", "HELP").hasPrefix("*15\r\n+OBJECT <subcommand>"))
     }
 
@@ -98,7 +101,7 @@ import Testing
         let database = try SessionDatabase()
         fillSet(database, "s", 300)
         database.run("EXPIRE", "s", "100")
-        #expect(database.run("COPY", "s", "s") == "-ERR source and destination objects are the same\r\n")
+        #expect(database.run("COPY", "s", "s") == sameObject)
         #expect(database.run("COPY", "s", "c") == ":1\r\n")
         #expect(database.run("COPY", "s", "c") == ":0\r\n")
         database.run("SREM", "s", "member:1")
@@ -122,8 +125,10 @@ import Testing
     @Test func moveGoesToAnotherDatabase() throws {
         let database = try SessionDatabase()
         database.run("SET", "k", "v", "EX", "100")
-        #expect(database.run("MOVE", "k", "0") == "-ERR source and destination objects are the same\r\n")
-        #expect(database.run("MOVE", "no", "0x") == "-ERR value is not an integer or out of range\r\n")
+        #expect(database.run("MOVE", "k", "0") == sameObject)
+        #expect(
+            database.run("MOVE", "no", "0x")
+                == "-ERR value is not an integer or out of range\r\n")
         #expect(database.run("MOVE", "k", "16") == "-ERR DB index is out of range\r\n")
         #expect(database.run("MOVE", "no", "3") == ":0\r\n")
         #expect(database.run("MOVE", "k", "3") == ":1\r\n")

@@ -5,7 +5,8 @@ import Storage
 import Tenancy
 import Wire
 
-/// A `Database` with a session on it, so that commands on whole databases run too. No sockets, no transactions.
+/// A `Database` with a session on it, so that commands on whole databases run too. No sockets, no
+/// transactions.
 final class SessionDatabase {
     let database: Database
     let server: QuietServer
