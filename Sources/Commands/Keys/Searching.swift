@@ -55,7 +55,7 @@ public enum SCAN: SessionCommand {
         else { return }
         // The cursor stands in front of the keys and is known behind them, so the keys are
         // collected first.
-        var found = ByteBuffer()
+        var found = ByteBuffer(capacity: 512)
         var ends: [Int] = []
         let next = context.worker.scan(
             context.session.pointee.tenant, context.session.pointee.database,
