@@ -279,6 +279,11 @@ private struct SetModel {
 }
 
 extension Database {
+    private var shards: [ShardReference] {
+        let keyspace = registry.keyspace(registry.server, number)
+        return (0..<keyspace.shardCount).map { keyspace.shard(at: $0) }
+    }
+
     /// What the shards say that their tables take, and what they do.
     fileprivate var chargedSize: Int { shards.reduce(0) { $0 + $1.pointee.table.allocatedSize } }
     fileprivate var invariantViolations: [String] {
