@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Patterns of KEYS, SCAN, CONFIG GET and their like: `*`, `?`, `[abc]`, `[^a-z]` and `\` before a byte that stands
-/// for itself.
+/// Patterns of KEYS, SCAN, CONFIG GET and their like: `*`, `?`, `[abc]`, `[^a-z]` and `\` before a
+/// byte that stands for itself.
 ///
-/// Why no recursion: every element but `*` takes exactly one byte, so a mismatch need only go back to the last `*`.
-/// The cost is at most the pattern's size times the text's, whatever the pattern.
+/// Why no recursion: every element but `*` takes exactly one byte, so a mismatch need only go back
+/// to the last `*`. The cost is at most the pattern's size times the text's, whatever the pattern.
 ///
-/// The odd corners are Redis's: a text of no bytes is matched by the empty pattern alone, a class that is not closed
-/// ends with the pattern, a range compares bytes as signed, and a byte behind `\` in a class keeps its case.
+/// The odd corners are Redis's: a text of no bytes is matched by the empty pattern alone, a class
+/// that is not closed ends with the pattern, a range compares bytes as signed, and a byte behind
+/// `\` in a class keeps its case.
 public enum Glob {
     /// Whether `pattern` matches all of `text`.
     public static func matches(
@@ -18,7 +19,8 @@ public enum Glob {
         // Behind the last star, and where in the text its tail was tried last.
         var starTail: Int?
         var starIndex = 0
-        while index < text.count {  // Bound: each turn moves on in the text or moves the star's tail on.
+        // Bound: each turn moves on in the text, or moves the star's tail on.
+        while index < text.count {
             if position < pattern.count && pattern[position] == UInt8(ascii: "*") {
                 position = skipStars(pattern, position)
                 if position == pattern.count { return true }
@@ -41,7 +43,8 @@ public enum Glob {
         return skipStars(pattern, position) == pattern.count
     }
 
-    /// Whether the pattern is a lone star, which callers take for "no pattern": it matches the empty text too.
+    /// Whether the pattern is a lone star, which callers take for "no pattern": it matches the
+    /// empty text too.
     @inlinable
     public static func isEverything(_ pattern: Bytes) -> Bool {
         pattern.count == 1 && pattern[0] == UInt8(ascii: "*")
@@ -70,7 +73,8 @@ public enum Glob {
         }
     }
 
-    /// The position behind the class whose first byte stands at `start`, if the class has `byte` in it, else nil.
+    /// The position behind the class whose first byte stands at `start`, if the class has `byte` in
+    /// it, else nil.
     private static func classElement(
         _ pattern: Bytes, _ start: Int, _ byte: UInt8, _ ignoringCase: Bool
     ) -> Int? {

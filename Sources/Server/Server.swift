@@ -220,9 +220,11 @@ public final class Server: @unchecked Sendable {
     }
 
     /// One slice of the sweep of expired entries; returns when the next is due.
+    ///
+    /// Why every reactor goes over all shards and not over a part: one that has changed nothing sleeps, and what
+    /// another wrote into its part would wait for it. What one has swept, the next finds done.
     func sweep(_ worker: WorkerReference, reactor: Int) -> Milliseconds? {
-        worker.sweepExpired(
-            budgetMicroseconds: 1000, thread: reactor, threadCount: reactors.count)
+        worker.sweepExpired(budgetMicroseconds: 1000)
     }
 
     // MARK: - Standing still

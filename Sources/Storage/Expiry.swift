@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// Where a thread's sweep of expired entries stands: it goes round all tenants, databases and shards.
+/// Where a thread's sweep of expired entries stands: it goes round all tenants, databases and
+/// shards.
 struct SweepPosition {
     /// 0 is the server's own tenant, n + 1 are the tenants of group n (`TenantIndex.group`).
     var group: UInt64 = 0
@@ -9,23 +10,25 @@ struct SweepPosition {
     var shard = 0
     /// The first moment at which something that this round has passed expires.
     var nextDue: Milliseconds = .max
-    /// Shards passed since the clock was read: most have nothing to do and take less time than reading it.
+    /// Shards passed since the clock was read: most have nothing to do and take less time than
+    /// reading it.
     var passedSinceClock = 0
 }
 
 // Removing what has expired although nobody asks for it.
 //
-// Why: each shard and each segment knows a moment before which nothing in it expires. So a sweep looks at one word
-// of a shard that has nothing to do, and of others only at the segments that have; and it can tell when the next one
-// is worth while, so that an idle server sleeps.
+// Why: each shard and each segment knows a moment before which nothing in it expires. So a sweep
+// looks at one word of a shard that has nothing to do, and of others only at the segments that
+// have; and it can tell when the next one is worth while, so that an idle server sleeps.
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Goes on with this thread's round for `budgetMicroseconds` at most. Each lock is held for one segment: up to
-    /// 441 entries. Thread `thread` of `threadCount` looks after every `threadCount`-th shard, so that several may
-    /// call this at once.
+    /// Goes on with this thread's round for `budgetMicroseconds` at most. Each lock is held for one
+    /// segment: up to 441 entries. Thread `thread` of `threadCount` looks after every
+    /// `threadCount`-th shard, so that several may call this at once.
     ///
-    /// Returns when to call again: now, where the budget was used up; else the first moment at which something that
-    /// was there expires; nil where nothing does, or the sweep is switched off. What a command adds behind
-    /// the sweep's back may be due sooner, so whoever has run commands calls again soon in any case.
+    /// Returns when to call again: now, where the budget was used up; else the first moment at
+    /// which something that was there expires; nil where nothing does, or the sweep is switched
+    /// off. What a command adds behind the sweep's back may be due sooner, so whoever has run
+    /// commands calls again soon in any case.
     public func sweepExpired(
         budgetMicroseconds: Int, thread: Int = 0, threadCount: Int = 1
     ) -> Milliseconds? {
@@ -43,7 +46,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
                 }
                 tenants = group.tenants
             }
-            let offset = (thread + threadCount - Int(pointee.sweep.group) % threadCount) % threadCount
+            let turn = Int(pointee.sweep.group) % threadCount
+            let offset = (thread + threadCount - turn) % threadCount
             for tenant in tenants {
                 guard sweep(tenant, offset: offset, stride: threadCount, deadline) else {
                     return pointee.now

@@ -5,12 +5,14 @@ import Base
 ///
 /// Layout:
 ///
-///     bits 62 … 32   group: 0 is the session's own keyspace, n + 1 are the tenants of group n (`TenantIndex.group`)
+///     bits 62 … 32   group: 0 is the session's own keyspace, n + 1 are the tenants of
+///                    group n (`TenantIndex.group`)
 ///     bits 31 …  0   position: the first bits of the hash of the keys to go on with
 ///
-/// Why it repeats and misses nothing: both parts are hashes, of the tenant's id and of the key. However tables grow
-/// and shrink, and whichever tenants come and go between two steps, a key is before the cursor or behind it, never
-/// both. A step ends at a multiple of 2^32 of the hash, and hands out only what lies before.
+/// Why it repeats and misses nothing: both parts are hashes, of the tenant's id and of the key.
+/// However tables grow and shrink, and whichever tenants come and go between two steps, a key is
+/// before the cursor or behind it, never both. A step ends at a multiple of 2^32 of the hash, and
+/// hands out only what lies before.
 public struct ScanCursor: Equatable, Sendable {
     var group: UInt64
     var position: UInt64
@@ -31,21 +33,24 @@ public struct ScanCursor: Equatable, Sendable {
 }
 
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Home buckets that are walked under one hold of a lock: about 160 entries, which takes some ten microseconds.
+    /// Home buckets that are walked under one hold of a lock: about 160 entries, which takes some
+    /// ten microseconds.
     private var homesUnderLock: Int { 32 }
 
-    /// One step of SCAN over database `number` of `tenant` and, where `inTenants`, of all other tenants. `body` is
-    /// called under the shard's lock with each live entry that `isWanted`; unwanted ones count as looked at. Expired
-    /// entries that are wanted are removed. Returns the next cursor, nil at the end.
+    /// One step of SCAN over database `number` of `tenant` and, where `inTenants`, of all other
+    /// tenants. `body` is called under the shard's lock with each live entry that `isWanted`;
+    /// unwanted ones count as looked at. Expired entries that are wanted are removed. Returns the
+    /// next cursor, nil at the end.
     public func scan(
-        _ tenant: TenantReference, _ number: Int, inTenants: Bool, from start: ScanCursor, count: Int,
-        isWanted: (Entry) -> Bool, _ body: (Bytes) -> Void
+        _ tenant: TenantReference, _ number: Int, inTenants: Bool, from start: ScanCursor,
+        count: Int, isWanted: (Entry) -> Bool, _ body: (Bytes) -> Void
     ) -> ScanCursor? {
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         var cursor = start
         var seen = 0
-        // Why ten for each key asked for: as Redis, so that a sparse table still answers soon. Why the minimum: the
-        // shards of an empty database, and tenants who have nothing in it, are passed in one step.
+        // Why ten for each key asked for: as Redis, so that a sparse table still answers soon. Why
+        // the minimum: the shards of an empty database, and tenants who have nothing in it, are
+        // passed in one step.
         var steps = max(min(count, 1 << 40) * 10, 2048)
         while seen < count, steps > 0 {  // Bound: `steps`, and each turn moves the cursor on.
             steps -= 1
@@ -85,7 +90,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
     }
 
-    /// Scans the keyspaces of one group together, from `position` to what is returned; nil is the end.
+    /// Scans the keyspaces of one group together, from `position` to what is returned; nil is the
+    /// end.
     private func scanChunk(
         _ keyspaces: [KeyspaceReference], from position: UInt64, limit: Int, _ seen: inout Int,
         _ isWanted: (Entry) -> Bool, _ body: (Bytes) -> Void
@@ -119,8 +125,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         let shard = keyspace.shard(at: Int(number))
         let shardEnd = (number + 1) << (32 - bits)
         let isHeld = pointee.lockedCount > 0 && holds(shard)
-        // Why: EXEC holds all there was when it began. What came into being since is not waited for, which would
-        // break the order of locks; to the transaction it is not there.
+        // Why: EXEC holds all there was when it began. What came into being since is not waited
+        // for, which would break the order of locks; to the transaction it is not there.
         if !isHeld && pointee.lockedCount > 0 { return nil }
         if !isHeld { shard.acquire() }
         defer { if !isHeld { shard.release() } }
@@ -128,12 +134,14 @@ extension UnsafeMutablePointer where Pointee == Worker {
         var homes = homesUnderLock
         var entries: [(position: UInt64, entry: Entry)] = []
         var end = shardEnd
-        while shard.pointee.table.count > 0 {  // Bound: the number of homes doubles until the step moves on.
+        // Bound: the number of homes doubles until the step moves on.
+        while shard.pointee.table.count > 0 {
             entries.removeAll(keepingCapacity: true)
             let next = shard.pointee.table.scan(
                 from: position << (32 + bits), limit: limit, bucketLimit: homes
             ) { entries.append((Hash($0.key).bits >> 32, $0)) }
-            // Why down: the cursor has 32 bits; what lies behind the last whole one comes with the next step.
+            // Why down: the cursor has 32 bits; what lies behind the last whole one comes with the
+            // next step.
             end = next.map { number << (32 - bits) | $0 >> (32 + bits) } ?? shardEnd
             if end > position { break }
             homes *= 2

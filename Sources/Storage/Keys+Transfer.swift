@@ -2,11 +2,11 @@
 import Base
 import Glibc
 
-// Moving and copying whole entries: RENAME, MOVE, COPY. Source and target may lie in different databases and in
-// different tenants' keyspaces.
+// Moving and copying whole entries: RENAME, MOVE, COPY. Source and target may lie in different
+// databases and in different tenants' keyspaces.
 //
-// Keys are named by their ordinal here, the place at which the command's keys were resolved: MOVE and COPY may name
-// one key in two databases, so that its bytes do not say which is meant.
+// Keys are named by their ordinal here, the place at which the command's keys were resolved: MOVE
+// and COPY may name one key in two databases, so that its bytes do not say which is meant.
 extension Keys {
     /// Whether the keys of two ordinals are one key in one keyspace.
     public func isSameKey(_ left: Int, _ right: Int) -> Bool {
@@ -26,8 +26,9 @@ extension Keys {
     /// The entry of the key at `ordinal`, as `read` of a key.
     public mutating func read(at ordinal: Int) -> Found? { read(resolved(ordinal)) }
 
-    /// Gives the entry at `source` the key at `target`, in the target's keyspace; whatever was there goes. The
-    /// value, the expiry and the access time stay; a large collection is not copied. False where there is no source.
+    /// Gives the entry at `source` the key at `target`, in the target's keyspace; whatever was
+    /// there goes. The value, the expiry and the access time stay; a large collection is not
+    /// copied. False where there is no source.
     public mutating func move(from source: Int, to target: Int) -> Bool {
         if let replaced = find(at: target) { remove(replaced) }
         // Why only now: a slot is void after the removal above.
@@ -48,8 +49,8 @@ extension Keys {
         return true
     }
 
-    /// Puts a copy of the entry at `source` under the key at `target`; whatever was there goes. False where there
-    /// is no source.
+    /// Puts a copy of the entry at `source` under the key at `target`; whatever was there goes.
+    /// False where there is no source.
     public mutating func copy(from source: Int, to target: Int) -> Bool {
         if let replaced = find(at: target) { remove(replaced) }
         guard let found = find(at: source) else { return false }
@@ -78,7 +79,8 @@ extension Keys {
 }
 
 extension Table {
-    /// Inserts copies of all members of another collection's table. Members own nothing beside their block.
+    /// Inserts copies of all members of another collection's table. Members own nothing beside
+    /// their block.
     mutating func fill(copying source: Table) {
         source.forEach { member in
             precondition(!member.hasPayload || member.type == .string)

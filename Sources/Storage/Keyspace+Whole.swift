@@ -4,8 +4,8 @@ import Glibc
 import Synchronization
 import Tenancy
 
-// What commands do to a whole database: flush, swap, scan, pick a key. Shards are locked one at a time, unless
-// the caller holds them all (inside EXEC).
+// What commands do to a whole database: flush, swap, scan, pick a key. Shards are locked one at a
+// time, unless the caller holds them all (inside EXEC).
 extension UnsafeMutablePointer where Pointee == Worker {
     /// Calls `body` with every shard of `keyspace` under its lock; settles memory after each.
     public func forEachShard(of keyspace: KeyspaceReference, _ body: (ShardReference) -> Void) {
@@ -23,8 +23,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
     }
 
-    /// Removes every key of `keyspace` and returns how many there were. The entries themselves are freed by
-    /// `reclaimer`, outside the locks, so that nobody waits while millions are freed.
+    /// Removes every key of `keyspace` and returns how many there were. The entries themselves are
+    /// freed by `reclaimer`, outside the locks, so that nobody waits while millions are freed.
     public func flush(_ keyspace: KeyspaceReference, _ reclaimer: Reclaimer) -> Int {
         var removed = 0
         forEachShard(of: keyspace) { shard in
@@ -40,8 +40,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return removed
     }
 
-    /// A random live key of `keyspace`, copied; nil where there is none. Shards are chosen evenly, which is by
-    /// their number of keys as hashes are even.
+    /// A random live key of `keyspace`, copied; nil where there is none. Shards are chosen evenly,
+    /// which is by their number of keys as hashes are even.
     public func randomKey(_ keyspace: KeyspaceReference) -> [UInt8]? {
         guard keyspace.keyCount > 0 else { return nil }
         let start = Int(pointee.random.next(below: UInt64(keyspace.shardCount)))
@@ -50,7 +50,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
             let isHeld = pointee.lockedCount > 0 && holds(shard)
             if !isHeld { shard.acquire() }
             defer { if !isHeld { shard.release() } }
-            // Why a hundred tries: as Redis; a table in which nearly everything has expired is not searched for ever.
+            // Why a hundred tries: as Redis; a table in which nearly everything has expired is not
+            // searched for ever.
             for _ in 0..<100 {
                 guard let slot = shard.pointee.table.randomSlot(&pointee.random) else { break }
                 if slot.entry.type != .absent && !slot.entry.isExpired(at: pointee.now) {
@@ -63,7 +64,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
 }
 
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Exchanges two databases of `tenant`, under the locks of both. Inside EXEC they are held already.
+    /// Exchanges two databases of `tenant`, under the locks of both. Inside EXEC they are held
+    /// already.
     public func swapDatabases(of tenant: TenantReference, _ first: Int, _ second: Int) {
         guard tenant.keyspace(first) != nil || tenant.keyspace(second) != nil else { return }
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
@@ -77,12 +79,14 @@ extension UnsafeMutablePointer where Pointee == Worker {
             clearKeys()
             left = registry.keyspace(tenant, first)
             right = registry.keyspace(tenant, second)
-        } while !lockKeys(andAllOf: [left, right])  // Bound: a keyspace is dropped once, then made anew.
+            // Bound: a keyspace is dropped once, then made anew.
+        } while !lockKeys(andAllOf: [left, right])
         swapContents(left, right)
         unlockKeys()
     }
 
-    /// The keyspace, which EXEC holds; one that does not exist is made and held before others can see it.
+    /// The keyspace, which EXEC holds; one that does not exist is made and held before others can
+    /// see it.
     private func hold(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         let (keyspace, isNew) = registry.keyspaceLocked(tenant, number)
@@ -91,17 +95,18 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return keyspace
     }
 
-    /// Exchanges what two databases of one tenant hold. Sessions that watch a key which either has are told.
-    /// The caller holds all shards of both.
+    /// Exchanges what two databases of one tenant hold. Sessions that watch a key which either has
+    /// are told. The caller holds all shards of both.
     ///
-    /// Why the tables and not the keyspaces: watchers, counters and keys that wait for a lock belong to a database
-    /// by its number, and stay where they are.
+    /// Why the tables and not the keyspaces: watchers, counters and keys that wait for a lock
+    /// belong to a database by its number, and stay where they are.
     public func swapContents(_ left: KeyspaceReference, _ right: KeyspaceReference) {
         precondition(left.pointee.tenant == right.pointee.tenant && left != right)
         for (own, other) in [(left, right), (right, left)] {
             for index in 0..<own.shardCount {
                 own.shard(at: index).notifyAllWatchers { hash in
-                    own.hasVisible(hash, now: pointee.now) || other.hasVisible(hash, now: pointee.now)
+                    own.hasVisible(hash, now: pointee.now)
+                        || other.hasVisible(hash, now: pointee.now)
                 }
             }
         }
@@ -130,8 +135,9 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
         shard(hash).pointee.table.contains(hash) { !$0.isAbsent && !$0.isExpired(at: now) }
     }
 
-    /// Empties all tables and returns their entries, which the caller owns. Shards of different number, which a
-    /// tenant has who was named by keys before it was created, share no order, so entries are moved one by one.
+    /// Empties all tables and returns their entries, which the caller owns. Shards of different
+    /// number, which a tenant has who was named by keys before it was created, share no order, so
+    /// entries are moved one by one.
     fileprivate func takeAll() -> [Entry] {
         var entries: [Entry] = []
         forEachShard(isLocked: true) { shard in
@@ -165,7 +171,8 @@ extension Table {
     }
 }
 
-/// Frees what takes long to free, on a thread of its own: the tables of a flush, a collection of a million members.
+/// Frees what takes long to free, on a thread of its own: the tables of a flush, a collection of a
+/// million members.
 public final class Reclaimer: Sendable {
     private let queue = Mutex<[Table]>([])
     private let isRunning = Atomic<Bool>(false)
@@ -189,7 +196,8 @@ public final class Reclaimer: Sendable {
         if !isRunning.exchange(true, ordering: .acquiringAndReleasing) { start() }
     }
 
-    /// A thread for what is queued now; it ends when the queue is empty, so that an idle server has none.
+    /// A thread for what is queued now; it ends when the queue is empty, so that an idle server has
+    /// none.
     private func start() {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(self).toOpaque()

@@ -2,7 +2,8 @@
 import Base
 
 extension ReplyWriter {
-    /// The answer of a container's HELP: a heading, the container's own lines, and those about HELP itself.
+    /// The answer of a container's HELP: a heading, the container's own lines, and those about HELP
+    /// itself.
     public func help(_ container: StaticString, _ lines: [StaticString]) {
         array(lines.count + 3)
         var heading = Bytes(container).array

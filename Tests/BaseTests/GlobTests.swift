@@ -21,7 +21,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("*", ""), ("a", ""), ("", "a"), ("h?llo", "hllo"), ("h[^e]llo", "hello"), ("h[ae]llo", "hillo"),
+        ("*", ""), ("a", ""), ("", "a"), ("h?llo", "hllo"), ("h[^e]llo", "hello"),
+        ("h[ae]llo", "hillo"),
         ("a*c", "abcd"), ("h\\*llo", "hello"), ("[", "["), ("a", "A"), ("a?", "a"), ("*a", "ab"),
         ("[a", "b"), ("[]a]", "a"), ("a*?", "a"),
     ])

@@ -3,8 +3,8 @@ import Base
 import Storage
 import Wire
 
-// Commands on a whole database: the session's keyspace and, where keys name their tenants by patterns and the session
-// is the application's, that database of every tenant.
+// Commands on a whole database: the session's keyspace and, where keys name their tenants by
+// patterns and the session is the application's, that database of every tenant.
 extension CommandContext {
     /// Whether the session's databases are made of many tenants' keyspaces.
     var seesTenants: Bool {
@@ -43,7 +43,8 @@ public enum DBSIZE: SessionCommand {
     }
 }
 
-/// What FLUSHDB and FLUSHALL have in common: the word behind the name. Entries are always freed by another thread.
+/// What FLUSHDB and FLUSHALL have in common: the word behind the name. Entries are always freed by
+/// another thread.
 private enum Flush {
     static func accepts(_ arguments: Arguments, _ reply: inout ReplyWriter) -> Bool {
         if arguments.count == 1 { return true }
@@ -66,7 +67,8 @@ private enum Flush {
 
 /// FLUSHDB [ASYNC | SYNC]
 public enum FLUSHDB: SessionCommand {
-    public static let spec = Flush.spec("flushdb", summary: "Removes all keys of the selected database.")
+    public static let spec = Flush.spec(
+        "flushdb", summary: "Removes all keys of the selected database.")
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter

@@ -3,7 +3,8 @@ import Base
 import Storage
 import Wire
 
-/// What EXPIRE and its siblings have in common: the flags, the sum and what becomes of a moment that has passed.
+/// What EXPIRE and its siblings have in common: the flags, the sum and what becomes of a moment
+/// that has passed.
 enum Expiration {
     private struct Condition: OptionSet {
         let rawValue: UInt8
@@ -57,7 +58,7 @@ enum Expiration {
             } else if option.isKeyword("LT") {
                 condition.insert(.onlyEarlier)
             } else {
-                reply.error("ERR Unsupported option \(option.string)")
+                reply.error("ERR Unsupported option ", quoting: option)
                 return nil
             }
         }

@@ -15,7 +15,8 @@ public enum OBJECT: Command {
             usage: "key:key", since: since, complexity: "O(1)", summary: summary)
     }
 
-    /// The entry at argument 2, whose access time is left alone; null is replied where there is none.
+    /// The entry at argument 2, whose access time is left alone; null is replied where there is
+    /// none.
     @inline(__always)
     static func entry(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter

@@ -3,7 +3,8 @@ import Base
 import Storage
 import Wire
 
-/// DEL key [key ...]: how many were removed. Large collections are freed by another thread, as with UNLINK.
+/// DEL key [key ...]: how many were removed. Large collections are freed by another thread, as with
+/// UNLINK.
 public enum DEL: KeyCommand {
     public static let spec = CommandSpec(
         "del", arity: -2, [.write], keys: [.range(1, -1, [.remove, .delete])],

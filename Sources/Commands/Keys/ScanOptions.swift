@@ -5,8 +5,9 @@ import Wire
 
 /// The options of SCAN, HSCAN, SSCAN and ZSCAN.
 ///
-/// The order of errors is Redis's: first the cursor (`ScanOptions.cursor`), then whether the key exists and is of the
-/// type, and only then these options. A missing key therefore answers an empty page whatever follows its name.
+/// The order of errors is Redis's: first the cursor (`ScanOptions.cursor`), then whether the key
+/// exists and is of the type, and only then these options. A missing key therefore answers an empty
+/// page whatever follows its name.
 public struct ScanOptions {
     public enum Target { case keys, hash, set, sortedSet }
 
@@ -19,7 +20,8 @@ public struct ScanOptions {
     /// NOVALUES, of HSCAN alone: fields without their values.
     public var withoutValues = false
 
-    /// Reads the options from argument `first` on; nil, with the error replied, where they are wrong.
+    /// Reads the options from argument `first` on; nil, with the error replied, where they are
+    /// wrong.
     public init?(
         _ arguments: Arguments, from first: Int, _ target: Target, _ reply: inout ReplyWriter
     ) {
@@ -66,8 +68,8 @@ public struct ScanOptions {
         return Glob.matches(pattern, element)
     }
 
-    /// The cursor that `bytes` stand for, by the rules of C's `strtoul` that Redis reads it with: a sign is taken,
-    /// and no bytes at all are 0. Nil, with the error replied, where it is none.
+    /// The cursor that `bytes` stand for, by the rules of C's `strtoul` that Redis reads it with: a
+    /// sign is taken, and no bytes at all are 0. Nil, with the error replied, where it is none.
     public static func cursor(_ bytes: Bytes, _ reply: inout ReplyWriter) -> UInt64? {
         guard let cursor = parseCursor(bytes) else {
             reply.error(.invalidCursor)
@@ -95,8 +97,9 @@ public struct ScanOptions {
         return isNegative ? 0 &- value : value
     }
 
-    /// Writes the head of the page that all scans answer: two elements, the first of them the cursor of the next
-    /// step (0 at the end). The array of what was found is the caller's to write.
+    /// Writes the head of the page that all scans answer: two elements, the first of them the
+    /// cursor of the next step (0 at the end). The array of what was found is the caller's to
+    /// write.
     public static func writeHead(_ cursor: UInt64, _ reply: inout ReplyWriter) {
         reply.array(2)
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ASCIIInteger.countMax) { digits in
@@ -115,7 +118,8 @@ public struct ScanOptions {
 
 /// The cursor of a scan over one table of members: the position in the order of hashes itself.
 ///
-/// Why it needs no more: `Table.scan` begins at position 0 and never hands out 0 again, so 0 is free to mean the end.
+/// Why it needs no more: `Table.scan` begins at position 0 and never hands out 0 again, so 0 is
+/// free to mean the end.
 public enum MemberCursor {
     /// Where `Table.scan` shall begin.
     public static func position(_ cursor: UInt64) -> UInt64 { cursor }
@@ -123,7 +127,7 @@ public enum MemberCursor {
     /// The cursor for what `Table.scan` returned.
     public static func cursor(_ next: UInt64?) -> UInt64 { next ?? 0 }
 
-    /// Buckets that one step may walk for `count`: as Redis, ten for each element asked for, so that a table with
-    /// many gaps still answers soon.
+    /// Buckets that one step may walk for `count`: as Redis, ten for each element asked for, so
+    /// that a table with many gaps still answers soon.
     public static func bucketLimit(_ count: Int) -> Int { min(count, 1 << 20) * 10 }
 }

@@ -3,7 +3,8 @@ import Base
 import Storage
 import Wire
 
-/// KEYS pattern: every key that the pattern matches. Locks are held for a few dozen buckets at a time.
+/// KEYS pattern: every key that the pattern matches. Locks are held for a few dozen buckets at a
+/// time.
 public enum KEYS: SessionCommand {
     public static let spec = CommandSpec(
         "keys", arity: 2, [.readOnly, .wholeDatabase], usage: "pattern:pattern", since: "1.0.0",
@@ -22,7 +23,8 @@ public enum KEYS: SessionCommand {
         context.worker.scanAll(
             context.session.pointee.tenant, context.session.pointee.database,
             inTenants: context.seesTenants,
-            // An expired key is passed over and left for others to remove, as Redis's KEYS leaves it.
+            // An expired key is passed over and left for others to remove, as Redis's KEYS leaves
+            // it.
             isWanted: {
                 ($0.expiry ?? .max) > now && (isEverything || Glob.matches(pattern, $0.key))
             }
@@ -36,7 +38,8 @@ public enum KEYS: SessionCommand {
 
 /// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: some keys, and where to go on.
 ///
-/// Every key that is there from the first step to the last is returned exactly once, whatever else changes.
+/// Every key that is there from the first step to the last is returned exactly once, whatever else
+/// changes.
 public enum SCAN: SessionCommand {
     public static let spec = CommandSpec(
         "scan", arity: -2, [.readOnly, .wholeDatabase],
@@ -50,8 +53,9 @@ public enum SCAN: SessionCommand {
         guard let start = ScanOptions.cursor(arguments[1], &reply),
             let options = ScanOptions(arguments, from: 2, .keys, &reply)
         else { return }
-        // The cursor stands in front of the keys and is known behind them, so the keys are collected first.
-        var found = ByteBuffer()
+        // The cursor stands in front of the keys and is known behind them, so the keys are
+        // collected first.
+        var found = ByteBuffer(capacity: 512)
         var ends: [Int] = []
         let next = context.worker.scan(
             context.session.pointee.tenant, context.session.pointee.database,
@@ -95,7 +99,8 @@ public enum RANDOMKEY: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        // Each keyspace takes the place of the one chosen so far with a chance of its share of all keys seen.
+        // Each keyspace takes the place of the one chosen so far with a chance of its share of all
+        // keys seen.
         var total: UInt64 = 0
         var chosen: [KeyspaceReference] = []
         let worker = context.worker

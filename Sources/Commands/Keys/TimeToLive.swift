@@ -23,7 +23,8 @@ enum TimeToLive {
         reply.integer(convert(expiry, keys.now))
     }
 
-    /// To the nearest second, without the sum that would pass the end of 64 bits at the far end of time.
+    /// To the nearest second, without the sum that would pass the end of 64 bits at the far end of
+    /// time.
     static func seconds(_ milliseconds: Milliseconds) -> Int64 {
         milliseconds / 1000 + (milliseconds % 1000 >= 500 ? 1 : 0)
     }
@@ -56,7 +57,8 @@ public enum PTTL: KeyCommand {
 /// EXPIRETIME key: the Unix time in seconds at which the key expires, rounded.
 public enum EXPIRETIME: KeyCommand {
     public static let spec = TimeToLive.spec(
-        "expiretime", since: "7.0.0", summary: "Tells the Unix time in seconds at which a key expires.")
+        "expiretime", since: "7.0.0",
+        summary: "Tells the Unix time in seconds at which a key expires.")
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter

@@ -23,12 +23,13 @@ extension Table {
     /// One line for each broken invariant; empty of a sound table. Nested tables are checked too.
     public var invariantViolations: [String] {
         guard root != 0 else {
-            let isEmpty = count == 0 && expiringCount == 0 && allocatedSize == 0
+            let isEmpty = count == 0 && expiringCount == 0 && absentCount == 0 && allocatedSize == 0
             return isEmpty && expiryBound == .max ? [] : ["an empty table counts something"]
         }
         var broken: [String] = []
         var entries = 0
         var expiring = 0
+        var absent = 0
         var deepest = 0
         var bound = Milliseconds.max
         forEachSegment { segment in
@@ -37,11 +38,13 @@ extension Table {
             if segment.depth == depth { deepest += 1 }
             bound = min(bound, segment.expiryBound)
             segment.forEach { if $0.hasExpiry { expiring += 1 } }
+            segment.forEach { if $0.isAbsent { absent += 1 } }
         }
         checkDirectory(&broken)
         if entries == 0 { broken.append("segments without entries") }
         if entries != count { broken.append("count \(count), entries \(entries)") }
         if expiring != expiringCount { broken.append("\(expiringCount) expiring, found \(expiring)") }
+        if absent != Int(absentCount) { broken.append("\(absentCount) absent, found \(absent)") }
         if deepest != Int(deepestCount) { broken.append("\(deepestCount) deepest, found \(deepest)") }
         if deepest == 0 { broken.append("the directory is twice as large as needed") }
         if expiryBound > bound { broken.append("the expiry bound is above a segment's") }

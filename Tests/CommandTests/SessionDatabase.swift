@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Commands
+import Storage
+import Tenancy
+import Wire
+
+/// A `Database` with a session on it, so that commands on whole databases run too. No sockets, no
+/// transactions.
+final class SessionDatabase {
+    let database: Database
+    let server: QuietServer
+    let session: SessionReference
+
+    init(patterns: [String] = []) throws {
+        database = Database(patterns: try patterns.map { try KeyPattern($0) })
+        server = QuietServer(database.table)
+        session = .allocate(capacity: 1)
+        session.initialize(
+            to: SessionState(
+                id: 1, address: "", localAddress: "", isUnixSocket: false,
+                tenant: database.registry.server, isAuthenticated: true,
+                now: database.worker.pointee.now))
+    }
+
+    deinit {
+        session.deinitialize(count: 1)
+        session.deallocate()
+    }
+
+    var worker: WorkerReference { database.worker }
+    var registry: TenantRegistry { database.registry }
+
+    func select(_ number: Int) {
+        database.number = number
+        session.pointee.database = number
+    }
+
+    @discardableResult
+    func run(_ words: String...) -> String { run(words) }
+
+    @discardableResult
+    func run(_ words: [String]) -> String {
+        guard let entry = Array(words[0].utf8).withBytes({ database.table.find($0) }) else {
+            return "unknown command"
+        }
+        switch entry.pointee.run {
+        case .key:
+            return database.run(words.map { Array($0.utf8) })
+        case .session(let command):
+            return run(command, words)
+        case .container:
+            let found = Array(words[1].utf8).withBytes { CommandTable.subcommand(entry, $0) }
+            guard let found else { return "unknown subcommand" }
+            switch found.run {
+            case .key(let command): return run(found, command, words)
+            case .session(let command): return run(command, words)
+            case .container: return "container"
+            }
+        }
+    }
+
+    /// Runs a command on the session while `body` gives it its context.
+    private func run(_ command: any SessionCommand.Type, _ words: [String]) -> String {
+        withRequest(words) { arguments, reply in
+            var context = CommandContext(
+                worker: worker, session: session, server: server,
+                isInsideTransaction: worker.heldShards.count > 0)
+            command.run(arguments, &context, &reply)
+        }
+    }
+
+    private func run(
+        _ entry: CommandTable.Entry, _ command: any KeyCommand.Type, _ words: [String]
+    ) -> String {
+        withRequest(words) { arguments, reply in
+            withUnsafePointer(to: entry) { entry in
+                let keyspace = registry.keyspace(registry.server, database.number)
+                _ = Executor(worker: worker).run(
+                    entry, command, arguments, keyspace, requestSize: 0, leavesAccessTime: false,
+                    &reply)
+            }
+        }
+    }
+
+    private func withRequest(
+        _ words: [String], _ body: (Arguments, inout ReplyWriter) -> Void
+    ) -> String {
+        var list = ArgumentList()
+        let owned = words.map { Array($0.utf8) }
+        var storage = ByteBuffer(capacity: owned.reduce(64) { $0 + $1.count })
+        for word in owned { storage.append(word) }
+        var offset = 0
+        for word in owned {
+            list.append(storage.bytes(offset..<offset + word.count))
+            offset += word.count
+        }
+        let buffer = UnsafeMutablePointer<ByteBuffer>.allocate(capacity: 1)
+        buffer.initialize(to: ByteBuffer())
+        defer {
+            buffer.deinitialize(count: 1)
+            buffer.deallocate()
+        }
+        var reply = ReplyWriter(buffer, version: database.version)
+        body(list.arguments(from: 0, count: words.count), &reply)
+        _ = storage.count
+        return String(decoding: buffer.pointee.readable.buffer, as: UTF8.self)
+    }
+
+    /// The bulk strings of a flat array reply, in order.
+    static func strings(_ reply: String) -> [String] {
+        var lines = reply.split(separator: "\r\n", omittingEmptySubsequences: false)[...]
+        var found: [String] = []
+        while let line = lines.popFirst() {
+            if line.hasPrefix("$"), let text = lines.popFirst() { found.append(String(text)) }
+        }
+        return found
+    }
+
+    /// All keys that SCAN returns from 0 to 0, in order; `between` runs after each step.
+    func scanAll(_ options: [String] = [], between: (Int) -> Void = { _ in }) -> [String] {
+        var cursor = "0"
+        var all: [String] = []
+        var step = 0
+        repeat {
+            let page = SessionDatabase.strings(run(["SCAN", cursor] + options))
+            cursor = page[0]
+            all += page.dropFirst()
+            step += 1
+            between(step)
+        } while cursor != "0" && step < 1_000_000
+        return all
+    }
+}
+
+/// A server that has nothing to say.
+final class QuietServer: ServerControl {
+    let commands: CommandTable
+    let reclaimer = Reclaimer.shared
+    let startedAtMicroseconds: Int64 = 0
+
+    init(_ commands: CommandTable) { self.commands = commands }
+
+    func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)] { [] }
+    func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String? { nil }
+    func configurationRewrite() -> String? { nil }
+    func resetStatistics() {}
+    func information(_ sections: [String]) -> String { "" }
+    func forEachSession(_ body: (borrowing SessionState) -> Bool) {}
+    func whileStandingStill<Result>(_ body: () -> Result) -> Result { body() }
+    func pause(until deadline: Milliseconds, onlyWrites: Bool) {}
+    func unpause() {}
+    func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication { .refused }
+    func saveTenants() -> String? { nil }
+    func closeSessions(of tenant: TenantReference) {}
+    func digest(secret: [UInt8]) -> [UInt8] { secret }
+    var recordSourceCount: Int { 0 }
+    func invalidateRecord(id: [UInt8]) -> Int { 0 }
+    func recordStatistics() -> [[(name: String, value: String)]] { [] }
+    func shutdown(abort: Bool) -> Bool { true }
+    var debugCommandsAllowed: Bool { false }
+}
