@@ -67,6 +67,6 @@ public enum Families {
         keys,
         databases,
         connection,
-        transactions,
+        transactions, server, tenants,
     ]
 }
