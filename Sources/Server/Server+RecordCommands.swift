@@ -2,17 +2,18 @@
 import Base
 import Commands
 import Records
+import Storage
 
 // What TENANT INVALIDATE and RECORDS ask.
 extension Server {
     /// Drops the key by which `id` names a row in each source at once, and has the records thread drop the row's
     /// other keys. Returns how many were dropped at once.
-    public func invalidateRecord(id: [UInt8]) -> Int {
+    public func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int {
         guard let recordEngine, let catalog = recordCatalog else { return 0 }
         var dropped = 0
         for (index, source) in catalog.sources.enumerated() {
             let key = source.lookups[0].key(for: id)
-            if removeRecordKey(key) { dropped += 1 }
+            if removeRecordKey(key, worker) { dropped += 1 }
             recordEngine.invalidate(RecordKey(source: index, lookup: 0, value: id), waiter: nil)
         }
         return dropped
@@ -60,6 +61,29 @@ extension Server {
                 ("flushes", "\(source.flushes)"), ("reconnects", "\(all.reconnects)"),
                 ("last_error", source.lastError.isEmpty ? all.lastError : source.lastError),
             ]
+        }
+    }
+}
+
+extension Server {
+    /// Removes a key from the application's first database now. Within a transaction, whose shards are held already,
+    /// that is left to the records thread.
+    private func removeRecordKey(_ key: [UInt8], _ worker: WorkerReference) -> Bool {
+        guard worker.heldShards.isEmpty else { return false }
+        let keyspace = registry.keyspace(registry.server, 0)
+        return key.withBytes { key in
+            repeat {
+                worker.clearKeys()
+                worker.addKey(key, keyspace: keyspace, creating: false)
+            } while !worker.lockKeys()  // Bound: the application's keyspace is never dropped.
+            defer {
+                worker.unlockKeys()
+                worker.clearKeys()
+            }
+            var keys = Keys(worker: worker, keyspace: keyspace)
+            guard let found = keys.findAny(key) else { return false }
+            keys.remove(found)
+            return true
         }
     }
 }

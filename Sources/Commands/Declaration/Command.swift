@@ -67,6 +67,8 @@ public enum Families {
         keys,
         databases,
         connection,
-        transactions, server, tenants,
+        transactions,
+        server,
+        tenants,
     ]
 }

@@ -29,7 +29,7 @@ public enum COMMAND_DOCS: SessionCommand {
 
     private static func docs(_ entry: CommandTable.Entry, _ reply: ReplyWriter) {
         let spec = entry.spec
-        let usage = Usage.parse(spec.usage) ?? []
+        let usage = CommandUsage.parse(spec.usage) ?? []
         reply.bulk(spec.name)
         reply.map(4 + (usage.isEmpty ? 0 : 1) + (entry.subcommands.isEmpty ? 0 : 1))
         pair("summary", spec.summary, reply)
@@ -53,13 +53,13 @@ public enum COMMAND_DOCS: SessionCommand {
         reply.bulk(value)
     }
 
-    private static func tree(_ items: [Usage], _ keyCount: inout Int, _ reply: ReplyWriter) {
+    private static func tree(_ items: [CommandUsage], _ keyCount: inout Int, _ reply: ReplyWriter) {
         reply.array(items.count)
         for item in items {
             let mark = reply.begin()
             var count = 2
             pair("name", item.name, reply)
-            var parts: [Usage] = []
+            var parts: [CommandUsage] = []
             switch item.kind {
             case .argument(let type):
                 pair("type", type, reply)

@@ -69,7 +69,12 @@ public enum DEBUG: SessionCommand {
         var rest = timespec(
             tv_sec: Int(microseconds / 1_000_000),
             tv_nsec: Int(microseconds.truncatingRemainder(dividingBy: 1_000_000)) * 1000)
-        while nanosleep(&rest, &rest) != 0 && errno == EINTR {}  // Bound: `rest` falls.
+// Bound: what is left falls with each turn.
+        while true {
+            var left = timespec()
+            guard nanosleep(&rest, &left) != 0, errno == EINTR else { return }
+            rest = left
+        }
     }
 
     private static func object(

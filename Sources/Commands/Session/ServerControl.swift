@@ -54,8 +54,9 @@ public protocol ServerControl: AnyObject, Sendable {
 
     // Records
     var recordSourceCount: Int { get }
-    /// Drops every cached key of the row that `id` names in every source; returns how many keys were dropped.
-    func invalidateRecord(id: [UInt8]) -> Int
+    /// Drops every cached key of the row that `id` names in every source, the key that has the id in it at once and the
+    /// others soon; returns how many were dropped at once.
+    func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int
     /// Answers RECORDS SOURCES and STATS as flat lists of names and values, one list for each source.
     func recordStatistics() -> [[(name: String, value: String)]]
     /// What the sources are: for each a list of names and values.

@@ -153,7 +153,8 @@ public enum TENANT_SECRET: SessionCommand {
     }
 }
 
-/// TENANT INVALIDATE id: drops all that is cached of the row that `id` names; replies how many keys that were.
+/// TENANT INVALIDATE id: drops all that is cached of the row that `id` names; replies how many keys were dropped before
+/// the reply, the row's other keys follow within milliseconds.
 public enum TENANT_INVALIDATE: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|invalidate", arity: 3, TENANT.flags, usage: "id", since: "0.1.0",
@@ -163,7 +164,7 @@ public enum TENANT_INVALIDATE: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        reply.integer(context.server.invalidateRecord(id: arguments[2].array))
+        reply.integer(context.server.invalidateRecord(id: arguments[2].array, on: context.worker))
     }
 }
 

@@ -4,13 +4,13 @@
 /// The grammar: words stand one behind the other. A word in UPPER CASE is a token, any other an argument, with a type
 /// behind a colon. `[…]` is optional, `(…)` belongs together, `a | b` is a choice, `x ...` may be repeated: the word or
 /// group before it. A token and what follows it within a group or an alternative are one argument with a token.
-public struct Usage: Equatable, Sendable {
+public struct CommandUsage: Equatable, Sendable {
     public indirect enum Kind: Equatable, Sendable {
         /// key, string, integer, double, unix-time or pattern.
         case argument(type: String)
         case token
-        case block([Usage])
-        case choice([Usage])
+        case block([CommandUsage])
+        case choice([CommandUsage])
     }
 
     public var name: String
@@ -21,7 +21,7 @@ public struct Usage: Equatable, Sendable {
     public var isRepeated = false
 
     /// The arguments that `text` describes; nil where it breaks the grammar.
-    public static func parse(_ text: String) -> [Usage]? {
+    public static func parse(_ text: String) -> [CommandUsage]? {
         var reader = Reader(words: words(text)[...])
         guard let alternatives = reader.alternatives(), reader.words.isEmpty else { return nil }
         guard alternatives.count == 1 else { return [choice(alternatives)] }
@@ -44,18 +44,18 @@ public struct Usage: Equatable, Sendable {
         return words
     }
 
-    fileprivate static func choice(_ alternatives: [[Usage]]) -> Usage {
+    fileprivate static func choice(_ alternatives: [[CommandUsage]]) -> CommandUsage {
         let parts = alternatives.map(group)
-        return Usage(name: parts.map(\.name).joined(separator: "_"), kind: .choice(parts))
+        return CommandUsage(name: parts.map(\.name).joined(separator: "_"), kind: .choice(parts))
     }
 
     /// Several items as one: a token with what it introduces, or a block.
-    fileprivate static func group(_ items: [Usage]) -> Usage {
+    fileprivate static func group(_ items: [CommandUsage]) -> CommandUsage {
         if items.count == 1 { return items[0] }
         guard let first = items.first, case .token = first.kind, let token = first.token,
             !first.isOptional, !first.isRepeated
         else {
-            return Usage(name: items.map(\.name).joined(separator: "_"), kind: .block(items))
+            return CommandUsage(name: items.map(\.name).joined(separator: "_"), kind: .block(items))
         }
         let rest = Array(items.dropFirst())
         if rest.count == 1, rest[0].token == nil, !rest[0].isOptional, !rest[0].isRepeated {
@@ -63,12 +63,12 @@ public struct Usage: Equatable, Sendable {
             only.token = token
             return only
         }
-        return Usage(
+        return CommandUsage(
             name: rest.map(\.name).joined(separator: "_"), kind: .block(rest), token: token)
     }
 
     /// The fewest words that the arguments can be written with.
-    public static func countMin(_ items: [Usage]) -> Int {
+    public static func countMin(_ items: [CommandUsage]) -> Int {
         items.reduce(0) { $0 + ($1.isOptional ? 0 : $1.countMin) }
     }
 
@@ -77,7 +77,7 @@ public struct Usage: Equatable, Sendable {
         switch kind {
         case .argument: return introduction + 1
         case .token: return 1
-        case .block(let items): return introduction + Usage.countMin(items)
+        case .block(let items): return introduction + CommandUsage.countMin(items)
         case .choice(let parts): return introduction + (parts.map(\.countMin).min() ?? 0)
         }
     }
@@ -99,8 +99,8 @@ private struct Reader {
     var words: ArraySlice<String>
 
     /// Sequences parted by bars, up to a closing bracket or the end.
-    mutating func alternatives() -> [[Usage]]? {
-        var all: [[Usage]] = []
+    mutating func alternatives() -> [[CommandUsage]]? {
+        var all: [[CommandUsage]] = []
         while true {  // Bound: each turn takes a bar or ends.
             guard let items = sequence() else { return nil }
             all.append(items)
@@ -111,8 +111,8 @@ private struct Reader {
         return all
     }
 
-    private mutating func sequence() -> [Usage]? {
-        var items: [Usage] = []
+    private mutating func sequence() -> [CommandUsage]? {
+        var items: [CommandUsage] = []
         while let word = words.first, !["]", ")", "|"].contains(word) {
             words.removeFirst()
             if word == "..." {
@@ -129,23 +129,23 @@ private struct Reader {
         return items
     }
 
-    private mutating func bracket(closing: String) -> Usage? {
+    private mutating func bracket(closing: String) -> CommandUsage? {
         guard let alternatives = alternatives(), words.popFirst() == closing,
             alternatives.first?.isEmpty == false
         else { return nil }
-        if alternatives.count > 1 { return Usage.choice(alternatives) }
-        return Usage.group(alternatives[0])
+        if alternatives.count > 1 { return CommandUsage.choice(alternatives) }
+        return CommandUsage.group(alternatives[0])
     }
 
-    private static func item(_ word: String) -> Usage {
+    private static func item(_ word: String) -> CommandUsage {
         let parts = word.split(separator: ":", maxSplits: 1).map(String.init)
         if parts.count == 2, types.contains(parts[1]) {
-            return Usage(name: parts[0], kind: .argument(type: parts[1]))
+            return CommandUsage(name: parts[0], kind: .argument(type: parts[1]))
         }
         if word == word.uppercased(), word != word.lowercased() || word.count == 1 {
-            return Usage(name: word.lowercased(), kind: .token, token: word)
+            return CommandUsage(name: word.lowercased(), kind: .token, token: word)
         }
-        return Usage(name: word, kind: .argument(type: "string"))
+        return CommandUsage(name: word, kind: .argument(type: "string"))
     }
 
     private static let types = ["key", "string", "integer", "double", "unix-time", "pattern"]
