@@ -31,7 +31,7 @@ extension Server {
     func statisticsTotals() -> Totals {
         var all = Totals()
         for reactor in reactors {
-            let part = reactor.worker.pointee.statistics
+            let part = reactor.statistics
             all.commands += part.pointee.commands.value
             all.keyspaceHits += part.pointee.keyspaceHits.value
             all.keyspaceMisses += part.pointee.keyspaceMisses.value
@@ -52,7 +52,7 @@ extension Server {
     func commandTotals(_ number: Int) -> (calls: Int, ticks: Int, rejected: Int, failed: Int) {
         var all = (calls: 0, ticks: 0, rejected: 0, failed: 0)
         for reactor in reactors {
-            let line = reactor.thread.commandStatistics.lines + number
+            let line = reactor.commandStatistics.lines + number
             all.calls += line.pointee.calls.value
             all.ticks += line.pointee.ticks.value
             all.rejected += line.pointee.rejected.value
@@ -65,8 +65,8 @@ extension Server {
     public func resetStatistics() {
         whileStandingStill {
             for reactor in reactors {
-                Server.reset(reactor.worker.pointee.statistics)
-                let lines = reactor.thread.commandStatistics
+                Server.reset(reactor.statistics)
+                let lines = reactor.commandStatistics
                 for index in 0..<lines.count {
                     lines.lines[index].calls.set(0)
                     lines.lines[index].ticks.set(0)
