@@ -38,6 +38,13 @@ public final class Server: @unchecked Sendable {
     /// The reactor whose thread holds all tick locks, or -1.
     let standingStillFor = Atomic<Int>(-1)
     let isStopping = Atomic<Bool>(false)
+    /// When the server started, on the clocks that command statistics are measured by.
+    let startedAtTicks = martlet_ticks()
+    let startedAtNanoseconds = Clock.monotonicNanoseconds
+    /// Bytes that were allocated when the server was ready, and the most that anybody saw.
+    private(set) var memoryAtStart = 0
+    let memoryPeak = Atomic<Int>(0)
+    let tenantsFileLock = Mutex<Void>(())
     /// Drawn at start; INFO's run_id.
     let runID: String
 
@@ -64,6 +71,10 @@ public final class Server: @unchecked Sendable {
             reactors.append(reactor)
         }
         recordEngine = try makeRecordEngine()
+        configuration.observe { [weak self] names in
+            if names.contains("requirepass") { self?.refreshPasswordRequired() }
+        }
+        memoryAtStart = memoryFigures().allocated
     }
 
     private static func drawRunID() -> String {

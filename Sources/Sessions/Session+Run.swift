@@ -124,7 +124,7 @@ extension Session {
             return reject(Refusals.unknownCommand(arguments), nil, thread, &reply)
         }
         var subcommand: CommandTable.Entry?
-        if case .container = container.pointee.run, arguments.count > 1 {
+        if arguments.count > 1, !container.pointee.subcommands.isEmpty {
             subcommand = CommandTable.subcommand(container, arguments[1])
             guard subcommand != nil else {
                 return reject(

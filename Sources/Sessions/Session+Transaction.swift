@@ -86,7 +86,7 @@ extension Session {
             if let found = thread.commands._withUnsafeGuaranteedRef({ $0.find(arguments[0]) }) {
                 var entry = found
                 var owned: UnsafeMutablePointer<CommandTable.Entry>?
-                if case .container = found.pointee.run, count > 1,
+                if count > 1, !found.pointee.subcommands.isEmpty,
                     let subcommand = CommandTable.subcommand(found, arguments[1])
                 {
                     let copy = UnsafeMutablePointer<CommandTable.Entry>.allocate(capacity: 1)

@@ -131,7 +131,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
     }
 
-    private func withEntry<Result>(
+    /// Calls `body` with the entry of `key`, under its shard's lock.
+    public func withEntry<Result>(
         _ key: Bytes, in keyspace: KeyspaceReference, _ body: (Entry?) -> Result
     ) -> Result {
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }

@@ -68,5 +68,7 @@ public enum Families {
         databases,
         connection,
         transactions,
+        server,
+        tenants,
     ]
 }

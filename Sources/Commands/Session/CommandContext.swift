@@ -55,6 +55,13 @@ public struct CommandContext {
         return all
     }
 
+    /// Refuses a tenant's session what only the server's own may run although no flag of Redis's says so.
+    func refusesTenant(_ spec: CommandSpec, _ reply: inout ReplyWriter) -> Bool {
+        guard isTenantSession else { return false }
+        reply.error("NOPERM this user has no permissions to run the '\(spec.name)' command")
+        return true
+    }
+
     /// Whether the session belongs to a tenant with a credential of its own: it may not administer the server.
     public var isTenantSession: Bool { session.pointee.tenant != registry.server }
 }

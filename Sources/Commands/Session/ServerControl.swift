@@ -23,7 +23,12 @@ public protocol ServerControl: AnyObject, Sendable {
 
     // INFO
     /// The text of the named sections ("default", "all", "everything" too), for a session of `tenant`.
-    func information(_ sections: [String]) -> String
+    func information(_ sections: [String], for tenant: TenantReference) -> String
+    func memoryFigures() -> MemoryFigures
+    /// The allocator's own report.
+    func allocatorReport() -> String
+    /// Gives unused pages back to the system.
+    func purgeMemory()
 
     // CLIENT
     /// Calls `body` with every session of every thread while it stands still; `body` returns true to have it closed.
@@ -44,13 +49,22 @@ public protocol ServerControl: AnyObject, Sendable {
     func closeSessions(of tenant: TenantReference)
     /// The digest under which a secret is kept.
     func digest(secret: [UInt8]) -> [UInt8]
+    /// A secret that nobody can guess: 256 random bits as text.
+    func makeSecret() -> String
 
     // Records
     var recordSourceCount: Int { get }
-    /// Drops every cached key of the row that `id` names in every source; returns how many keys were dropped.
-    func invalidateRecord(id: [UInt8]) -> Int
+    /// Drops every cached key of the row that `id` names in every source, the key that has the id in it at once and the
+    /// others soon; returns how many were dropped at once.
+    func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int
     /// Answers RECORDS SOURCES and STATS as flat lists of names and values, one list for each source.
     func recordStatistics() -> [[(name: String, value: String)]]
+    /// What the sources are: for each a list of names and values.
+    func recordSources() -> [[(name: String, value: String)]]
+    /// Begins to load the row of `key`; false where no source answers that key.
+    func loadRecord(_ key: [UInt8]) -> Bool
+    /// Whether a source of that name was there: all its keys are dropped soon.
+    func invalidateRecords(source: String) -> Bool
 
     // SHUTDOWN, DEBUG
     /// Begins to drain and stop; returns false where saving was asked for and failed.

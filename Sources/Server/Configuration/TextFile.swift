@@ -8,6 +8,7 @@ enum TextFile {
     struct Failure: Error, Equatable {
         let code: Int32
         var reason: String { String(cString: strerror(code)) }
+        var isMissing: Bool { code == ENOENT }
     }
 
     static func read(_ path: String) throws(Failure) -> [UInt8] {

@@ -42,6 +42,9 @@ final class Reactor: @unchecked Sendable {
     let tickLock = TickLock()
     var loop: EpollLoop
     var thread: ServingThread
+    /// What other threads read of this one's counters. Why beside `thread`: that is being changed while it serves.
+    let statistics: UnsafeMutablePointer<Statistics>
+    let commandStatistics: CommandStatistics
     var connections = ConnectionTable()
     var timers = Timers()
     /// Connections with replies to send in this tick.
@@ -73,9 +76,11 @@ final class Reactor: @unchecked Sendable {
         self.loop = loop
         let worker = WorkerReference.allocate(capacity: 1)
         worker.initialize(to: Worker(registry: server.registry, settings: server.settings))
+        statistics = worker.pointee.statistics
+        commandStatistics = CommandStatistics(count: server.commands.count)
         thread = ServingThread(
             worker: worker, server: server, pause: server.pauseState,
-            commandStatistics: CommandStatistics(count: server.commands.count),
+            commandStatistics: commandStatistics,
             recordMisses: server.makeRecordMisses())
         receiveBuffer = .allocate(byteCount: Reactor.receiveSize, alignment: 64)
         guard self.loop.add(mailbox.descriptor, token: Reactor.mailboxToken, exclusive: false)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import CLinux
 import COpenSSL
 import Glibc
 
@@ -22,5 +23,30 @@ public enum Secret {
         let digits = text.utf8.compactMap(ConfigurationText.hexadecimal)
         guard digits.count == digestSize * 2, text.utf8.count == digits.count else { return nil }
         return (0..<digestSize).map { digits[$0 * 2] << 4 | digits[$0 * 2 + 1] }
+    }
+}
+
+extension Secret {
+    /// 32 random bytes in base64url, without padding: 43 characters.
+    static func make() -> String {
+        var bytes = [UInt8](repeating: 0, count: digestSize)
+        guard getrandom(&bytes, bytes.count, 0) == bytes.count else {
+            fatal("the kernel gives no random bytes")
+        }
+        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+        var text: [UInt8] = []
+        var bits = 0
+        var count = 0
+        for byte in bytes {
+            bits = bits << 8 | Int(byte)
+            count += 8
+            while count >= 6 {
+                count -= 6
+                text.append(alphabet[(bits >> count) & 63])
+            }
+            bits &= (1 << count) - 1
+        }
+        if count > 0 { text.append(alphabet[(bits << (6 - count)) & 63]) }
+        return String(decoding: text, as: UTF8.self)
     }
 }

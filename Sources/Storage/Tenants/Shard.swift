@@ -149,6 +149,13 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
         return count
     }
 
+    /// How many of the keys have an expiry; read as `keyCount` is.
+    public var expiringKeyCount: Int {
+        var count = 0
+        for index in 0..<shardCount { count += (pointee.shards + index).pointee.table.expiringCount }
+        return count
+    }
+
     /// Bytes of the keyspace's own structures, beside its tables.
     var structureSize: Int {
         Block.size(UnsafeMutableRawPointer(self))

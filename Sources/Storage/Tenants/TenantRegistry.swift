@@ -56,6 +56,7 @@ public final class TenantRegistry: Sendable {
         if let plan = plans.first(where: { $0.name == "default" }) {
             control.withLock { $0.plans[0] = plan }
         }
+        chargeStructure(server, server.ownSize)
     }
 
     private static func allocate(id: Bytes, origin: Tenant.Origin) -> TenantReference {

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Synchronization
+import Tenancy
+import Wire
+
+/// TENANT: the customers of the server.
+public enum TENANT: Command {
+    public static let spec = CommandSpec(
+        "tenant", arity: -2, [], since: "0.1.0", complexity: "Depends on subcommand.",
+        summary: "A container for commands on tenants.")
+
+    static let flags: CommandFlags = [.admin, .noScript, .loading, .stale]
+
+    /// What a refusal of the registry is to a client.
+    static func text(of refusal: TenantRegistry.Refusal) -> String {
+        switch refusal {
+        case .exists: "ERR the tenant exists already"
+        case .missing: missing
+        case .unknownPlan: "ERR no tenant-plan directive declares that plan"
+        case .badID:
+            "ERR a tenant's id is 1 to \(KeyPattern.tenantSizeMax) printable characters without blanks"
+        case .secretInUse: "ERR another tenant has that secret"
+        }
+    }
+
+    static let missing = "ERR no such tenant"
+}
+
+/// TENANT CREATE id [PLAN plan] [SECRET secret]: a tenant with a keyspace of its own.
+public enum TENANT_CREATE: SessionCommand {
+    public static let spec = CommandSpec(
+        "tenant|create", arity: -3, TENANT.flags, usage: "id [PLAN plan] [SECRET secret]",
+        since: "0.1.0", complexity: "O(N) where N is the number of created tenants",
+        summary: "Creates a tenant.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        var plan: String?
+        var digest: [UInt8]?
+        var index = 3
+        while index < arguments.count {
+            guard index + 1 < arguments.count else { return reply.error(.syntax) }
+            let value = arguments[index + 1]
+            if arguments[index].isKeyword("PLAN"), plan == nil {
+                plan = value.string
+            } else if arguments[index].isKeyword("SECRET"), digest == nil, !value.isEmpty {
+                digest = context.server.digest(secret: value.array)
+            } else {
+                return reply.error(.syntax)
+            }
+            index += 2
+        }
+        do throws(TenantRegistry.Refusal) {
+            try context.registry.create(id: arguments[2].array, plan: plan, secretDigest: digest)
+        } catch {
+            return reply.error(TENANT.text(of: error))
+        }
+        context.saved(&reply)
+    }
+}
+
+/// TENANT DELETE id: the tenant, its keys and its sessions go.
+public enum TENANT_DELETE: SessionCommand {
+    public static let spec = CommandSpec(
+        "tenant|delete", arity: 3, TENANT.flags, usage: "id", since: "0.1.0",
+        complexity: "O(N) where N is the number of the tenant's keys", summary: "Deletes a tenant.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        guard let tenant = context.registry.find(arguments[2]) else {
+            return reply.error(TENANT.missing)
+        }
+        guard tenant != context.registry.server else {
+            return reply.error("ERR the server's own tenant cannot be deleted")
+        }
+        let id = arguments[2].array
+        context.server.closeSessions(of: tenant)
+        do throws(TenantRegistry.Refusal) { try context.registry.delete(id: id) } catch {
+            return reply.error(TENANT.text(of: error))
+        }
+        context.saved(&reply)
+    }
+}
+
+/// TENANT PLAN id [plan]: the tenant's plan, or a new one.
+public enum TENANT_PLAN: SessionCommand {
+    public static let spec = CommandSpec(
+        "tenant|plan", arity: -3, TENANT.flags, usage: "id [plan]", since: "0.1.0",
+        complexity: "O(1)", summary: "Returns or sets the plan of a tenant.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        guard arguments.count <= 4 else { return reply.error(.syntax) }
+        guard let tenant = context.registry.find(arguments[2]) else {
+            return reply.error(TENANT.missing)
+        }
+        guard arguments.count == 4 else {
+            return reply.bulk(context.registry.describe(tenant).plan)
+        }
+        do throws(TenantRegistry.Refusal) {
+            try context.registry.setPlan(id: arguments[2].array, plan: arguments[3].string)
+        } catch {
+            return reply.error(TENANT.text(of: error))
+        }
+        context.saved(&reply)
+    }
+}
+
+/// TENANT SECRET id [NEW | NONE | secret]: whether there is one; a new one made here, and replied this once; or one that
+/// the caller chose. Sessions that the old secret opened go on.
+public enum TENANT_SECRET: SessionCommand {
+    public static let spec = CommandSpec(
+        "tenant|secret", arity: -3, TENANT.flags, usage: "id [NEW | NONE | secret]",
+        since: "0.1.0", complexity: "O(1)", summary: "Sets or makes the secret of a tenant.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        guard arguments.count <= 4 else { return reply.error(.syntax) }
+        guard let tenant = context.registry.find(arguments[2]) else {
+            return reply.error(TENANT.missing)
+        }
+        let id = arguments[2].array
+        guard arguments.count == 4 else {
+            return reply.bulk(context.registry.secretDigest(of: id) == nil ? "none" : "set")
+        }
+        guard tenant.pointee.origin == .created else {
+            return reply.error("ERR only a created tenant can have a secret")
+        }
+        var secret: [UInt8]?
+        var made: String?
+        if arguments[3].isKeyword("NEW") {
+            let text = context.server.makeSecret()
+            made = text
+            secret = Array(text.utf8)
+        } else if !arguments[3].isKeyword("NONE") {
+            guard !arguments[3].isEmpty else { return reply.error(.syntax) }
+            secret = arguments[3].array
+        }
+        do throws(TenantRegistry.Refusal) {
+            let digest = secret.map { context.server.digest(secret: $0) }
+            try context.registry.setSecret(id: id, digest: digest)
+        } catch {
+            return reply.error(TENANT.text(of: error))
+        }
+        if let problem = context.server.saveTenants() { return reply.error("ERR \(problem)") }
+        if let made { reply.bulk(made) } else { reply.ok() }
+    }
+}
+
+/// TENANT INVALIDATE id: drops all that is cached of the row that `id` names; replies how many keys were dropped before
+/// the reply, the row's other keys follow within milliseconds.
+public enum TENANT_INVALIDATE: SessionCommand {
+    public static let spec = CommandSpec(
+        "tenant|invalidate", arity: 3, TENANT.flags, usage: "id", since: "0.1.0",
+        complexity: "O(N) where N is the number of the row's keys",
+        summary: "Drops the cached record of a tenant.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        reply.integer(context.server.invalidateRecord(id: arguments[2].array, on: context.worker))
+    }
+}
+
+/// TENANT WHOAMI: the id of the tenant that the session belongs to.
+public enum TENANT_WHOAMI: SessionCommand {
+    public static let spec = CommandSpec(
+        "tenant|whoami", arity: 2, [TENANT.flags, .tenantMayRun], since: "0.1.0",
+        complexity: "O(1)", summary: "Returns the tenant of the connection.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        reply.bulk(context.session.pointee.tenant.id)
+    }
+}
+
+extension CommandContext {
+    /// Writes the tenants file and replies OK, or why that failed. The change itself is in force either way.
+    fileprivate func saved(_ reply: inout ReplyWriter) {
+        if let problem = server.saveTenants() {
+            reply.error("ERR \(problem)")
+        } else {
+            reply.ok()
+        }
+    }
+}
+
+/// TENANT HELP.
+public enum TENANT_HELP: SessionCommand {
+    public static let spec = CommandSpec(
+        "tenant|help", arity: 2, [.loading, .stale], since: "0.1.0", complexity: "O(1)",
+        summary: "Returns helpful text about the different subcommands.")
+
+    public static func run(
+        _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
+    ) {
+        reply.help(
+            "TENANT",
+            [
+                "CREATE <id> [PLAN <plan>] [SECRET <secret>]", "    Create a tenant.",
+                "DELETE <id>", "    Delete a tenant with its keys and sessions.", "LIST",
+                "    Return the ids of all tenants but the server's own.", "INFO <id>",
+                "    Return what a tenant has used and its limits.", "USAGE [<id> [VERIFY]]",
+                "    Return memory, keys and commands of one tenant, or of all. VERIFY walks",
+                "    every entry and returns the bytes charged and the bytes measured.",
+                "PLAN <id> [<plan>]", "    Return or set the plan of a tenant.",
+                "SECRET <id> [NEW|NONE|<secret>]",
+                "    Tell whether a tenant has a secret, make one, take it away, or set it.",
+                "INVALIDATE <id>", "    Drop the cached record of a tenant.", "WHOAMI",
+                "    Return the tenant of the connection.",
+            ])
+    }
+}
+
+extension Families {
+    /// Tenants and records: commands of Martlet's own.
+    static let tenants = Family(
+        group: "server",
+        [
+            .container(
+                TENANT.self,
+                [
+                    .session(TENANT_CREATE.self), .session(TENANT_DELETE.self),
+                    .session(TENANT_LIST.self), .session(TENANT_INFO.self),
+                    .session(TENANT_USAGE.self), .session(TENANT_PLAN.self),
+                    .session(TENANT_SECRET.self), .session(TENANT_INVALIDATE.self),
+                    .session(TENANT_WHOAMI.self), .session(TENANT_HELP.self),
+                ]),
+            .container(
+                RECORDS.self,
+                [
+                    .session(RECORDS_SOURCES.self), .session(RECORDS_STATS.self),
+                    .session(RECORDS_INVALIDATE.self), .session(RECORDS_LOAD.self),
+                    .session(RECORDS_HELP.self),
+                ]),
+        ])
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import CAllocator
+import CLinux
+import Commands
+import Glibc
+import Sessions
+import Storage
+import Synchronization
+import Tenancy
+
+// The figures behind INFO and MEMORY.
+extension Server {
+    public func information(_ sections: [String], for tenant: TenantReference) -> String {
+        Information.text(of: self, sections, for: tenant)
+    }
+
+    var tenants: [TenantReference] {
+        var all: [TenantReference] = []
+        registry.forEachTenant { all.append($0) }
+        return all
+    }
+
+    /// The counters of all threads, summed.
+    struct Totals {
+        var commands = 0, keyspaceHits = 0, keyspaceMisses = 0, expiredKeys = 0, evictedKeys = 0
+        var bytesIn = 0, bytesOut = 0, connectionsReceived = 0, connectionsRejected = 0
+        var errorReplies = 0, readsProcessed = 0, writesProcessed = 0
+    }
+
+    func statisticsTotals() -> Totals {
+        var all = Totals()
+        for reactor in reactors {
+            let part = reactor.statistics
+            all.commands += part.pointee.commands.value
+            all.keyspaceHits += part.pointee.keyspaceHits.value
+            all.keyspaceMisses += part.pointee.keyspaceMisses.value
+            all.expiredKeys += part.pointee.expiredKeys.value
+            all.evictedKeys += part.pointee.evictedKeys.value
+            all.bytesIn += part.pointee.bytesIn.value
+            all.bytesOut += part.pointee.bytesOut.value
+            all.connectionsReceived += part.pointee.connectionsReceived.value
+            all.connectionsRejected += part.pointee.connectionsRejected.value
+            all.errorReplies += part.pointee.errorReplies.value
+            all.readsProcessed += part.pointee.readsProcessed.value
+            all.writesProcessed += part.pointee.writesProcessed.value
+        }
+        return all
+    }
+
+    /// What all threads counted of one command.
+    func commandTotals(_ number: Int) -> (calls: Int, ticks: Int, rejected: Int, failed: Int) {
+        var all = (calls: 0, ticks: 0, rejected: 0, failed: 0)
+        for reactor in reactors {
+            let line = reactor.commandStatistics.lines + number
+            all.calls += line.pointee.calls.value
+            all.ticks += line.pointee.ticks.value
+            all.rejected += line.pointee.rejected.value
+            all.failed += line.pointee.failed.value
+        }
+        return all
+    }
+
+    /// CONFIG RESETSTAT: every thread's counters begin again, while no thread counts.
+    public func resetStatistics() {
+        whileStandingStill {
+            for reactor in reactors {
+                Server.reset(reactor.statistics)
+                let lines = reactor.commandStatistics
+                for index in 0..<lines.count {
+                    lines.lines[index].calls.set(0)
+                    lines.lines[index].ticks.set(0)
+                    lines.lines[index].rejected.set(0)
+                    lines.lines[index].failed.set(0)
+                }
+            }
+        }
+        Allocator.refresh()
+        memoryPeak.store(Allocator.figure("stats.allocated"), ordering: .relaxed)
+    }
+
+    private static func reset(_ part: UnsafeMutablePointer<Statistics>) {
+        part.pointee.commands.set(0)
+        part.pointee.keyspaceHits.set(0)
+        part.pointee.keyspaceMisses.set(0)
+        part.pointee.expiredKeys.set(0)
+        part.pointee.evictedKeys.set(0)
+        part.pointee.bytesIn.set(0)
+        part.pointee.bytesOut.set(0)
+        part.pointee.connectionsReceived.set(0)
+        part.pointee.connectionsRejected.set(0)
+        part.pointee.errorReplies.set(0)
+        part.pointee.readsProcessed.set(0)
+        part.pointee.writesProcessed.set(0)
+    }
+
+    /// How fast `martlet_ticks` counts, measured over the time since the start.
+    var ticksPerMicrosecond: Double {
+        let microseconds = Double(Clock.monotonicNanoseconds - startedAtNanoseconds) / 1000
+        return max(1, Double(martlet_ticks() &- startedAtTicks)) / max(1, microseconds)
+    }
+
+    public func memoryFigures() -> MemoryFigures {
+        Allocator.refresh()
+        var figures = MemoryFigures()
+        figures.allocated = Allocator.figure("stats.allocated")
+        figures.active = Allocator.figure("stats.active")
+        figures.resident = Allocator.figure("stats.resident")
+        figures.residentSet = System.residentSet
+        figures.startup = memoryAtStart
+        figures.peak = memoryPeak.max(figures.allocated, ordering: .relaxed).newValue
+        return figures
+    }
+
+    public func allocatorReport() -> String { Allocator.report() }
+
+    public func purgeMemory() { Allocator.purge() }
+}
+
+/// jemalloc's figures.
+enum Allocator {
+    /// Brings the figures up to date.
+    static func refresh() {
+        var epoch: UInt64 = 1
+        mallctl("epoch", nil, nil, &epoch, MemoryLayout<UInt64>.size)
+    }
+
+    static func figure(_ name: String) -> Int {
+        var value = 0
+        var size = MemoryLayout<Int>.size
+        return mallctl(name, &value, &size, nil, 0) == 0 ? value : 0
+    }
+
+    /// Unused pages of all arenas go back to the system; 4096 is jemalloc's number for all of them.
+    static func purge() { mallctl("arena.4096.purge", nil, nil, nil, 0) }
+
+    private final class Report { var text = "" }
+
+    static func report() -> String {
+        let report = Report()
+        // Safety: the callback runs on this thread, during the call, and the object outlives it.
+        malloc_stats_print(
+            { context, line in
+                guard let context, let line else { return }
+                let report = Unmanaged<Report>.fromOpaque(context).takeUnretainedValue()
+                report.text += String(cString: line)
+            }, Unmanaged.passUnretained(report).toOpaque(), nil)
+        return withExtendedLifetime(report) { report.text }
+    }
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import CLinux
+import Commands
+import Glibc
+import Sessions
+import Storage
+import Synchronization
+import Tenancy
+
+/// INFO's text: sections of "name:value" lines, with Redis's names where Redis has the figure.
+///
+/// Sections that do not apply (persistence, scripts) are left out. A tenant is shown the server's version and its own
+/// figures, nothing of others.
+struct Information {
+    typealias Lines = [(name: String, value: String)]
+
+    let server: Server
+    private(set) var text = ""
+
+    private static let sections = [
+        "server", "clients", "memory", "stats", "replication", "cpu", "modules", "commandstats",
+        "cluster", "keyspace", "tenants", "records",
+    ]
+    /// What only "all" and its own name show.
+    private static let onlyWhenNamed: Set<String> = ["commandstats"]
+    private static let forTenants: Set<String> = ["server", "keyspace", "tenants"]
+
+    static func text(of server: Server, _ asked: [String], for tenant: TenantReference) -> String {
+        let isTenant = tenant != server.registry.server
+        let isAll = asked.contains("all") || asked.contains("everything")
+        let isUsual = asked.isEmpty || asked.contains("default")
+        var information = Information(server: server)
+        for section in sections {
+            if isTenant && !forTenants.contains(section) { continue }
+            let isShown = isAll || asked.contains(section)
+                || (isUsual && !onlyWhenNamed.contains(section))
+            if isShown { information.add(section, isTenant ? tenant : nil) }
+        }
+        return information.text
+    }
+
+    private init(server: Server) { self.server = server }
+
+    /// `tenant`: the only one that may be told of; nil is all.
+    private mutating func add(_ section: String, _ tenant: TenantReference?) {
+        let lines: Lines
+        switch section {
+        case "server": lines = serverLines.filter { tenant == nil || $0.name.hasSuffix("version") }
+        case "clients": lines = clientLines
+        case "memory": lines = memoryLines
+        case "stats": lines = statisticsLines
+        case "replication":
+            lines = [
+                ("role", "master"), ("connected_slaves", "0"), ("master_replid", server.runID),
+                ("master_repl_offset", "0"),
+            ]
+        case "cpu": lines = cpuLines
+        case "commandstats": lines = commandLines
+        case "cluster": lines = [("cluster_enabled", "0")]
+        case "keyspace": lines = keyspaceLines(tenant.map { [$0] } ?? server.tenants)
+        case "tenants": lines = tenant.map { [Information.line(of: $0)] } ?? tenantLines
+        case "records": lines = recordLines
+        default: lines = []
+        }
+        if !text.isEmpty { text += "\r\n" }
+        text += "# \(section.prefix(1).uppercased())\(section.dropFirst())\r\n"
+        for line in lines { text += "\(line.name):\(line.value)\r\n" }
+    }
+
+    // MARK: - Sections
+
+    private var serverLines: Lines {
+        let uptime = max(0, (Clock.nowMicroseconds - server.startedAtMicroseconds) / 1_000_000)
+        return [
+            ("redis_version", Version.redis), ("martlet_version", Version.martlet),
+            ("redis_mode", "standalone"), ("os", System.name), ("arch_bits", "64"),
+            ("multiplexing_api", "epoll"), ("process_id", "\(getpid())"),
+            ("run_id", server.runID), ("tcp_port", "\(server.configuration.integer("port"))"),
+            ("server_time_usec", "\(Clock.nowMicroseconds)"), ("uptime_in_seconds", "\(uptime)"),
+            ("uptime_in_days", "\(uptime / 86_400)"),
+            ("lru_clock", "\((Clock.nowMilliseconds / 1000) & 0xFF_FFFF)"),
+            ("executable", System.executable), ("config_file", server.configuration.file ?? ""),
+            ("io_threads_active", server.reactors.count > 1 ? "1" : "0"),
+            ("threads", "\(server.reactors.count)"),
+        ]
+    }
+
+    private var clientLines: Lines {
+        let blocked = server.reactors.reduce(0) { $0 + $1.blockedCount.load(ordering: .relaxed) }
+        return [
+            ("connected_clients", "\(server.connectionCount)"), ("cluster_connections", "0"),
+            ("maxclients", "\(server.settings.values.pointee.clientCountMax.value)"),
+            ("blocked_clients", "\(blocked)"), ("tracking_clients", "0"),
+        ]
+    }
+
+    private var memoryLines: Lines {
+        let figures = server.memoryFigures()
+        let charged = server.registry.settledMemory.load(ordering: .relaxed)
+        var lines: Lines = []
+        func size(_ name: String, _ bytes: Int) {
+            lines.append((name, "\(bytes)"))
+            lines.append((name + "_human", Information.human(bytes)))
+        }
+        size("used_memory", figures.allocated)
+        size("used_memory_rss", figures.residentSet)
+        size("used_memory_peak", figures.peak)
+        lines += [
+            ("used_memory_overhead", "\(max(0, figures.allocated - charged))"),
+            ("used_memory_startup", "\(figures.startup)"), ("used_memory_dataset", "\(charged)"),
+            ("allocator_allocated", "\(figures.allocated)"),
+            ("allocator_active", "\(figures.active)"),
+            ("allocator_resident", "\(figures.resident)"),
+        ]
+        size("total_system_memory", System.memory)
+        size("maxmemory", server.settings.values.pointee.memoryMax.value)
+        let ratio = Double(figures.residentSet) / Double(max(1, figures.allocated))
+        lines += [
+            ("maxmemory_policy", server.configuration.text("maxmemory-policy")),
+            ("mem_fragmentation_ratio", Information.hundredths(ratio)),
+            ("mem_fragmentation_bytes", "\(figures.residentSet - figures.allocated)"),
+            ("mem_allocator", "jemalloc"),
+            (
+                "lazyfree_pending_objects",
+                "\(server.reclaimer.pendingCount.load(ordering: .relaxed))"
+            ),
+        ]
+        return lines
+    }
+
+    private var statisticsLines: Lines {
+        let all = server.statisticsTotals()
+        return [
+            ("total_connections_received", "\(all.connectionsReceived)"),
+            ("total_commands_processed", "\(all.commands)"),
+            ("total_net_input_bytes", "\(all.bytesIn)"),
+            ("total_net_output_bytes", "\(all.bytesOut)"),
+            ("rejected_connections", "\(all.connectionsRejected)"),
+            ("expired_keys", "\(all.expiredKeys)"), ("evicted_keys", "\(all.evictedKeys)"),
+            ("keyspace_hits", "\(all.keyspaceHits)"),
+            ("keyspace_misses", "\(all.keyspaceMisses)"), ("pubsub_channels", "0"),
+            ("pubsub_patterns", "0"), ("total_error_replies", "\(all.errorReplies)"),
+            ("total_reads_processed", "\(all.readsProcessed)"),
+            ("total_writes_processed", "\(all.writesProcessed)"),
+        ]
+    }
+
+    private var cpuLines: Lines {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        func seconds(_ time: timeval) -> String {
+            "\(time.tv_sec).\(String(1_000_000 + time.tv_usec).dropFirst())"
+        }
+        return [
+            ("used_cpu_sys", seconds(usage.ru_stime)), ("used_cpu_user", seconds(usage.ru_utime)),
+        ]
+    }
+
+    private var commandLines: Lines {
+        let perMicrosecond = server.ticksPerMicrosecond
+        var lines: Lines = []
+        for container in server.commands.all {
+            for entry in [container] + container.subcommands {
+                let all = server.commandTotals(entry.number)
+                guard all.calls > 0 || all.rejected > 0 else { continue }
+                let microseconds = Double(all.ticks) / perMicrosecond
+                let each = all.calls > 0 ? microseconds / Double(all.calls) : 0
+                lines.append(
+                    (
+                        "cmdstat_\(entry.spec.name)",
+                        "calls=\(all.calls),usec=\(Int(microseconds)),"
+                            + "usec_per_call=\(Information.hundredths(each)),"
+                            + "rejected_calls=\(all.rejected),failed_calls=\(all.failed)"
+                    ))
+            }
+        }
+        return lines
+    }
+
+    /// Keys and expiries by database, over the tenants given.
+    private func keyspaceLines(_ tenants: [TenantReference]) -> Lines {
+        var lines: Lines = []
+        for number in 0..<Tenant.databaseCount {
+            var keys = 0
+            var expiring = 0
+            for tenant in tenants {
+                guard let keyspace = tenant.keyspace(number) else { continue }
+                keys += keyspace.keyCount
+                expiring += keyspace.expiringKeyCount
+            }
+            guard keys > 0 else { continue }
+            lines.append(("db\(number)", "keys=\(keys),expires=\(expiring),avg_ttl=0"))
+        }
+        return lines
+    }
+
+    /// How many tenants there are, and those that take most memory, as many as a page shows.
+    private var tenantLines: Lines {
+        let tenants = server.tenants
+        let largest = tenants.sorted { $0.memoryInUse > $1.memoryInUse }.prefix(100)
+        let counts: Lines = [
+            ("tenants", "\(tenants.count)"),
+            ("departed_tenants", "\(server.registry.departed.count)"),
+        ]
+        return counts + largest.map(Information.line)
+    }
+
+    private static func line(of tenant: TenantReference) -> (name: String, value: String) {
+        (
+            "tenant_\(tenant.id.string)",
+            "keys=\(tenant.keyCount),memory=\(tenant.memoryInUse),"
+                + "connections=\(tenant.pointee.connections.load(ordering: .relaxed))"
+        )
+    }
+
+    private var recordLines: Lines {
+        server.recordStatistics().map { source in
+            let name = source.first { $0.name == "name" }?.value ?? ""
+            let rest = source.filter { $0.name != "name" && $0.name != "last_error" }
+            return ("source_\(name)", rest.map { "\($0.name)=\($0.value)" }.joined(separator: ","))
+        }
+    }
+
+    // MARK: - Numbers as text
+
+    /// 1536 as "1.50K".
+    static func human(_ bytes: Int) -> String {
+        var value = Double(bytes)
+        guard value >= 1024 else { return "\(bytes)B" }
+        var unit = "B"
+        for next in ["K", "M", "G", "T"] where value >= 1024 {
+            value /= 1024
+            unit = next
+        }
+        return hundredths(value) + unit
+    }
+
+    static func hundredths(_ value: Double) -> String {
+        guard value.isFinite, abs(value) < 1e15 else { return "0.00" }
+        let scaled = Int((abs(value) * 100).rounded())
+        let digits = String(100 + scaled % 100).dropFirst()
+        return "\(value < 0 ? "-" : "")\(scaled / 100).\(digits)"
+    }
+}
+
+/// What the kernel says of this machine and process.
+enum System {
+    static var name: String {
+        var name = utsname()
+        uname(&name)
+        return [text(&name.sysname), text(&name.release), text(&name.machine)].joined(separator: " ")
+    }
+
+    /// A field of a C structure that is an array of characters.
+    private static func text<Field>(_ field: inout Field) -> String {
+        withUnsafeBytes(of: &field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+
+    static var executable: String {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        let bytes = buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    static var memory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
+
+    /// Bytes of the process in memory.
+    static var residentSet: Int {
+        let content = (try? TextFile.read("/proc/self/statm")) ?? []
+        let fields = content.split(separator: 32)
+        guard fields.count > 1 else { return 0 }
+        return (Int(String(decoding: fields[1], as: UTF8.self)) ?? 0) * sysconf(Int32(_SC_PAGESIZE))
+    }
+}

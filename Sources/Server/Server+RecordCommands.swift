@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Commands
+import Records
+import Storage
+
+// What TENANT INVALIDATE and RECORDS ask.
+extension Server {
+    /// Drops the key by which `id` names a row in each source at once, and has the records thread drop the row's
+    /// other keys. Returns how many were dropped at once.
+    public func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int {
+        guard let recordEngine, let catalog = recordCatalog else { return 0 }
+        var dropped = 0
+        for (index, source) in catalog.sources.enumerated() {
+            let key = source.lookups[0].key(for: id)
+            if removeRecordKey(key, worker) { dropped += 1 }
+            recordEngine.invalidate(RecordKey(source: index, lookup: 0, value: id), waiter: nil)
+        }
+        return dropped
+    }
+
+    public func invalidateRecords(source: String) -> Bool {
+        guard let recordEngine, let index = recordCatalog?.index(named: source) else { return false }
+        recordEngine.invalidateAll(source: index)
+        return true
+    }
+
+    public func loadRecord(_ key: [UInt8]) -> Bool {
+        guard let recordEngine, let match = recordCatalog?.matcher.match(key) else { return false }
+        key.withUnsafeBytes { recordEngine.load([RecordKey(match, in: $0)], waiter: nil) }
+        return true
+    }
+
+    public func recordSources() -> [[(name: String, value: String)]] {
+        (recordCatalog?.sources ?? []).map { source in
+            let table = source.schema.map { "\($0).\(source.table)" } ?? source.table
+            return [
+                ("name", source.name), ("table", table),
+                ("keys", source.lookups.map(\.template).joined(separator: " ")),
+                ("columns", source.columns.isEmpty ? "*" : source.columns.joined(separator: ",")),
+                ("tenant", source.tenantColumn ?? ""), ("plan", source.planColumn ?? ""),
+                ("format", source.format.rawValue),
+                ("ttl", "\(source.timeToLiveMilliseconds / 1000)"),
+                ("negative_ttl", "\(source.negativeTimeToLiveMilliseconds / 1000)"),
+                ("stale_ttl", "\(source.staleTimeToLiveMilliseconds / 1000)"),
+            ]
+        }
+    }
+
+    public func recordStatistics() -> [[(name: String, value: String)]] {
+        guard let recordEngine else { return [] }
+        let all = recordEngine.statistics()
+        return all.sources.map { source in
+            [
+                ("name", source.name), ("link", all.link.rawValue),
+                ("breaker", source.breaker), ("watched", source.isWatched ? "1" : "0"),
+                ("queries", "\(source.batches)"), ("loads", "\(source.loads)"),
+                ("rows", "\(source.rows)"), ("negatives", "\(source.negatives)"),
+                ("joined", "\(source.joined)"), ("failures", "\(source.failures)"),
+                ("refused", "\(source.refused)"), ("invalidations", "\(source.invalidations)"),
+                ("flushes", "\(source.flushes)"), ("reconnects", "\(all.reconnects)"),
+                ("last_error", source.lastError.isEmpty ? all.lastError : source.lastError),
+            ]
+        }
+    }
+}
+
+extension Server {
+    /// Removes a key from the application's first database now. Within a transaction, whose shards are held already,
+    /// that is left to the records thread.
+    private func removeRecordKey(_ key: [UInt8], _ worker: WorkerReference) -> Bool {
+        guard worker.heldShards.isEmpty else { return false }
+        let keyspace = registry.keyspace(registry.server, 0)
+        return key.withBytes { key in
+            repeat {
+                worker.clearKeys()
+                worker.addKey(key, keyspace: keyspace, creating: false)
+            } while !worker.lockKeys()  // Bound: the application's keyspace is never dropped.
+            defer {
+                worker.unlockKeys()
+                worker.clearKeys()
+            }
+            var keys = Keys(worker: worker, keyspace: keyspace)
+            guard let found = keys.findAny(key) else { return false }
+            keys.remove(found)
+            return true
+        }
+    }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Synchronization
+import Tenancy
+
+// Tenants that outlive the process: those of the configuration, and the file that TENANT commands keep.
+extension Server {
+    private static let heading =
+        "# Tenants made by TENANT CREATE. Written by the server; secrets are kept as SHA-256 digests.\n"
+
+    /// Creates the tenants of the configuration, then those of the file. Where both name a tenant the configuration
+    /// decides what it says, and the file the rest.
+    func loadTenants() throws(StartError) {
+        for tenant in configuration.tenantLines { try load(tenant, place: "tenant \(tenant.id)") }
+        let path = configuration.tenantsPath
+        let content: [UInt8]
+        do throws(TextFile.Failure) { content = try TextFile.read(path) } catch {
+            guard error.isMissing else { throw .message("\(path): \(error.reason)") }
+            return refreshPasswordRequired()
+        }
+        let declared = Set(configuration.tenantLines.map(\.id))
+        for (index, line) in content.split(separator: 10, omittingEmptySubsequences: false).enumerated() {
+            let place = "\(path):\(index + 1)"
+            guard let words = ConfigurationText.words(line) else {
+                throw .message("\(place): a quote is not closed")
+            }
+            guard let name = words.first, !name.hasPrefix("#") else { continue }
+            guard name == "tenant" else { throw .message("\(place): unknown word '\(name)'") }
+            do throws(Directive.Unacceptable) {
+                let tenant = try TenantLine(Array(words.dropFirst()))
+                if !declared.contains(tenant.id) { try? load(tenant, place: place) }
+            } catch {
+                throw .message("\(place): \(error.reason)")
+            }
+        }
+        refreshPasswordRequired()
+    }
+
+    private func load(_ tenant: TenantLine, place: String) throws(StartError) {
+        do throws(TenantRegistry.Refusal) {
+            try registry.create(
+                id: Array(tenant.id.utf8), plan: tenant.plan, secretDigest: tenant.secretDigest)
+        } catch {
+            throw .message("\(place): \(error)")
+        }
+    }
+
+    /// Writes the tenants that TENANT CREATE made; returns an error's text without "ERR".
+    public func saveTenants() -> String? {
+        refreshPasswordRequired()
+        let declared = Set(configuration.tenantLines.map(\.id))
+        let plans = Set(registry.planNames)
+        return tenantsFileLock.withLock { _ -> String? in
+            var text = Server.heading
+            for tenant in registry.describeAll() where tenant.origin == .created {
+                let id = String(decoding: tenant.id, as: UTF8.self)
+                guard !declared.contains(id) else { continue }
+                let line = TenantLine(
+                    id: id, plan: plans.contains(tenant.plan) ? tenant.plan : nil,
+                    secretDigest: registry.secretDigest(of: tenant.id))
+                text += ConfigurationText.line(["tenant"] + line.words) + "\n"
+            }
+            let path = configuration.tenantsPath
+            do throws(TextFile.Failure) { try TextFile.write(text, to: path, mode: 0o600) } catch {
+                return "the tenants file \(path) could not be written: \(error.reason)"
+            }
+            return nil
+        }
+    }
+
+    /// Sessions begin unauthenticated where there is anything to authenticate with.
+    func refreshPasswordRequired() {
+        let isRequired = registry.hasSecrets || !configuration.text("requirepass").isEmpty
+        settings.values.pointee.passwordRequired.set(isRequired ? 1 : 0)
+    }
+
+    public func makeSecret() -> String { Secret.make() }
+}
