@@ -55,7 +55,8 @@ public struct ByteBuffer: ~Copyable {
     /// Room for at least `more` bytes behind what is there, as a pointer to it.
     @inlinable @inline(__always)
     public mutating func reserve(_ more: Int) -> UnsafeMutablePointer<UInt8> {
-        if count &+ more > capacity { grow(to: count + more) }  // Bound: more <= 512 MB, count bounded by limits.
+        // Bound: more <= 512 MB, count bounded by limits. (A buffer without storage grows for nothing too.)
+        if count &+ more >= capacity { grow(to: count + more + 1) }
         // Safety: after grow, storage is not nil and has `more` bytes behind `count`.
         return storage.unsafelyUnwrapped + count
     }
