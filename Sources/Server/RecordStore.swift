@@ -113,6 +113,9 @@ final class RecordStore: RecordCache, @unchecked Sendable {
 
     func rowLoaded(source: Int, tenant: [UInt8]?, plan: [UInt8]?) {
         guard let tenant, let plan else { return }
+        // Why inside a tick: the tenant that is found stays readable until it ends.
+        worker.pointee.participant.enter()
+        defer { worker.pointee.participant.leave() }
         registry.assignPlan(id: tenant, plan: String(decoding: plan, as: UTF8.self))
     }
 }

@@ -66,8 +66,23 @@ extension Server: ServerControl {
 
     public func digest(secret: [UInt8]) -> [UInt8] { Secret.digest(secret) }
 
+    /// The sessions run nothing more, and let go of the tenant at once: it may be freed when this returns.
     public func closeSessions(of tenant: TenantReference) {
-        forEachSession { $0.tenant == tenant }
+        whileStandingStill {
+            for reactor in reactors {
+                for connection in reactor.connections.all {
+                    let state = connection.pointee.session.state
+                    guard state.pointee.tenant == tenant else { continue }
+                    connection.pointee.isClosing = true
+                    reactor.worker.unwatchAll(state)
+                    state.pointee.transaction.reset()
+                    tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
+                    registry.server.pointee.connections.wrappingAdd(1, ordering: .relaxed)
+                    state.pointee.tenant = registry.server
+                    reactor.mailbox.post(.close(sessionID: state.pointee.id))
+                }
+            }
+        }
     }
 
     // MARK: - Records

@@ -32,7 +32,7 @@ enum KeyRouter {
     ) -> KeyspaceReference {
         guard let id = registry.tenantID(in: key) else { return keyspace }
         let number = keyspace.pointee.number
-        if creating { return registry.keyspace(registry.findOrMakeImplicit(id), number) }
+        if creating { return registry.implicitKeyspace(id, number) }
         guard let tenant = registry.find(id) else { return keyspace }
         return tenant.keyspace(number) ?? keyspace
     }

@@ -109,18 +109,21 @@ public struct Executor {
         {
             return resolve(crossing, arguments, keyspace, &reply)
         }
-        var isTooLong = false
-        // A count that is no number names no keys: the command itself replies the error.
-        _ = entry.pointee.spec.forEachKey(arguments) { index, access in
-            let key = arguments[index]
-            if key.count > Storage.Entry.keySizeMax {
-                isTooLong = true
-            } else {
-                worker.addKey(key, keyspace: keyspace, creating: access.mayCreate)
+        // Why all before the first is added: a tenant that a key brings into being must not stay for nothing.
+        for index in 1..<max(1, arguments.count)
+        where arguments[index].count > Storage.Entry.keySizeMax {
+            var isKey = false
+            _ = entry.pointee.spec.forEachKey(arguments) { key, _ in if key == index { isKey = true } }
+            if isKey {
+                reply.error(.keyTooLong)
+                return false
             }
         }
-        if isTooLong { reply.error(.keyTooLong) }
-        return !isTooLong
+        // A count that is no number names no keys: the command itself replies the error.
+        _ = entry.pointee.spec.forEachKey(arguments) { index, access in
+            worker.addKey(arguments[index], keyspace: keyspace, creating: access.mayCreate)
+        }
+        return true
     }
 
     private func resolve(

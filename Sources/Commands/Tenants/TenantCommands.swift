@@ -78,10 +78,15 @@ public enum TENANT_DELETE: SessionCommand {
             return reply.error("ERR the server's own tenant cannot be deleted")
         }
         let id = arguments[2].array
-        context.server.closeSessions(of: tenant)
-        do throws(TenantRegistry.Refusal) { try context.registry.delete(id: id) } catch {
-            return reply.error(TENANT.text(of: error))
+        let server = context.server
+        let registry = context.registry
+        // Why still: nobody may log in to the tenant between the two steps.
+        let refusal: TenantRegistry.Refusal? = server.whileStandingStill {
+            server.closeSessions(of: tenant)
+            do throws(TenantRegistry.Refusal) { try registry.delete(id: id) } catch { return error }
+            return nil
         }
+        if let refusal { return reply.error(TENANT.text(of: refusal)) }
         context.saved(&reply)
     }
 }

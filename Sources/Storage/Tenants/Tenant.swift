@@ -29,6 +29,9 @@ public struct Tenant: ~Copyable {
     let idBytes: UnsafeMutablePointer<UInt8>
     let idCount: Int
     public internal(set) var origin: Origin
+    /// No index names it any more, and it will be freed: whoever found it before must look again. Read and
+    /// written under the registry's control lock.
+    var isGone = false
     /// Index into the registry's plans.
     let planIndex: Atomic<Int>
     /// Copies of the plan's limits; Int.max is none. Written by the control plane, read by any thread.

@@ -34,9 +34,22 @@ extension TenantRegistry {
             throw .exists
         }
         if let secretDigest { try enter(secretDigest, for: id) }
-        let tenant = id.withBytes { findOrMakeImplicit($0) }
-        tenant.pointee.origin = .created
+        var tenant: TenantReference
+        repeat {  // Bound: a tenant that goes meanwhile is no longer found in the next turn.
+            tenant = id.withBytes { findOrMakeImplicit($0) }
+        } while !takeOver(tenant)
         tenant.apply(limits(index), planIndex: index)
+    }
+
+    /// Makes an implicit tenant one that stays. False where it has gone.
+    private func takeOver(_ tenant: TenantReference) -> Bool {
+        // Safety: the pointer is good until this thread's tick ends; the closure does not keep it.
+        nonisolated(unsafe) let tenant = tenant
+        return control.withLock { _ in
+            guard !tenant.pointee.isGone else { return false }
+            tenant.pointee.origin = .created
+            return true
+        }
     }
 
     public func setPlan(id: [UInt8], plan: String) throws(Refusal) {
@@ -89,7 +102,13 @@ extension TenantRegistry {
         control.withLock { control in
             control.secrets = control.secrets.filter { $0.value != id }
         }
-        guard id.withBytes({ index.remove($0, tenant: tenant) { true } }) else { throw .missing }
+        nonisolated(unsafe) let gone = tenant
+        let isMine = control.withLock { _ in
+            guard !gone.pointee.isGone else { return false }
+            gone.pointee.isGone = true
+            return id.withBytes { index.remove($0, tenant: gone) { true } }
+        }
+        guard isMine else { throw .missing }
         tenant.forEachKeyspace { keyspace in
             tenant.pointee.keyspaceWords[keyspace.pointee.number].store(0, ordering: .releasing)
             for number in 0..<keyspace.shardCount {

@@ -127,7 +127,26 @@ public final class TenantRegistry: Sendable {
     private func make(
         _ tenant: TenantReference, _ number: Int, locked: Bool
     ) -> (keyspace: KeyspaceReference, isNew: Bool) {
+        guard let made = makeUnlessGone(tenant, number, locked: locked) else {
+            fatal("a keyspace was asked for of a tenant that is gone")
+        }
+        return made
+    }
+
+    /// Database `number` of the tenant `id` that keys name. Both are made where they do not exist.
+    func implicitKeyspace(_ id: Bytes, _ number: Int) -> KeyspaceReference {
+        while true {  // Bound: a tenant that goes meanwhile is no longer found in the next turn.
+            let tenant = findOrMakeImplicit(id)
+            if let keyspace = tenant.keyspace(number) { return keyspace }
+            if let made = makeUnlessGone(tenant, number, locked: false) { return made.keyspace }
+        }
+    }
+
+    private func makeUnlessGone(
+        _ tenant: TenantReference, _ number: Int, locked: Bool
+    ) -> (keyspace: KeyspaceReference, isNew: Bool)? {
         let made: (word: UInt, isNew: Bool) = control.withLock { _ in
+            if tenant.pointee.isGone { return (0, false) }
             if let made = tenant.keyspace(number) { return (UInt(bitPattern: made), false) }
             let bits =
                 switch tenant.pointee.origin {
@@ -142,39 +161,38 @@ public final class TenantRegistry: Sendable {
             tenant.pointee.keyspaceWords[number].store(word, ordering: .releasing)
             return (word, true)
         }
-        // Safety: the address of the keyspace that is there now.
-        return (KeyspaceReference(bitPattern: made.word).unsafelyUnwrapped, made.isNew)
+        guard let keyspace = KeyspaceReference(bitPattern: made.word) else { return nil }
+        return (keyspace, made.isNew)
     }
 
     /// Called under the lock of the only shard of an implicit tenant's keyspace that holds no key: drops the
     /// keyspace, and the tenant with its last one.
+    ///
+    /// Order: the shard's lock, then the control lock, then the index's. Nobody takes them the other way round.
     func dropIfEmpty(_ shard: ShardReference) {
         let keyspace = shard.pointee.keyspace
         let tenant = keyspace.pointee.tenant
         guard tenant.pointee.origin == .implicit, shard.pointee.table.count == 0,
             !shard.pointee.isDead, shard.pointee.watchers == nil
         else { return }
-        shard.pointee.isDead = true
         let usage = shard.pointee.usage
-        let isLast = control.withLock { control in
+        let isLast: Bool? = control.withLock { control in
+            guard tenant.pointee.origin == .implicit else { return nil }
+            shard.pointee.isDead = true
             tenant.pointee.keyspaceWords[keyspace.pointee.number].store(0, ordering: .releasing)
             var remaining = false
             tenant.forEachKeyspace { _ in remaining = true }
             control.departed += usage
-            if !remaining { control.departedCount += 1 }
-            return !remaining
+            guard !remaining else { return false }
+            control.departedCount += 1
+            tenant.pointee.isGone = true
+            _ = index.remove(tenant.id, tenant: tenant) { true }
+            return true
         }
+        guard let isLast else { return }
         settle(shard)
         chargeStructure(tenant, -keyspace.structureSize)
-        if isLast {
-            // Why the second look: between the two locks a key may have made the tenant a keyspace again.
-            let removed = index.remove(tenant.id, tenant: tenant) {
-                var remaining = false
-                tenant.forEachKeyspace { _ in remaining = true }
-                return !remaining
-            }
-            if removed { retire(tenant) }
-        }
+        if isLast { retire(tenant) }
         Reclamation.retire(UnsafeMutableRawPointer(keyspace.pointee.shards))
         Reclamation.retire(UnsafeMutableRawPointer(keyspace))
     }
