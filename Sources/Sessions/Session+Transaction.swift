@@ -135,9 +135,19 @@ extension Session {
         ignoresRecords = false
         state.pointee.transaction.isOpen = false
         reply.array(queued.count)
-        for request in queued { runOne(request, list, on: &thread, &reply) }
+        let tenant = state.pointee.tenant
+        let database = state.pointee.database
+        var keylessCount = 0
+        for request in queued {
+            runOne(request, list, on: &thread, &reply)
+            if case .session = request.entry.pointee.run { keylessCount += 1 }
+        }
         worker.pointee.holdsAllShards = false
         worker.unlockKeys()
+        // Why afterwards: the shard that they count on may not be among those held. Their bytes are EXEC's.
+        for _ in 0..<keylessCount {
+            chargeKeyless(tenant, database, bytesIn: 0, bytesOut: 0, on: thread)
+        }
         endTransaction(on: thread)
         return nil
     }

@@ -77,8 +77,8 @@ final class SessionDatabase {
             withUnsafePointer(to: entry) { entry in
                 let keyspace = registry.keyspace(registry.server, database.number)
                 _ = Executor(worker: worker).run(
-                    entry, command, arguments, keyspace, requestSize: 0, leavesAccessTime: false,
-                    &reply)
+                    entry, command, arguments, keyspace, nil, requestSize: 0,
+                    leavesAccessTime: false, &reply)
             }
         }
     }
@@ -145,7 +145,10 @@ final class QuietServer: ServerControl {
     func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String? { nil }
     func configurationRewrite() -> String? { nil }
     func resetStatistics() {}
-    func information(_ sections: [String]) -> String { "" }
+    func information(_ sections: [String], for tenant: TenantReference) -> String { "" }
+    func memoryFigures() -> MemoryFigures { MemoryFigures() }
+    func allocatorReport() -> String { "" }
+    func purgeMemory() {}
     func forEachSession(_ body: (borrowing SessionState) -> Bool) {}
     func whileStandingStill<Result>(_ body: () -> Result) -> Result { body() }
     func pause(until deadline: Milliseconds, onlyWrites: Bool) {}
@@ -154,8 +157,12 @@ final class QuietServer: ServerControl {
     func saveTenants() -> String? { nil }
     func closeSessions(of tenant: TenantReference) {}
     func digest(secret: [UInt8]) -> [UInt8] { secret }
+    func makeSecret() -> String { "secret" }
     var recordSourceCount: Int { 0 }
-    func invalidateRecord(id: [UInt8]) -> Int { 0 }
+    func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int { 0 }
+    func recordSources() -> [[(name: String, value: String)]] { [] }
+    func loadRecord(_ key: [UInt8]) -> Bool { false }
+    func invalidateRecords(source: String) -> Bool { false }
     func recordStatistics() -> [[(name: String, value: String)]] { [] }
     func shutdown(abort: Bool) -> Bool { true }
     var debugCommandsAllowed: Bool { false }

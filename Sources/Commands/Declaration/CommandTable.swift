@@ -17,7 +17,7 @@ public final class CommandTable: Sendable {
         public let run: Run
         public let flags: CommandFlags
         public let arity: Int32
-        /// Index of the only key, 0 where there are none or several.
+        /// Index of the only key, 0 where there are none or several, or it is used in two databases.
         public let singleKey: Int32
         /// Whether the only key may come into being.
         public let singleKeyCreates: Bool
@@ -104,7 +104,8 @@ public final class CommandTable: Sendable {
         }
         var singleKey: Int32 = 0
         var singleKeyCreates = false
-        if spec.keys.count == 1, case .range(let first, let last, _) = spec.keys[0].position,
+        if spec.keys.count == 1, !spec.flags.contains(.otherDatabase),
+            case .range(let first, let last, _) = spec.keys[0].position,
             first == last
         {
             singleKey = Int32(first)

@@ -37,8 +37,7 @@ public struct Executor {
         let index = Int(entry.pointee.singleKey)
         let flags = entry.pointee.flags
         guard index > 0, index < arguments.count,
-            arguments[index].count <= Storage.Entry.keySizeMax,
-            recordMisses == nil || !flags.contains(.loadsRecords)
+            arguments[index].count <= Storage.Entry.keySizeMax
         else {
             return runMany(
                 entry, command, arguments, keyspace, requestSize: requestSize,
@@ -56,7 +55,15 @@ public struct Executor {
         let mark = reply.count
         var keys = Keys(worker: worker, keyspace: keyspace)
         keys.leavesAccessTime = leavesAccessTime
+        if recordMisses != nil, flags.contains(.loadsRecords), keyspace.answersRecords {
+            keys.recordMisses = recordMisses
+        }
         command.run(arguments, &keys, &reply)
+        if let misses = keys.recordMisses, !misses.pointee.keys.isEmpty {
+            worker.unlockKeys()
+            reply.truncate(to: mark)
+            return .awaitsRecords
+        }
         worker.finish(
             shard, isRead: flags.contains(.readOnly), isWrite: flags.contains(.write),
             bytesIn: requestSize, bytesOut: reply.count - mark)
