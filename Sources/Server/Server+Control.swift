@@ -31,10 +31,12 @@ extension Server: ServerControl {
             pauseState.onlyWrites.store(onlyWrites, ordering: .relaxed)
             pauseState.deadline.store(max(current, Int(deadline)), ordering: .relaxed)
         }
+        settings.values.pointee.expiryPausedUntil.set(max(current, Int(deadline)))
     }
 
     public func unpause() {
         pauseState.deadline.store(0, ordering: .relaxed)
+        settings.values.pointee.expiryPausedUntil.set(0)
         for reactor in reactors { reactor.mailbox.post(.pauseChanged) }
     }
 

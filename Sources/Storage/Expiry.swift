@@ -21,6 +21,11 @@ struct SweepPosition {
 // looks at one word of a shard that has nothing to do, and of others only at the segments that
 // have; and it can tell when the next one is worth while, so that an idle server sleeps.
 extension UnsafeMutablePointer where Pointee == Worker {
+    /// Whether CLIENT PAUSE forbids that anything changes, be it only by the removal of what has expired.
+    var isExpiryPaused: Bool {
+        Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value) > pointee.now
+    }
+
     /// Goes on with this thread's round for `budgetMicroseconds` at most. Each lock is held for one
     /// segment: up to 441 entries. Thread `thread` of `threadCount` looks after every
     /// `threadCount`-th shard, so that several may call this at once.
@@ -33,6 +38,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         budgetMicroseconds: Int, thread: Int = 0, threadCount: Int = 1
     ) -> Milliseconds? {
         guard pointee.settings.values.pointee.activeExpiryEnabled.value != 0 else { return nil }
+        if isExpiryPaused { return Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value) }
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         let deadline = Clock.monotonicNanoseconds + Int64(budgetMicroseconds) * 1000
         while true {  // Bound: the budget, and the number of groups.

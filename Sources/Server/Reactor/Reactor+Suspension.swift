@@ -49,6 +49,8 @@ extension Reactor {
             return
         }
         server.pauseState.deadline.store(0, ordering: .relaxed)
+        // What has expired meanwhile waits to be removed.
+        nextSweep = now
         let tokens = paused
         paused = []
         for token in tokens { resume(token, failure: nil) }

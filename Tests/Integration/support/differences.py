@@ -52,6 +52,15 @@ TABLE = [
         and abs(reference.value - candidate.value) <= 20,
     ),
     Difference(
+        "MEMORY USAGE",
+        "Another layout and another allocator: the size of an entry is its own.",
+        lambda arguments, reference, candidate: [word.upper() for word in arguments[:2]]
+        == [b"MEMORY", b"USAGE"]
+        and reference.kind == candidate.kind == ":"
+        and reference.value > 0
+        and candidate.value > 0,
+    ),
+    Difference(
         "HELLO",
         "Names another server, another version and another connection id.",
         lambda arguments, reference, candidate: arguments[0].upper() == b"HELLO"
