@@ -61,6 +61,14 @@ TABLE = [
         and candidate.value > 0,
     ),
     Difference(
+        "COMMAND GETKEYS",
+        "7.0.15 wants an argument behind the command's name; 7.2 takes the name alone.",
+        lambda arguments, reference, candidate: arguments[0].upper() == b"COMMAND"
+        and len(arguments) == 3
+        and reference.kind == candidate.kind == "-"
+        and reference.value.startswith(b"ERR wrong number of arguments for 'command|getkeys"),
+    ),
+    Difference(
         "HELLO",
         "Names another server, another version and another connection id.",
         lambda arguments, reference, candidate: arguments[0].upper() == b"HELLO"
