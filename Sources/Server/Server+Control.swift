@@ -79,8 +79,12 @@ extension Server: ServerControl {
                     reactor.worker.unwatchAll(state)
                     state.pointee.transaction.reset()
                     tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
-                    registry.server.pointee.connections.wrappingAdd(1, ordering: .relaxed)
-                    state.pointee.tenant = registry.server
+                    registry.nobody.pointee.connections.wrappingAdd(1, ordering: .relaxed)
+                    // Why nobody and unauthenticated: a session may be in the middle of a command that waits for
+                    // this standstill, and must not go on as somebody who may do more.
+                    state.pointee.tenant = registry.nobody
+                    state.pointee.isAuthenticated = false
+                    state.pointee.closesAfterReply = true
                     reactor.mailbox.post(.close(sessionID: state.pointee.id))
                 }
             }
