@@ -29,8 +29,11 @@ public final class TenantRegistry: Sendable {
         var plans: [Plan]
         /// Digest of a secret to the id of its tenant.
         var secrets: [[UInt8]: [UInt8]] = [:]
-        /// Plans that records assigned to tenants which do not exist yet, by id.
+        /// Plans that records assigned, by the id of the tenant, which need not exist now: tenants that keys name
+        /// come and go. At most one for each row that was read.
         var assignedPlans: [[UInt8]: Int] = [:]
+        /// Plans that records named and no directive declares.
+        var unknownPlans: Set<String> = []
         /// Usage of tenants that are gone, so that sums over all tenants stay exact.
         var departed = Usage()
         var departedCount = 0
@@ -87,20 +90,24 @@ public final class TenantRegistry: Sendable {
     func findOrMakeImplicit(_ id: Bytes) -> TenantReference {
         if let found = index.find(id) { return found }
         let plan = planForNewTenant(id)
-        return index.findOrInsert(id) {
+        let tenant = index.findOrInsert(id) {
             let tenant = TenantRegistry.allocate(id: id, origin: .implicit)
             tenant.apply(plan.limits, planIndex: plan.index)
             chargeStructure(tenant, tenant.ownSize)
             return tenant
         }
+        // Order: a record that was read between the two looks found no tenant to give its plan to.
+        let newest = planForNewTenant(id)
+        if newest.index != plan.index, tenant.pointee.origin == .implicit {
+            tenant.apply(newest.limits, planIndex: newest.index)
+        }
+        return tenant
     }
 
     private func planForNewTenant(_ id: Bytes) -> (limits: Limits, index: Int) {
         control.withLock { control in
             var index = 0
-            if !control.assignedPlans.isEmpty {
-                index = control.assignedPlans.removeValue(forKey: id.array) ?? 0
-            }
+            if !control.assignedPlans.isEmpty { index = control.assignedPlans[id.array] ?? 0 }
             return (control.plans[index].limits, index)
         }
     }
