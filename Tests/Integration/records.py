@@ -13,6 +13,7 @@ import sys
 import time
 
 import outage
+import waiting
 from support.driver import Report, parser, run, seed_of
 from support.postgres import Postgres
 from support.records import COLUMNS, History, Repeated, directives, expected_row, matches
@@ -229,11 +230,11 @@ class Records:
         """The row's plan column sets the tenant's plan, also when it changes."""
         with self.server.client() as client:
             client.call("GET", "tenant:id:62")
+            client.call("TENANT", "CREATE", "62")
             plan = tenant_info(client, "62")["plan"].decode()
             self.report.equal("plan", plan, expected_row(62)["plan_type"])
             self.postgres.psql("update tenants set plan_type = 'pro' where id = '62'")
             time.sleep(GRACE_SECONDS)
-            client.call("GET", "tenant:id:62")
             self.report.equal("new plan", tenant_info(client, "62")["plan"], b"pro")
 
 
@@ -271,6 +272,8 @@ def main() -> int:
     report = Report("records")
     check_records(report, options.server_binary, options.coherence_seconds)
     outage.check_outages(report, options.server_binary)
+    if not is_redis(options.server_binary):
+        waiting.check_waiting(report, options.server_binary)
     return report.finish()
 
 
