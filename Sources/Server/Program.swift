@@ -105,7 +105,7 @@ public enum Program {
         guard parts.count == 2 else { return String(word) }
         let isLetter = { (character: Character) in character.isLetter || character == "-" }
         guard types.contains(String(parts[1].prefix(while: isLetter))) else { return String(word) }
-        return parts[0] + parts[1].drop(while: isLetter)
+        return String(parts[0]) + parts[1].drop(while: isLetter)
     }
 
     private static let types: Set<String> = [
