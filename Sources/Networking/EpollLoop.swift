@@ -28,10 +28,10 @@ public struct EpollLoop: EventLoop, ~Copyable {
         return martlet_epoll_control(loop, EPOLL_CTL_ADD, fd, mode, token) == 0
     }
 
-    public mutating func modify(_ fd: Int32, token: UInt64, reading: Bool, writing: Bool) {
-        // Why RDHUP stays: a session that waits must still learn that its client has gone.
-        var mode = reading ? EpollLoop.readable : EPOLLRDHUP.rawValue
-        if writing { mode |= EPOLLOUT.rawValue }
+    public mutating func modify(_ fd: Int32, token: UInt64, interest: Interest) {
+        var mode: UInt32 = interest.reading ? EPOLLIN.rawValue : 0
+        if interest.end { mode |= EPOLLRDHUP.rawValue }
+        if interest.writing { mode |= EPOLLOUT.rawValue }
         _ = martlet_epoll_control(loop, EPOLL_CTL_MOD, fd, mode, token)
     }
 
@@ -51,7 +51,8 @@ public struct EpollLoop: EventLoop, ~Copyable {
             token: martlet_epoll_token(events + index),
             isReadable: mask & EPOLLIN.rawValue != 0,
             isWritable: mask & EPOLLOUT.rawValue != 0,
-            isBroken: mask & (EPOLLERR.rawValue | EPOLLHUP.rawValue | EPOLLRDHUP.rawValue) != 0)
+            hasEnded: mask & EPOLLRDHUP.rawValue != 0,
+            isBroken: mask & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0)
     }
 
     @inline(__always)

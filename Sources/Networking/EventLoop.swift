@@ -9,8 +9,8 @@ import CLinux
 public protocol EventLoop: ~Copyable {
     /// Begins to watch `fd` for reading; its events carry `token`.
     mutating func add(_ fd: Int32, token: UInt64, exclusive: Bool) -> Bool
-    /// Says whether the socket's owner waits to write too, and whether it wants to read.
-    mutating func modify(_ fd: Int32, token: UInt64, reading: Bool, writing: Bool)
+    /// Says what the socket's owner wants to hear of from now on. That the socket is broken it always hears.
+    mutating func modify(_ fd: Int32, token: UInt64, interest: Interest)
     mutating func remove(_ fd: Int32)
     /// Waits for events, at most until `timeout` milliseconds have passed; nil is for ever. Returns how many there are.
     mutating func wait(timeout: Int?) -> Int
@@ -21,12 +21,31 @@ public protocol EventLoop: ~Copyable {
     mutating func send(_ fd: Int32, _ bytes: UnsafeRawBufferPointer) -> Transfer
 }
 
+/// What the owner of a socket wants to hear of.
+public struct Interest: Equatable, Sendable {
+    public var reading: Bool
+    public var writing: Bool
+    /// That the other end sends no more. A loop says so again and again, so whoever knows must not ask again.
+    public var end: Bool
+
+    public init(reading: Bool, writing: Bool, end: Bool) {
+        self.reading = reading
+        self.writing = writing
+        self.end = end
+    }
+
+    /// What a new socket's owner wants.
+    public static let initial = Interest(reading: true, writing: false, end: true)
+}
+
 /// A socket that is ready.
 public struct Event {
     public let token: UInt64
     public let isReadable: Bool
     public let isWritable: Bool
-    /// The other end has gone or the socket has failed: reading will say how.
+    /// The other end sends no more; it may still read.
+    public let hasEnded: Bool
+    /// The socket has failed, or both directions are shut: reading will say how.
     public let isBroken: Bool
 }
 

@@ -13,75 +13,75 @@ public enum Socket {
 
     /// Listens on `address` (IPv4, IPv6, "*" for all IPv4, "::*" or "::" for all IPv6) and `port`.
     public static func listen(address: String, port: Int, backlog: Int) throws(Failure) -> Int32 {
-        let isSix = address.utf8.contains(UInt8(ascii: ":"))
         let what = "cannot listen on \(address) port \(port)"
-        let fd = socket(isSix ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue) | flags, 0)
-        guard fd >= 0 else { throw Failure(what: what, errno: errno) }
+        var name = try SocketAddress(address, port: port, what: what)
+        let fd = try open(name.family, flags, what)
         set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
-        var status: Int32 = -1
-        if isSix {
-            set(fd, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
-            var name = sockaddr_in6()
-            name.sin6_family = sa_family_t(AF_INET6)
-            name.sin6_port = in_port_t(port).bigEndian
-            let text = address == "::*" ? "::" : address
-            guard inet_pton(AF_INET6, text, &name.sin6_addr) == 1 else {
-                close(fd)
-                throw Failure(what: what, errno: EINVAL)
-            }
-            status = withUnsafePointer(to: &name) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    Glibc.bind(fd, $0, socklen_t(MemoryLayout<sockaddr_in6>.size))
-                }
-            }
-        } else {
-            var name = sockaddr_in()
-            name.sin_family = sa_family_t(AF_INET)
-            name.sin_port = in_port_t(port).bigEndian
-            let text = address == "*" ? "0.0.0.0" : address == "localhost" ? "127.0.0.1" : address
-            guard inet_pton(AF_INET, text, &name.sin_addr) == 1 else {
-                close(fd)
-                throw Failure(what: what, errno: EINVAL)
-            }
-            status = withUnsafePointer(to: &name) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    Glibc.bind(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-        }
-        guard status == 0, Glibc.listen(fd, Int32(clamping: backlog)) == 0 else {
-            let code = errno
-            close(fd)
-            throw Failure(what: what, errno: code)
-        }
-        return fd
+        if name.family == AF_INET6 { set(fd, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+        return try listen(fd, &name, backlog, what)
     }
 
     /// Listens on a unix socket; a file that an earlier server left there is replaced.
     public static func listen(path: String, permissions: Int, backlog: Int) throws(Failure) -> Int32 {
         let what = "cannot listen on unix socket \(path)"
-        var name = sockaddr_un()
-        let bytes = Array(path.utf8)
-        guard bytes.count < MemoryLayout.size(ofValue: name.sun_path) else {
-            throw Failure(what: what, errno: ENAMETOOLONG)
-        }
-        let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | flags, 0)
-        guard fd >= 0 else { throw Failure(what: what, errno: errno) }
+        var name = try SocketAddress(path: path, what: what)
+        let fd = try open(AF_UNIX, flags, what)
         unlink(path)
-        name.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: bytes) }
-        let status = withUnsafePointer(to: &name) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.bind(fd, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard status == 0, Glibc.listen(fd, Int32(clamping: backlog)) == 0 else {
-            let code = errno
-            close(fd)
-            throw Failure(what: what, errno: code)
-        }
+        let listener = try listen(fd, &name, backlog, what)
         if permissions > 0 { chmod(path, mode_t(permissions)) }
+        return listener
+    }
+
+    private static func listen(
+        _ fd: Int32, _ name: inout SocketAddress, _ backlog: Int, _ what: String
+    ) throws(Failure) -> Int32 {
+        let status = name.with { Glibc.bind(fd, $0, $1) }
+        guard status == 0, Glibc.listen(fd, Int32(clamping: backlog)) == 0 else {
+            throw failed(fd, what)
+        }
         return fd
+    }
+
+    /// Connects and blocks; no call on the socket then waits longer than the timeout.
+    public static func connect(
+        address: String, port: Int, timeoutSeconds: Int
+    ) throws(Failure) -> Int32 {
+        let what = "cannot connect to \(address) port \(port)"
+        var name = try SocketAddress(address, port: port, what: what)
+        return try connect(&name, timeoutSeconds, what)
+    }
+
+    public static func connect(path: String, timeoutSeconds: Int) throws(Failure) -> Int32 {
+        let what = "cannot connect to unix socket \(path)"
+        var name = try SocketAddress(path: path, what: what)
+        return try connect(&name, timeoutSeconds, what)
+    }
+
+    private static func connect(
+        _ name: inout SocketAddress, _ timeoutSeconds: Int, _ what: String
+    ) throws(Failure) -> Int32 {
+        let fd = try open(name.family, Int32(SOCK_CLOEXEC.rawValue), what)
+        var limit = timeval(tv_sec: timeoutSeconds, tv_usec: 0)
+        for option in [SO_SNDTIMEO, SO_RCVTIMEO] {
+            setsockopt(fd, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+        }
+        guard name.with({ Glibc.connect(fd, $0, $1) }) == 0 else { throw failed(fd, what) }
+        return fd
+    }
+
+    private static func open(
+        _ family: Int32, _ flags: Int32, _ what: String
+    ) throws(Failure) -> Int32 {
+        let fd = socket(family, Int32(SOCK_STREAM.rawValue) | flags, 0)
+        guard fd >= 0 else { throw Failure(what: what, errno: errno) }
+        return fd
+    }
+
+    /// Closes `fd` and returns the failure that errno tells of.
+    private static func failed(_ fd: Int32, _ what: String) -> Failure {
+        let code = errno
+        close(fd)
+        return Failure(what: what, errno: code)
     }
 
     private static let flags = Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)

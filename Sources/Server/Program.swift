@@ -4,32 +4,128 @@ import Commands
 import Glibc
 
 /// The program `martlet`: which of its verbs was asked for.
+///
+/// Every verb that needs to know about a server reads the same configuration as `serve` does, from the same places,
+/// so that one container's environment is enough for all of them.
 public enum Program {
     /// Runs the verb and returns the exit status.
     public static func run(_ arguments: [String]) -> Int32 {
+        let rest = Array(arguments.dropFirst())
         switch arguments.first {
         case "version", "--version", "-v":
             print("martlet \(Version.martlet) (compatible with Redis \(Version.redis))")
             return 0
-        default:
-            return serve(arguments)
+        case "help", "--help", "-h":
+            print(help)
+            return 0
+        case "commands": return listCommands(rest)
+        case "healthcheck": return withConfiguration(rest, HealthCheck.run)
+        case "postgres-setup": return setUpPostgres(rest)
+        case "import":
+            complain("import is not there yet: this version cannot read dumps")
+            return 1
+        default: return withConfiguration(arguments, serve)
         }
     }
 
-    private static func serve(_ arguments: [String]) -> Int32 {
+    private static let help = """
+        martlet \(Version.martlet): a multi-tenant cache that speaks Redis's protocol
+
+        martlet [serve] [FILE] [--directive value ...]
+            Serves, with directives as in redis.conf. The command line counts over
+            MARTLET_DIRECTIVE_NAME in the environment, and that over FILE.
+        martlet healthcheck [FILE] [--directive value ...]
+            Exits with 0 if the server of that configuration answers PING, else with 1.
+        martlet postgres-setup --print|--apply [--teardown] [FILE] [--directive value ...]
+            Shows or runs the SQL of the triggers that announce changed records, or the
+            SQL that removes them.
+        martlet commands [--markdown]
+            Lists all commands.
+        martlet version
+        """
+
+    /// Calls `body` with the configuration, or says what is wrong with that.
+    private static func withConfiguration(
+        _ arguments: [String], _ body: (Configuration) throws(Server.StartError) -> Int32
+    ) -> Int32 {
         do throws(ConfigurationError) {
             let configuration = try Configuration(
                 arguments: arguments, environment: Configuration.processEnvironment,
                 settings: SettingsReference())
-            do throws(Server.StartError) {
-                return try Server(configuration: configuration).run()
-            } catch {
+            do throws(Server.StartError) { return try body(configuration) } catch {
                 if case .message(let text) = error { complain(text) }
-                return 1
             }
         } catch {
             complain(error.description)
+        }
+        return 1
+    }
+
+    private static func serve(_ configuration: Configuration) throws(Server.StartError) -> Int32 {
+        try ProcessSetup.prepare(configuration)
+        let server = try Server(configuration: configuration)
+        ProcessSetup.writeProcessFile(configuration)
+        let status = server.run()
+        ProcessSetup.removeProcessFile(configuration)
+        return status
+    }
+
+    // MARK: - Commands
+
+    private static func listCommands(_ options: [String]) -> Int32 {
+        guard options.isEmpty || options == ["--markdown"] else {
+            complain("commands takes only --markdown")
             return 1
+        }
+        let isMarkdown = !options.isEmpty
+        var group = ""
+        for entry in CommandTable(Families.all).all {
+            if isMarkdown && entry.group != group {
+                print("\(group.isEmpty ? "" : "\n")## \(entry.group)\n")
+                group = entry.group
+            }
+            for command in entry.subcommands.isEmpty ? [entry] : entry.subcommands {
+                print(text(of: command.spec, isMarkdown: isMarkdown))
+            }
+        }
+        return 0
+    }
+
+    private static func text(of spec: CommandSpec, isMarkdown: Bool) -> String {
+        var call = spec.name.uppercased().split(separator: "|").joined(separator: " ")
+        if !spec.usage.isEmpty {
+            call += " " + spec.usage.split(separator: " ").map(withoutType).joined(separator: " ")
+        }
+        return isMarkdown ? "- `\(call)`: \(spec.summary)" : "\(call)\n    \(spec.summary)"
+    }
+
+    /// `key:key` is `key` to a reader; see `CommandUsage`.
+    private static func withoutType(_ word: Substring) -> String {
+        let parts = word.split(separator: ":", maxSplits: 1)
+        guard parts.count == 2 else { return String(word) }
+        let isLetter = { (character: Character) in character.isLetter || character == "-" }
+        guard types.contains(String(parts[1].prefix(while: isLetter))) else { return String(word) }
+        return String(parts[0]) + parts[1].drop(while: isLetter)
+    }
+
+    private static let types: Set<String> = [
+        "key", "string", "integer", "double", "unix-time", "pattern",
+    ]
+
+    // MARK: - PostgreSQL
+
+    private static func setUpPostgres(_ arguments: [String]) -> Int32 {
+        let own: Set<String> = ["--print", "--apply", "--teardown"]
+        let options = Set(arguments.filter(own.contains))
+        guard options.contains("--print") != options.contains("--apply") else {
+            complain("postgres-setup takes either --print or --apply")
+            return 1
+        }
+        return withConfiguration(arguments.filter { !own.contains($0) }) {
+            configuration throws(Server.StartError) in
+            try RecordSetup.run(
+                configuration, isTeardown: options.contains("--teardown"),
+                isApplied: options.contains("--apply"))
         }
     }
 

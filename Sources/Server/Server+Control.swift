@@ -24,7 +24,8 @@ extension Server: ServerControl {
 
     public func pause(until deadline: Milliseconds, onlyWrites: Bool) {
         // Redis keeps the later end and the stricter kind of two pauses.
-        let current = pauseState.deadline.load(ordering: .relaxed)
+        let recorded = pauseState.deadline.load(ordering: .relaxed)
+        let current = Milliseconds(recorded) > Clock.nowMilliseconds ? recorded : 0
         if current != 0 && !pauseState.onlyWrites.load(ordering: .relaxed) && onlyWrites {
             pauseState.deadline.store(max(current, Int(deadline)), ordering: .relaxed)
         } else {

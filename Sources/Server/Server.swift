@@ -202,10 +202,9 @@ public final class Server: @unchecked Sendable {
         stop()
     }
 
-    /// Stops accepting and tells every reactor to drain.
+    /// Tells every reactor to drain; the first stops accepting.
     func stop() {
         guard !isStopping.exchange(true, ordering: .acquiringAndReleasing) else { return }
-        for listener in listeners { reactors[0].loop.remove(listener.fd) }
         for reactor in reactors { reactor.mailbox.post(.stop) }
     }
 
@@ -271,10 +270,12 @@ public final class Server: @unchecked Sendable {
         whileStandingStill {
             for reactor in reactors {
                 for connection in reactor.connections.all {
-                    let state = connection.pointee.session.state
-                    if body(state.pointee) {
-                        reactor.mailbox.post(.close(sessionID: state.pointee.id))
-                    }
+                    guard !connection.pointee.isKilled else { continue }
+                    guard body(connection.pointee.session.state.pointee) else { continue }
+                    // Why now: what it has sent must not run behind the command that killed it.
+                    connection.pointee.isKilled = true
+                    connection.pointee.isClosing = true
+                    reactor.mailbox.post(.close(token: connection.pointee.token))
                 }
             }
         }

@@ -247,9 +247,11 @@ class Lifecycle:
         if self.redis:
             self.report.skip("tenants", "redis-server has none")
             return
-        file = "tenant-plan small keys=10 at-limit=reject\n"
+        # Why a password: where there are secrets, nobody administers without one.
+        file = "tenant-plan small keys=10 at-limit=reject\nrequirepass root\n"
         server = Server(self.binary, config_text=file)
         with server.start().client() as client:
+            client.value("AUTH", "root")
             client.value("TENANT", "CREATE", "acme", "PLAN", "small", "SECRET", "acme-secret")
             client.value("TENANT", "CREATE", "gone", "PLAN", "small")
             client.value("TENANT", "DELETE", "gone")
@@ -258,6 +260,7 @@ class Lifecycle:
             with server.client() as client:
                 self.report.equal("AUTH", client.value("AUTH", "acme-secret"), b"OK")
             with server.client() as client:
+                client.value("AUTH", "root")
                 info = client.call("TENANT", "INFO", "acme").mapping()
                 self.report.equal("plan", info["plan"], b"small")
                 gone = client.call("TENANT", "INFO", "gone")

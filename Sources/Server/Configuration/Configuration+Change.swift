@@ -86,6 +86,16 @@ extension Configuration {
         return min(count, max(0, Int(clamping: limit.rlim_cur) - reservedDescriptors))
     }
 
+    /// At start: makes `dir` the working directory, and names it from the root from then on. False, with errno set,
+    /// where that cannot be.
+    func enterDirectory() -> Bool {
+        guard chdir(text("dir")) == 0 else { return false }
+        if let directive = Directive.find("dir") {
+            take([(directive, .text(TextFile.workingDirectory))])
+        }
+        return true
+    }
+
     /// At start: makes room for `maxclients`, or lowers it to what the system allows, with a line in the log.
     public func fitClientsToSystem() {
         let wanted = integer("maxclients")

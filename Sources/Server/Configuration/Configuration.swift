@@ -73,6 +73,7 @@ public final class Configuration: Sendable {
         for directive in Directive.all { values[directive.name] = directive.initialValue }
         values["maxmemory"] = .integer(MemorySize.memoryMaxDefault)
         values["threads"] = .integer(min(256, max(1, coreCount)))
+        values["dir"] = .text(TextFile.workingDirectory)
         if let url = environment["DATABASE_URL"] { values["postgres-url"] = .text(url) }
         return values
     }

@@ -15,10 +15,15 @@ struct Connection: ~Copyable {
     var input = ByteBuffer()
     var output = ByteBuffer()
     /// What the event loop has been told.
-    var isReading = true
-    var isWriting = false
-    /// No more requests; closed when the output is out.
+    var interest = Interest.initial
+    /// No more requests are served; closed when the output is out.
     var isClosing = false
+    /// No more is read; closed when all that has arrived is answered and the answers are out.
+    var hasEnded = false
+    /// The client sends no more, which was heard while the session waited: there may be bytes before that end.
+    var knowsOfEnd = false
+    /// CLIENT KILL has it on its list: it is closed with the next tick.
+    var isKilled = false
     /// Replies of this tick, as a part of the thread's buffer; empty where start == end.
     var replyStart = 0
     var replyEnd = 0

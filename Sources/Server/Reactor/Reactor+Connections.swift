@@ -19,9 +19,14 @@ extension Reactor {
                 let accepted = Socket.accept(
                     listener.fd, unixPath: listener.unixPath,
                     keepAliveSeconds: server.settings.values.pointee.keepAliveSeconds.value)
-            else { return }
+            else {
+                let code = errno
+                if code == ECONNABORTED || code == EINTR { continue }
+                if code == EMFILE || code == ENFILE { refuseForDescriptors(listener.fd) }
+                return
+            }
             guard admit(accepted) else { continue }
-            let target = server.leastLoadedReactor()
+            let target = isStopping ? self : server.leastLoadedReactor()
             target.connectionCount.wrappingAdd(1, ordering: .relaxed)
             if target === self { adopt(accepted) } else { target.mailbox.post(.adopt(accepted)) }
         }
@@ -55,14 +60,27 @@ extension Reactor {
         Glibc.close(accepted.fd)
     }
 
+    /// No descriptor is left for who waits. Why it is turned away: the listener would say again and again, for ever,
+    /// that somebody waits.
+    private func refuseForDescriptors(_ listener: Int32) {
+        guard spareDescriptor >= 0 else { return }
+        Glibc.close(spareDescriptor)
+        let fd = Glibc.accept(listener, nil, nil)
+        if fd >= 0 { Glibc.close(fd) }
+        spareDescriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        worker.pointee.statistics.pointee.connectionsRejected.bump()
+        Log.standard.write(.warning, "turning a client away: no file descriptor is left")
+    }
+
     /// Makes the accepted connection this reactor's. `connectionCount` counts it already.
     func adopt(_ accepted: Socket.Accepted) {
         let token = connections.reserve()
         let required = server.settings.values.pointee.passwordRequired.value != 0
-        let state = SessionState(
+        var state = SessionState(
             id: server.nextSessionID(), address: accepted.remote, localAddress: accepted.local,
             isUnixSocket: accepted.isUnixSocket, tenant: server.registry.server,
             isAuthenticated: !required, now: now)
+        state.descriptor = accepted.fd
         let connection = ConnectionReference.allocate(capacity: 1)
         connection.initialize(
             to: Connection(fd: accepted.fd, token: token, session: Session(state)))
@@ -71,6 +89,7 @@ extension Reactor {
         guard loop.add(accepted.fd, token: token, exclusive: false) else {
             return close(connection)
         }
+        if isStopping { drain(connection) }
     }
 
     /// Closes the connection at once. What was not sent is lost.

@@ -39,6 +39,16 @@ extension Reactor {
         watch(connection)
         serveInput(connection)
         sendAll()
+        settle(token)
+    }
+
+    /// The client of a session that waits sends no more. It may still read, or may be gone altogether: that shows only
+    /// when it is answered.
+    func hearEnd(_ connection: ConnectionReference) {
+        // Why: a pause may last long, and nobody but the client wants what it holds back. Other waits end soon.
+        if connection.pointee.session.suspension == .paused { return close(connection) }
+        connection.pointee.knowsOfEnd = true
+        watch(connection)
     }
 
     /// Lets the paused sessions go on if the pause is over.
@@ -48,7 +58,9 @@ extension Reactor {
             timers.add(deadline: deadline, token: Reactor.specialBit)
             return
         }
-        server.pauseState.deadline.store(0, ordering: .relaxed)
+        // Why an exchange: another thread may just have begun the next pause.
+        _ = server.pauseState.deadline.compareExchange(
+            expected: Int(deadline), desired: 0, ordering: .relaxed)
         let tokens = paused
         paused = []
         for token in tokens { resume(token, failure: nil) }

@@ -24,7 +24,8 @@ extension Reactor {
             connection.pointee.input.append(bytes.suffix(from: consumed))
             updateSizes(connection)
         case .wouldBlock: return
-        case .closed, .failed: endOfInput(connection)
+        case .closed: endInput(connection)
+        case .failed: close(connection)
         }
     }
 
@@ -49,13 +50,33 @@ extension Reactor {
             }
             serveInput(connection)
         case .wouldBlock: return
-        case .closed, .failed: endOfInput(connection)
+        case .closed: endInput(connection)
+        case .failed: close(connection)
         }
     }
 
-    /// The client has closed its side. What it sent before was served; replies that are being sent still go out.
-    private func endOfInput(_ connection: ConnectionReference) {
+    /// Nothing more is read: the client has closed its side, or the server stops. What has arrived is still served,
+    /// and its replies still go out.
+    func endInput(_ connection: ConnectionReference) {
+        connection.pointee.hasEnded = true
+        guard !closeIfDone(connection) else { return }
+        watch(connection)
+    }
+
+    /// Closes a connection that has ended when it has nothing left to serve or to send; true where it did.
+    @discardableResult
+    func closeIfDone(_ connection: ConnectionReference) -> Bool {
+        guard connection.pointee.isClosing || connection.pointee.hasEnded,
+            connection.pointee.output.isEmpty,
+            connection.pointee.replyStart == connection.pointee.replyEnd
+        else { return false }
+        if !connection.pointee.isClosing {
+            guard !connection.pointee.isSuspended, !connection.pointee.hasUnserved else {
+                return false
+            }
+        }
         close(connection)
+        return true
     }
 
     private func countIn(_ count: Int, _ connection: ConnectionReference) {
@@ -117,7 +138,7 @@ extension Reactor {
         if connection.pointee.replyEnd > connection.pointee.replyStart {
             // Served twice in one tick with others in between: the earlier part goes to its own buffer first.
             let range = connection.pointee.replyStart..<connection.pointee.replyEnd
-            connection.pointee.output.append(thread.replies.pointee.bytes(range))
+            queue(thread.replies.pointee.bytes(range), connection)
         } else {
             answered.append(connection)
         }
@@ -146,22 +167,32 @@ extension Reactor {
     private func send(_ connection: ConnectionReference, _ bytes: Bytes) {
         worker.pointee.statistics.pointee.bytesOut.bump(bytes.count)
         guard connection.pointee.output.isEmpty else {
-            connection.pointee.output.append(bytes)
+            queue(bytes, connection)
             return checkOutput(connection)
         }
         worker.pointee.statistics.pointee.writesProcessed.bump()
         switch loop.send(connection.pointee.fd, UnsafeRawBufferPointer(bytes.buffer)) {
         case .bytes(bytes.count):
-            if connection.pointee.isClosing { close(connection) }
+            closeIfDone(connection)
         case .bytes(let sent):
-            connection.pointee.output.append(bytes.suffix(from: sent))
+            queue(bytes.suffix(from: sent), connection)
             checkOutput(connection)
         case .wouldBlock:
-            connection.pointee.output.append(bytes)
+            queue(bytes, connection)
             checkOutput(connection)
         case .closed, .failed:
             close(connection)
         }
+    }
+
+    /// Keeps replies that the socket does not take yet.
+    private func queue(_ bytes: Bytes, _ connection: ConnectionReference) {
+        // Why: a client that is always a little behind would else never let the buffer begin anew. Moving no more
+        // than was sent since the last move keeps that linear.
+        if connection.pointee.output.readIndex > connection.pointee.output.readableCount {
+            connection.pointee.output.compact()
+        }
+        connection.pointee.output.append(bytes)
     }
 
     /// The socket takes bytes again.
@@ -180,12 +211,11 @@ extension Reactor {
         connection.pointee.output.removeAll(keepingCapacity: false)
         connection.pointee.softLimitSince = 0
         updateSizes(connection)
-        if connection.pointee.isClosing { return close(connection) }
-        watch(connection)
+        if !closeIfDone(connection) { watch(connection) }
     }
 
     /// Asks to hear when the socket takes bytes, and closes a connection whose client reads too little.
-    private func checkOutput(_ connection: ConnectionReference) {
+    func checkOutput(_ connection: ConnectionReference) {
         updateSizes(connection)
         let settings = server.settings.values
         let size = connection.pointee.output.readableCount
@@ -193,9 +223,13 @@ extension Reactor {
         let soft = settings.pointee.outputSoftLimit.value
         var isOver = hard > 0 && size > hard
         if soft > 0 && size > soft {
-            if connection.pointee.softLimitSince == 0 { connection.pointee.softLimitSince = now }
-            let seconds = settings.pointee.outputSoftSeconds.value
-            isOver = isOver || now - connection.pointee.softLimitSince > Milliseconds(seconds) * 1000
+            let patience = Milliseconds(settings.pointee.outputSoftSeconds.value) * 1000
+            if connection.pointee.softLimitSince == 0 {
+                connection.pointee.softLimitSince = now
+                // Why a timer: a client that reads nothing and asks for nothing more is looked at by nobody else.
+                timers.add(deadline: now + patience + 1, token: connection.pointee.token)
+            }
+            isOver = isOver || now - connection.pointee.softLimitSince > patience
         } else {
             connection.pointee.softLimitSince = 0
         }
@@ -209,15 +243,15 @@ extension Reactor {
 
     /// Tells the event loop what the connection waits for.
     func watch(_ connection: ConnectionReference) {
-        let reading = !connection.pointee.isSuspended && !connection.pointee.isClosing
-        let writing = !connection.pointee.output.isEmpty
-        guard reading != connection.pointee.isReading || writing != connection.pointee.isWriting
-        else { return }
-        connection.pointee.isReading = reading
-        connection.pointee.isWriting = writing
+        let isOpen = !connection.pointee.isClosing && !connection.pointee.hasEnded
+        let reading = isOpen && !connection.pointee.isSuspended
+        let interest = Interest(
+            reading: reading, writing: !connection.pointee.output.isEmpty,
+            end: reading || (isOpen && !connection.pointee.knowsOfEnd))
+        guard interest != connection.pointee.interest else { return }
+        connection.pointee.interest = interest
         loop.modify(
-            connection.pointee.fd, token: connection.pointee.token, reading: reading,
-            writing: writing)
+            connection.pointee.fd, token: connection.pointee.token, interest: interest)
     }
 
     private func updateSizes(_ connection: ConnectionReference) {
@@ -241,5 +275,6 @@ extension Reactor {
             serveInput(connection)
         }
         sendAll()
+        for token in tokens { settle(token) }
     }
 }

@@ -25,8 +25,8 @@ final class Reactor: @unchecked Sendable {
         case resume(token: UInt64, failure: String?, withoutRecords: Bool)
         /// The pause has ended, or was shortened.
         case pauseChanged
-        /// Closes a session by its id.
-        case close(sessionID: UInt64)
+        /// Closes a connection that was killed.
+        case close(token: UInt64)
         /// Drain and stop.
         case stop
     }
@@ -53,6 +53,8 @@ final class Reactor: @unchecked Sendable {
     var unserved: [UInt64] = []
     /// Sessions that CLIENT PAUSE holds.
     var paused: [UInt64] = []
+    /// Given up for a moment to turn away a client for whom there is no descriptor.
+    var spareDescriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
     let receiveBuffer: UnsafeMutableRawBufferPointer
     var isStopping = false
     var stopDeadline: Milliseconds = 0
@@ -101,7 +103,7 @@ final class Reactor: @unchecked Sendable {
             tickLock.lock()
             tick(events: count)
         }
-        for connection in connections.all { close(connection) }
+        closeAll()
         tickLock.unlock()
     }
 
@@ -122,10 +124,13 @@ final class Reactor: @unchecked Sendable {
         guard let connection = connections.find(event.token) else { return }
         if event.isWritable { flush(connection) }
         guard let connection = connections.find(event.token) else { return }
-        if event.isReadable && connection.pointee.isReading {
-            receive(connection)
+        if connection.pointee.interest.reading {
+            // Why not while requests wait: what has arrived is answered before more is taken in.
+            if !connection.pointee.hasUnserved { receive(connection) }
         } else if event.isBroken {
             close(connection)
+        } else if event.hasEnded && connection.pointee.isSuspended {
+            hearEnd(connection)
         }
     }
 
@@ -147,10 +152,7 @@ final class Reactor: @unchecked Sendable {
         case .resume(let token, let failure, let withoutRecords):
             resume(token, failure: failure, withoutRecords: withoutRecords)
         case .pauseChanged: endPauseIfOver()
-        case .close(let sessionID):
-            for connection in connections.all {
-                if connection.pointee.session.state.pointee.id == sessionID { close(connection) }
-            }
+        case .close(let token): connections.find(token).map(close)
         case .stop: beginStop()
         }
     }
@@ -181,8 +183,11 @@ final class Reactor: @unchecked Sendable {
         while let timer = timers.takeDue(now: now) {  // Bound: due timers only.
             if timer.token == Reactor.specialBit {
                 endPauseIfOver()
-            } else if connections.find(timer.token)?.pointee.session.isThrottled == true {
-                resume(timer.token, failure: nil)
+            } else if let connection = connections.find(timer.token) {
+                if connection.pointee.softLimitSince != 0 { checkOutput(connection) }
+                if connections.find(timer.token)?.pointee.session.isThrottled == true {
+                    resume(timer.token, failure: nil)
+                }
             }
         }
         closeIdle()
@@ -218,23 +223,6 @@ final class Reactor: @unchecked Sendable {
     }
 
     static let sweepDelay: Milliseconds = 100
-
-    // MARK: - Stopping
-
-    private func beginStop() {
-        guard !isStopping else { return }
-        isStopping = true
-        stopDeadline = now + 5000
-        for connection in connections.all {
-            if connection.pointee.output.isEmpty && !connection.pointee.isSuspended {
-                close(connection)
-            } else {
-                connection.pointee.isClosing = true
-            }
-        }
-    }
-
-    private var isDrained: Bool { connections.count == 0 || now >= stopDeadline }
 }
 
 /// The lock that a reactor holds during a tick: a plain mutex, one instruction when nobody else wants it.
