@@ -42,9 +42,9 @@ final class RecordStore: RecordCache, @unchecked Sendable {
     }
 
     func install(key: [UInt8], value: RecordValue, timeToLiveMilliseconds: Int64, source: Int) {
-        makeRoom()
+        let life = makeRoom() ? timeToLiveMilliseconds : lifeWithoutRoom(timeToLiveMilliseconds)
         withKey(key) { keys, key in
-            let expiry = keys.now + timeToLiveMilliseconds
+            let expiry = keys.now + life
             switch value {
             case .string(let text):
                 let found = keys.findAny(key)
@@ -55,19 +55,23 @@ final class RecordStore: RecordCache, @unchecked Sendable {
         }
     }
 
-    /// Records obey `maxmemory` as everything does; what cannot find room is still answered, and evicted first.
-    private func makeRoom() {
+    /// Records obey `maxmemory` as everything does. False where there is no room and none can be made.
+    private func makeRoom() -> Bool {
         let limit = registry.settings.values.pointee.memoryMax.value
-        guard limit > 0, worker.memoryInUse > limit else { return }
+        guard limit > 0, worker.memoryInUse > limit else { return true }
         worker.pointee.participant.enter()
+        defer { worker.pointee.participant.leave() }
         worker.pointee.now = Clock.nowMilliseconds
-        _ = worker.makeRoom(limit)
-        worker.pointee.participant.leave()
+        return worker.makeRoom(limit)
     }
 
+    /// What finds no room lives just long enough to answer those who wait for it.
+    private func lifeWithoutRoom(_ milliseconds: Int64) -> Int64 { min(milliseconds, 50) }
+
     func installNegative(key: [UInt8], timeToLiveMilliseconds: Int64, source: Int) {
+        let life = makeRoom() ? timeToLiveMilliseconds : lifeWithoutRoom(timeToLiveMilliseconds)
         withKey(key) { keys, key in
-            keys.setAbsent(key, until: keys.now + timeToLiveMilliseconds)
+            keys.setAbsent(key, until: keys.now + life)
         }
     }
 
@@ -112,10 +116,10 @@ final class RecordStore: RecordCache, @unchecked Sendable {
     }
 
     func rowLoaded(source: Int, tenant: [UInt8]?, plan: [UInt8]?) {
-        guard let tenant, let plan else { return }
-        // Why inside a tick: the tenant that is found stays readable until it ends.
+        guard let tenant, catalog.sources[source].planColumn != nil else { return }
+        // Why: the tenant may go while its plan is set.
         worker.pointee.participant.enter()
         defer { worker.pointee.participant.leave() }
-        registry.assignPlan(id: tenant, plan: String(decoding: plan, as: UTF8.self))
+        registry.assignPlan(id: tenant, plan: plan.map { String(decoding: $0, as: UTF8.self) })
     }
 }

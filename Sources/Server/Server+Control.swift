@@ -76,6 +76,7 @@ extension Server: ServerControl {
                 for connection in reactor.connections.all {
                     let state = connection.pointee.session.state
                     guard state.pointee.tenant == tenant else { continue }
+                    connection.pointee.isKilled = true
                     connection.pointee.isClosing = true
                     reactor.worker.unwatchAll(state)
                     state.pointee.transaction.reset()
@@ -86,7 +87,7 @@ extension Server: ServerControl {
                     state.pointee.tenant = registry.nobody
                     state.pointee.isAuthenticated = false
                     state.pointee.closesAfterReply = true
-                    reactor.mailbox.post(.close(sessionID: state.pointee.id))
+                    reactor.mailbox.post(.close(token: connection.pointee.token))
                 }
             }
         }

@@ -43,18 +43,19 @@ extension Session {
     ) -> Suspension? {
         let keyspace = thread.keyspace(state)
         var executor = Executor(worker: thread.worker)
-        if !ignoresRecords { executor.recordMisses = thread.recordMisses }
+        executor.recordMisses = thread.recordMisses
+        if awaitedAreAbsent { excuseAwaited(thread) }
         let errors = reply.errorCount
         let started = martlet_ticks()
         let outcome = executor.run(
             entry, command, arguments, keyspace, prefetch, requestSize: size,
             leavesAccessTime: state.pointee.leavesAccessTime, &reply)
         let elapsed = martlet_ticks() &- started
+        if awaitedAreAbsent { endExcuse(thread) }
         switch outcome {
         case .done:
             count(entry, ticks: elapsed, failed: reply.errorCount > errors, on: thread)
             recordAttempts = 0
-            ignoresRecords = false
             return nil
         case .refused:
             thread.commandStatistics.lines[entry.pointee.number].rejected.bump()
@@ -93,7 +94,23 @@ extension Session {
             reply.error("TRYAGAIN the record changes faster than it can be loaded")
             return nil
         }
+        awaited = keys
         return .records(keys)
+    }
+
+    /// A miss on the keys that were waited for is now an answer. Only on them: another key of the request may have
+    /// been dropped meanwhile, and its row exists.
+    @inline(never)
+    func excuseAwaited(_ thread: borrowing ServingThread) {
+        thread.recordMisses?.pointee.excused = Set(awaited)
+    }
+
+    /// Ends what `excuseAwaited` began.
+    @inline(never)
+    mutating func endExcuse(_ thread: borrowing ServingThread) {
+        awaitedAreAbsent = false
+        awaited = []
+        thread.recordMisses?.pointee.excused = []
     }
 
     // MARK: - Everything that is not a command on keys running at once
@@ -107,6 +124,8 @@ extension Session {
         if let failure {
             self.failure = nil
             recordAttempts = 0
+            // Why: of what MULTI opened only EXEC waits, and it is answered with this error.
+            if state.pointee.transaction.isOpen { endTransaction(on: thread) }
             reply.error(failure)
             applyReplyMode(thread.unmutedFrom, reply)
             return nil

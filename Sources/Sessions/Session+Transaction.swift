@@ -120,7 +120,10 @@ extension Session {
             reply.nullArray()
             return nil
         }
-        if let misses = missingRecords(queued, list, on: thread) {
+        if awaitedAreAbsent { excuseAwaited(thread) }
+        let misses = missingRecords(queued, list, on: thread)
+        if awaitedAreAbsent { endExcuse(thread) }
+        if let misses {
             worker.unlockKeys()
             recordAttempts += 1
             guard recordAttempts <= Session.recordAttemptsMax else {
@@ -129,10 +132,10 @@ extension Session {
                 reply.error("TRYAGAIN the record changes faster than it can be loaded")
                 return nil
             }
+            awaited = misses
             return .records(misses)
         }
         recordAttempts = 0
-        ignoresRecords = false
         state.pointee.transaction.isOpen = false
         reply.array(queued.count)
         if isMuted { reply.truncate(to: mark) }
@@ -176,12 +179,7 @@ extension Session {
             for request in queued {
                 let arguments = list.arguments(from: request.first, count: request.count)
                 if request.entry.pointee.flags.contains(.wholeDatabase) { needsAll = true }
-                if request.entry.pointee.spec.name == "select", request.count == 2,
-                    let number = ASCIIInteger.parse(arguments[1]), number >= 0,
-                    number < Int64(Tenant.databaseCount)
-                {
-                    database = Int(number)
-                }
+                database = Session.selected(request.entry, arguments) ?? database
                 guard case .key = request.entry.pointee.run else { continue }
                 let keyspace = registry.keyspace(state.pointee.tenant, database)
                 guard executor.resolve(request.entry, arguments, keyspace, &reply) else {
@@ -195,6 +193,15 @@ extension Session {
                 return true
             }
         }
+    }
+
+    /// The database that a queued SELECT goes to; nil of any other command.
+    private static func selected(_ entry: Entry, _ arguments: Arguments) -> Int? {
+        guard entry.pointee.spec.name == "select", arguments.count == 2,
+            let number = ASCIIInteger.parse(arguments[1]), number >= 0,
+            number < Int64(Tenant.databaseCount)
+        else { return nil }
+        return Int(number)
     }
 
     /// Every keyspace of every database that the session sees.
@@ -213,16 +220,19 @@ extension Session {
     private func missingRecords(
         _ queued: [Queued], _ list: borrowing ArgumentList, on thread: borrowing ServingThread
     ) -> [[UInt8]]? {
-        guard let recordMisses = thread.recordMisses, !ignoresRecords else { return nil }
+        guard let recordMisses = thread.recordMisses else { return nil }
         let registry = thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
-        let keyspace = registry.keyspace(state.pointee.tenant, state.pointee.database)
-        guard keyspace.answersRecords else { return nil }
+        let keyspace = registry.keyspace(registry.server, 0)
+        guard state.pointee.tenant == registry.server else { return nil }
         var missing: [[UInt8]] = []
-        for request in queued where request.entry.pointee.flags.contains(.loadsRecords) {
+        var database = state.pointee.database
+        for request in queued {
             let arguments = list.arguments(from: request.first, count: request.count)
+            database = Session.selected(request.entry, arguments) ?? database
+            guard database == 0, request.entry.pointee.flags.contains(.loadsRecords) else { continue }
             _ = request.entry.pointee.spec.forEachKey(arguments) { index, _ in
                 let key = arguments[index]
-                if recordMisses.pointee.isRecordKey(key),
+                if recordMisses.pointee.isToBeLoaded(key),
                     !thread.worker.exists(key, in: keyspace)
                 {
                     missing.append(key.array)
@@ -269,7 +279,7 @@ extension Session {
             on: thread)
     }
 
-    private func endTransaction(on thread: borrowing ServingThread) {
+    func endTransaction(on thread: borrowing ServingThread) {
         state.pointee.transaction.reset()
         thread.worker.unwatchAll(state)
     }

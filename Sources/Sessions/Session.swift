@@ -19,8 +19,10 @@ public struct Session: ~Copyable {
     public private(set) var suspension: Suspension?
     /// What the request at the front is to be refused with when the session goes on.
     var failure: String?
-    /// The request at the front is answered without looking for records.
-    var ignoresRecords = false
+    /// The records that the request at the front waited for are known not to exist.
+    var awaitedAreAbsent = false
+    /// The record keys that it waited for last.
+    var awaited: [[UInt8]] = []
     /// How often the request at the front has waited for records.
     var recordAttempts = 0
 
@@ -129,7 +131,7 @@ public struct Session: ~Copyable {
     public mutating func resume(failure: String? = nil, withoutRecords: Bool = false) {
         suspension = nil
         self.failure = failure
-        ignoresRecords = withoutRecords
+        awaitedAreAbsent = withoutRecords
     }
 
     private enum BatchEnd {

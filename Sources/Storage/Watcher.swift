@@ -148,6 +148,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
 /// Record keys that a command missed: what must be loaded before it can be answered.
 public struct RecordMisses {
     public var keys: [[UInt8]] = []
+    /// Keys whose records are known not to exist: a miss on one of them is the answer.
+    public var excused: Set<[UInt8]> = []
     /// Whether a key is one that a record source answers.
     public let isRecordKey: @Sendable (Bytes) -> Bool
 
@@ -156,6 +158,12 @@ public struct RecordMisses {
     }
 
     mutating func note(_ key: Bytes) {
-        if isRecordKey(key) { keys.append(key.array) }
+        if isToBeLoaded(key) { keys.append(key.array) }
+    }
+
+    /// Whether a miss on `key` means that its record must be loaded.
+    public func isToBeLoaded(_ key: Bytes) -> Bool {
+        guard isRecordKey(key) else { return false }
+        return excused.isEmpty || !excused.contains(key.array)
     }
 }

@@ -177,7 +177,7 @@ public enum HDEL: KeyCommand {
 /// HEXISTS key field: 1 if the field is there.
 public enum HEXISTS: KeyCommand {
     public static let spec = CommandSpec(
-        "hexists", arity: 3, [.readOnly, .fast], keys: [.one(at: 1, [.readOnly])],
+        "hexists", arity: 3, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])],
         usage: "key:key field", since: "2.0.0", complexity: "O(1)",
         summary: "Says whether a hash has a field.")
 
@@ -196,7 +196,7 @@ public enum HEXISTS: KeyCommand {
 /// HLEN key: how many fields there are.
 public enum HLEN: KeyCommand {
     public static let spec = CommandSpec(
-        "hlen", arity: 2, [.readOnly, .fast], keys: [.one(at: 1, [.readOnly])], usage: "key:key",
+        "hlen", arity: 2, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])], usage: "key:key",
         since: "2.0.0", complexity: "O(1)", summary: "Returns the number of fields of a hash.")
 
     public static func run(
@@ -213,7 +213,7 @@ public enum HLEN: KeyCommand {
 /// HSTRLEN key field: how many bytes the value has, 0 if there is none.
 public enum HSTRLEN: KeyCommand {
     public static let spec = CommandSpec(
-        "hstrlen", arity: 3, [.readOnly, .fast], keys: [.one(at: 1, [.readOnly])],
+        "hstrlen", arity: 3, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])],
         usage: "key:key field", since: "3.2.0", complexity: "O(1)",
         summary: "Returns the size of the value of a field of a hash.")
 

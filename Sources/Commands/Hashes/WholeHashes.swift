@@ -30,7 +30,7 @@ public enum HGETALL: KeyCommand {
 /// HKEYS key: every field.
 public enum HKEYS: KeyCommand {
     public static let spec = CommandSpec(
-        "hkeys", arity: 2, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
+        "hkeys", arity: 2, [.readOnly, .loadsRecords], keys: [.one(at: 1, [.readOnly, .access])],
         usage: "key:key", since: "2.0.0", complexity: "O(N) for a hash of N fields.",
         summary: "Returns all fields of a hash.")
 
@@ -51,7 +51,7 @@ public enum HKEYS: KeyCommand {
 /// HVALS key: every value.
 public enum HVALS: KeyCommand {
     public static let spec = CommandSpec(
-        "hvals", arity: 2, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
+        "hvals", arity: 2, [.readOnly, .loadsRecords], keys: [.one(at: 1, [.readOnly, .access])],
         usage: "key:key", since: "2.0.0", complexity: "O(N) for a hash of N fields.",
         summary: "Returns the values of all fields of a hash.")
 

@@ -29,7 +29,8 @@ extension TenantRegistry {
         guard !id.isEmpty, id.count <= KeyPattern.tenantSizeMax,
             id.allSatisfy({ ASCII.isPrintable($0) && $0 != 32 })
         else { throw .badID }
-        let index = try planIndex(plan)
+        let named = try planIndex(plan)
+        let index = plan == nil ? control.withLock { $0.assignedPlans[id] ?? named } : named
         if let existing = id.withBytes({ find($0) }), existing.pointee.origin != .implicit {
             throw .exists
         }
@@ -59,19 +60,34 @@ extension TenantRegistry {
         tenant.apply(limits(index), planIndex: index)
     }
 
-    /// What a record's plan column says: applied now if the tenant exists, and again whenever a key first names it.
-    /// A plan that no directive declares is ignored with a line in the log.
-    public func assignPlan(id: [UInt8], plan: String) {
+    /// What a record's plan column says: applied now if the tenant exists, and whenever a key names it anew. Nil, a
+    /// column that says nothing, takes back what it said before. A plan that no directive declares is ignored with
+    /// a line in the log.
+    public func assignPlan(id: [UInt8], plan: String?) {
+        guard id.count <= KeyPattern.tenantSizeMax else { return }
         guard let index = try? planIndex(plan) else {
+            let isNews = control.withLock { control in
+                control.unknownPlans.count < TenantRegistry.unknownPlansMax
+                    && control.unknownPlans.insert(plan ?? "").inserted
+            }
+            guard isNews else { return }
             return Log.standard.write(
-                .warning, "a record names plan '\(plan)', which no tenant-plan directive declares")
+                .warning,
+                "a record names plan '\(plan ?? "")', which no tenant-plan directive declares")
         }
-        // Order: the assignment first, so that a tenant that comes into being meanwhile finds it.
-        control.withLock { $0.assign(index, to: id) }
-        if let tenant = id.withBytes({ find($0) }), tenant.pointee.planIndex.value != index {
-            tenant.apply(limits(index), planIndex: index)
+        let hasChanged = control.withLock { control in
+            let before = control.assignedPlans[id]
+            control.assignedPlans[id] = plan == nil ? nil : index
+            return plan != nil || before != nil
         }
+        guard hasChanged, let tenant = id.withBytes({ find($0) }), tenant != server,
+            tenant.pointee.planIndex.value != index
+        else { return }
+        tenant.apply(limits(index), planIndex: index)
     }
+
+    /// How many plans without a directive are told of.
+    private static var unknownPlansMax: Int { 100 }
 
     /// Replaces the tenant's secret, or takes it away with nil.
     public func setSecret(id: [UInt8], digest: [UInt8]?) throws(Refusal) {

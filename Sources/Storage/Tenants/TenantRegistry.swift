@@ -39,6 +39,8 @@ public final class TenantRegistry: Sendable {
         /// Plans of tenants that keys alone name, by id, whether there is such a key or not: what records assigned and
         /// what TENANT PLAN set. Rows and administrators make them, so clients cannot fill memory with them.
         var assignedPlans: [[UInt8]: Int] = [:]
+        /// Plans that records named and no directive declares.
+        var unknownPlans: Set<String> = []
         /// Usage of tenants that are gone, so that sums over all tenants stay exact.
         var departed = Usage()
         var departedCount = 0
@@ -96,12 +98,18 @@ public final class TenantRegistry: Sendable {
     func findOrMakeImplicit(_ id: Bytes) -> TenantReference {
         if let found = index.find(id) { return found }
         let plan = planForNewTenant(id)
-        return index.findOrInsert(id) {
+        let tenant = index.findOrInsert(id) {
             let tenant = TenantRegistry.allocate(id: id, origin: .implicit)
             tenant.apply(plan.limits, planIndex: plan.index)
             chargeStructure(tenant, tenant.ownSize)
             return tenant
         }
+        // Order: a record that was read between the two looks found no tenant to give its plan to.
+        let newest = planForNewTenant(id)
+        if newest.index != plan.index, tenant.pointee.origin == .implicit {
+            tenant.apply(newest.limits, planIndex: newest.index)
+        }
+        return tenant
     }
 
     private func planForNewTenant(_ id: Bytes) -> (limits: Limits, index: Int) {

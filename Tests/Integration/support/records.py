@@ -103,10 +103,28 @@ class History:
         """Called as soon as COMMIT has answered."""
         self._commits.append((time.monotonic(), version))
 
-    def oldest_allowed(self, read_began: float, grace_seconds: float) -> int:
-        """The newest version that was committed so long before the read."""
-        allowed = self._commits[0][1]
-        for moment, version in list(self._commits):
-            if moment <= read_began - grace_seconds:
-                allowed = version
-        return allowed
+    def lateness(self, read_began: float, version: int) -> float:
+        """How long before the read the version that it gave had been replaced; 0 if it had not."""
+        for moment, newer in list(self._commits):
+            if newer > version:
+                return max(0.0, read_began - moment)
+        return 0.0
+
+
+class Stalls:
+    """The longest that this machine lets a trivial statement, or a short sleep, wait.
+
+    What happens within milliseconds on an idle machine takes longer where other programs want
+    the processors; this tells the one from the other.
+    """
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._session = postgres.session()
+        self.longest = 0.0
+
+    def probe(self) -> None:
+        """One statement and one sleep."""
+        began = time.monotonic()
+        self._session.execute("select 1")
+        time.sleep(0.001)
+        self.longest = max(self.longest, time.monotonic() - began)
