@@ -15,13 +15,22 @@ import Synchronization
 public enum Reclamation {
     public static let participantCountMax = 256
 
-    /// A thread that reads retired memory: each has one of these and is counted until the process ends.
+    /// A thread that reads retired memory: each has one of these, and gives it back when it ends.
     public struct Participant: Sendable {
         let number: Int
 
         public init() {
-            number = Reclamation.shared.registered.wrappingAdd(1, ordering: .relaxed).oldValue
+            let shared = Reclamation.shared
+            number =
+                shared.unused.withLock { $0.popLast() }
+                ?? shared.registered.wrappingAdd(1, ordering: .relaxed).oldValue
             precondition(number < participantCountMax, "too many threads")
+        }
+
+        /// Ends the thread's part in this, outside a tick. Its place is another's then.
+        func giveBack() {
+            leave()
+            Reclamation.shared.unused.withLock { $0.append(number) }
         }
 
         /// Begins a tick: from here until `leave`, retired blocks stay.
@@ -55,6 +64,8 @@ public enum Reclamation {
     private final class State: Sendable {
         let epoch = Atomic<UInt64>(1)
         let registered = Atomic<Int>(0)
+        /// Numbers that were given back.
+        let unused = Mutex<[Int]>([])
         let waiting = Atomic<Int>(0)
         let list = Mutex<[Retired]>([])
         // Safety: allocated once, for ever; each word is atomic.

@@ -44,6 +44,15 @@ public struct Worker: ~Copyable {
         statistics.initialize(to: Statistics())
     }
 
+    deinit {
+        participant.giveBack()
+        resolved.deallocate()
+        locked.deallocate()
+        statistics.deinitialize(count: 1)
+        statistics.deallocate()
+        registry.release()
+    }
+
     /// Grows the room for keys to `count`.
     @inline(never)
     mutating func reserve(_ count: Int) {

@@ -23,19 +23,25 @@ public struct RESPParser: ~Copyable {
         case tooBigMultibulkCount, tooBigBulkCount, tooBigInline, unbalancedQuotes
         case unauthenticatedMultibulk, unauthenticatedBulk
 
-        /// Redis's text, without the leading minus.
-        public var message: String {
+        /// Redis's text, without the leading minus. Bytes, as it may show one that the client sent.
+        public var message: [UInt8] {
+            if case .expectedDollar(let byte) = self {
+                return Array("ERR Protocol error: expected '$', got '".utf8) + [byte, 39]
+            }
+            return Array("ERR Protocol error: \(reason)".utf8)
+        }
+
+        private var reason: String {
             switch self {
-            case .invalidMultibulkLength: "ERR Protocol error: invalid multibulk length"
-            case .invalidBulkLength: "ERR Protocol error: invalid bulk length"
-            case .expectedDollar(let byte):
-                "ERR Protocol error: expected '$', got '\(ASCII.isPrintable(byte) ? String(UnicodeScalar(byte)) : " ")'"
-            case .tooBigMultibulkCount: "ERR Protocol error: too big mbulk count string"
-            case .tooBigBulkCount: "ERR Protocol error: too big bulk count string"
-            case .tooBigInline: "ERR Protocol error: too big inline request"
-            case .unbalancedQuotes: "ERR Protocol error: unbalanced quotes in request"
-            case .unauthenticatedMultibulk: "ERR Protocol error: unauthenticated multibulk length"
-            case .unauthenticatedBulk: "ERR Protocol error: unauthenticated bulk length"
+            case .invalidMultibulkLength: "invalid multibulk length"
+            case .invalidBulkLength: "invalid bulk length"
+            case .expectedDollar: "expected '$'"
+            case .tooBigMultibulkCount: "too big mbulk count string"
+            case .tooBigBulkCount: "too big bulk count string"
+            case .tooBigInline: "too big inline request"
+            case .unbalancedQuotes: "unbalanced quotes in request"
+            case .unauthenticatedMultibulk: "unauthenticated multibulk length"
+            case .unauthenticatedBulk: "unauthenticated bulk length"
             }
         }
     }
@@ -251,7 +257,7 @@ public enum InlineCommand {
             while index < line.count, ASCII.isSpace(line[index]) { index += 1 }
             guard index < line.count else { return arguments }
             var current: [UInt8] = []
-            while index < line.count, !ASCII.isSpace(line[index]) {
+            while index < line.count, !endsWord(line[index]) {
                 let byte = line[index]
                 if byte == UInt8(ascii: "\"") {
                     guard let end = doubleQuoted(line, from: index + 1, into: &current) else {
@@ -320,6 +326,12 @@ public enum InlineCommand {
             index += 1
         }
         return nil
+    }
+
+    /// Whether the byte parts two words. Unlike what is skipped between words, vertical tabs and form
+    /// feeds belong to the word that they stand in.
+    private static func endsWord(_ byte: UInt8) -> Bool {
+        byte == 32 || byte == 9 || byte == 10 || byte == 13
     }
 
     private static func endOfQuoted(_ line: Bytes, _ index: Int) -> Int? {
