@@ -80,5 +80,6 @@ let package = Package(
         tests("RecordsTests", ["Records", "Base"]),
         tests("LoadKitTests", ["LoadKit"]),
         tests("ServerTests", ["Server", "Tenancy", "Base"]),
+        tests("TidyTests", []),
     ]
 )

@@ -67,7 +67,9 @@ import Wire
             replies: "$1\r\n1\r\n+OK\r\n$1\r\n2\r\n"),
         Script(
             name: "a change of protocol",
-            requests: [["GET", "a"], ["HELLO", "3"], ["GET", "a"], ["HELLO", "2"], ["GET", "a"]],
+            requests: [
+                ["GET", "a"], ["HELLO", "3"], ["GET", "a"], ["HELLO", "2"], ["GET", "a"],
+            ],
             replies: ""),
     ]
 
@@ -116,7 +118,8 @@ import Wire
 
     @Test func inlineAndRESPMix() {
         let client = Client(Host())
-        client.send("SET a \"b c\"\r\n" + RESP.request(["GET", "a"]) + "GET a\nSET a 'd'\r\nGET a\n")
+        client.send(
+            "SET a \"b c\"\r\n" + RESP.request(["GET", "a"]) + "GET a\nSET a 'd'\r\nGET a\n")
         #expect(client.takeReplies() == "+OK\r\n$3\r\nb c\r\n$3\r\nb c\r\n+OK\r\n$1\r\nd\r\n")
     }
 }

@@ -57,7 +57,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("tenant:*", "behind {tenant}"), ("tenant:", "missing"), ("", "missing"), ("tenant:{}:x", "before {tenant}"),
+        ("tenant:*", "behind {tenant}"), ("tenant:", "missing"), ("", "missing"),
+        ("tenant:{}:x", "before {tenant}"),
         ("{tenant}:{tenant}", "twice"), ("{tenant", "not closed"), ("a{tenant}:{b", "not closed"),
         ("*{tenant}", "at the end"), ("{tenant}:*:x", "at the end"), ("{tenant}**", "at the end"),
         ("{a}:{tenant}", "before {tenant}"), ("{tenant}{a}", "parts {tenant}"),

@@ -35,7 +35,8 @@ import Testing
         let count = input.utf8.count
         for cuts in [[], Array(0..<count)] + (0..<count).map({ [$0] }) {
             let parsed = Feed.parse(input, cuts: cuts)
-            #expect(Self.message(parsed) == "ERR Protocol error: " + text, "\(input) cut at \(cuts)")
+            #expect(
+                Self.message(parsed) == "ERR Protocol error: " + text, "\(input) cut at \(cuts)")
             #expect(parsed.requests.isEmpty)
         }
     }

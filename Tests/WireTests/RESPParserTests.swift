@@ -20,9 +20,14 @@ import Testing
         (request(set), [set]),
         (request(twelve), [twelve]),
         (request(empty) + request(["a\r\nb", "\0"]), [empty, ["a\r\nb", "\0"]]),
-        (request(["GET", "a"]) + request(set) + request(twelve) + request(["PING"]),
-            [["GET", "a"], set, twelve, ["PING"]]),
-        ("PING\r\n" + request(["GET", "a"]) + "GET b\n", [["PING"], ["GET", "a"], ["GET", "b"]]),
+        (
+            request(["GET", "a"]) + request(set) + request(twelve) + request(["PING"]),
+            [["GET", "a"], set, twelve, ["PING"]]
+        ),
+        (
+            "PING\r\n" + request(["GET", "a"]) + "GET b\n",
+            [["PING"], ["GET", "a"], ["GET", "b"]]
+        ),
         ("*0\r\n*-1\r\n*-5\r\n\r\n\n   \r\n" + request(["PING"]), [["PING"]]),
         ("ECHO \"a b\" 'c d'  e\r\n", [["ECHO", "a b", "c d", "e"]]),
     ]
