@@ -2,16 +2,18 @@
 import Base
 import Synchronization
 
-/// Memory that another thread may still be reading without a lock, freed when none can be: quiescent-state reclamation.
+/// Memory that another thread may still be reading without a lock, freed when none can be:
+/// quiescent-state reclamation.
 ///
-/// Why: a batch's buckets are prefetched before their shards are locked. That reads the directory and its
-/// segment words, which a growing table may replace at that moment. So what is replaced is retired here, and
-/// freed after every thread that serves requests has passed a quiet point: the end of its tick.
+/// Why: a batch's buckets are prefetched before their shards are locked. That reads the directory
+/// and its segment words, which a growing table may replace at that moment. So what is replaced is
+/// retired here, and freed after every thread that serves requests has passed a quiet point: the
+/// end of its tick.
 ///
 /// There is one for the process, as there is one allocator.
 ///
-/// Invariants: a participant's word is 0 while it is quiet, else the epoch that it began its tick in. A block
-/// retired in epoch e is freed when every word is 0 or above e.
+/// Invariants: a participant's word is 0 while it is quiet, else the epoch that it began its tick
+/// in. A block retired in epoch e is freed when every word is 0 or above e.
 public enum Reclamation {
     public static let participantCountMax = 256
 
@@ -36,7 +38,8 @@ public enum Reclamation {
         /// Begins a tick: from here until `leave`, retired blocks stay.
         public func enter() {
             let shared = Reclamation.shared
-            // Order: the store must be seen before any later load of a directory, so it is sequentially consistent.
+            // Order: the store must be seen before any later load of a directory, so it is
+            // sequentially consistent.
             shared.words[number].store(
                 shared.epoch.load(ordering: .relaxed), ordering: .sequentiallyConsistent)
         }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Testing
 
-/// Which module may import which. The compiler lets a file import whatever was built before it, so the
-/// layers hold only because this looks.
+/// Which module may import which. The compiler lets a file import whatever was built before it, so
+/// the layers hold only because this looks.
 @Suite struct LayerTests {
     /// The module's folder and what its files may import, beside `system`.
     static let allowed: [(folder: String, modules: Set<String>)] = [
@@ -59,7 +59,8 @@ import Testing
         ("Tests/TidyTests", ["Testing"]),
     ]
 
-    /// What comes with the compiler. Foundation is not among it: it doubles the program and its start.
+    /// What comes with the compiler. Foundation is not among it: it doubles the program and its
+    /// start.
     static let system: Set<String> = ["Glibc", "Synchronization"]
 
     /// The module that a line imports.

@@ -22,8 +22,8 @@ struct Parsed: Equatable {
 }
 
 /// Feeds a parser as a connection does: bytes that were not consumed are shown again, in front of
-/// what has arrived. Each window is a block of its own, so that a slice kept from the last call would
-/// show as garbage.
+/// what has arrived. Each window is a block of its own, so that a slice kept from the last call
+/// would show as garbage.
 struct Feed: ~Copyable {
     var parser = RESPParser()
     private var list = ArgumentList()

@@ -31,8 +31,8 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
 }
 
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Calls `body` with one shard for each tenant whose keys the command at hand named: the shard of the first
-    /// such key. All are held.
+    /// Calls `body` with one shard for each tenant whose keys the command at hand named: the shard
+    /// of the first such key. All are held.
     @inline(__always)
     public func forEachTenantOfKeys(_ body: (ShardReference) -> Void) {
         let count = pointee.resolvedCount
@@ -43,7 +43,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 
     private func forEachFurtherTenant(_ first: ShardReference, _ body: (ShardReference) -> Void) {
-        // Why a list: a command may name thousands of keys, but those of few tenants; most are the one before's.
+        // Why a list: a command may name thousands of keys, but those of few tenants; most are the
+        // one before's.
         var seen = [first.tenant]
         var previous = first.tenant
         for index in 1..<pointee.resolvedCount {

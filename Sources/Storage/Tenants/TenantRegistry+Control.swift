@@ -58,8 +58,8 @@ extension TenantRegistry {
         tenant.apply(limits(index), planIndex: index)
     }
 
-    /// What a record's plan column says: applied now if the tenant exists, else when a key first names it.
-    /// A plan that no directive declares is ignored with a line in the log.
+    /// What a record's plan column says: applied now if the tenant exists, else when a key first
+    /// names it. A plan that no directive declares is ignored with a line in the log.
     public func assignPlan(id: [UInt8], plan: String) {
         guard let index = try? planIndex(plan) else {
             return Log.standard.write(
