@@ -127,7 +127,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
         if !slot.entry.isAbsent {
             pointee.statistics.pointee.expiredKeys.bump()
             shard.pointee.usage.expired += 1
-            if shard.pointee.watchers != nil { shard.notifyWatchers(Hash(slot.entry.key)) }
+            if shard.pointee.watchers != nil {
+                shard.notifyWatchersOfExpiry(Hash(slot.entry.key))
+            }
         }
         table.remove(slot, shrinking: false)
     }
