@@ -23,7 +23,8 @@ struct SweepPosition {
 // looks at one word of a shard that has nothing to do, and of others only at the segments that
 // have; and it can tell when the next one is worth while, so that an idle server sleeps.
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Whether CLIENT PAUSE forbids that anything changes, be it only by the removal of what has expired.
+    /// Whether CLIENT PAUSE forbids that anything changes, be it only by the removal of what has
+    /// expired.
     var isExpiryPaused: Bool {
         Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value) > pointee.now
     }
@@ -40,7 +41,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
         budgetMicroseconds: Int, thread: Int = 0, threadCount: Int = 1
     ) -> Milliseconds? {
         guard pointee.settings.values.pointee.activeExpiryEnabled.value != 0 else { return nil }
-        if isExpiryPaused { return Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value) }
+        if isExpiryPaused {
+            return Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value)
+        }
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         let deadline = Clock.monotonicNanoseconds + Int64(budgetMicroseconds) * 1000
         pointee.sweep.removedCount = 0

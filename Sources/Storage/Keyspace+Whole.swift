@@ -113,7 +113,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
             for index in 0..<own.shardCount {
                 own.shard(at: index).notifyAllWatchers { hash, wasExpired in
                     let isReplaced = other.has(hash)
-                    let isReplacedByExpired = isReplaced && !other.hasVisible(hash, now: pointee.now)
+                    let isReplacedByExpired =
+                        isReplaced && !other.hasVisible(hash, now: pointee.now)
                     if wasExpired {
                         wasExpired = isReplacedByExpired
                         return isReplaced && !isReplacedByExpired

@@ -13,7 +13,8 @@ public struct Watcher: ~Copyable {
     var shard: ShardReference?
     /// The session's flag: set when a watched key has changed; EXEC then does nothing.
     let isDirty: UnsafeMutablePointer<Atomic<Bool>>
-    /// The key had expired already when the watch began, so that its removal changes nothing. Under the shard's lock.
+    /// The key had expired already when the watch began, so that its removal changes nothing. Read
+    /// and changed under the shard's lock.
     var wasExpired: Bool
     var next: UnsafeMutablePointer<Watcher>?
 }
@@ -34,8 +35,8 @@ extension UnsafeMutablePointer where Pointee == Shard {
         }
     }
 
-    /// `notifyWatchers` of a key that is removed because it has expired: who has watched it as an expired one from the
-    /// beginning sees no change.
+    /// `notifyWatchers` of a key that is removed because it has expired: who has watched it as an
+    /// expired one from the beginning sees no change.
     @inline(never)
     func notifyWatchersOfExpiry(_ hash: Hash) {
         var watcher = pointee.watchers
@@ -51,8 +52,8 @@ extension UnsafeMutablePointer where Pointee == Shard {
         }
     }
 
-    /// Marks every session that watches a key of which `isChanged` says so; it is given the key's hash and whether the
-    /// watched key had expired, which it may correct.
+    /// Marks every session that watches a key of which `isChanged` says so; it is given the key's
+    /// hash and whether the watched key had expired, which it may correct.
     func notifyAllWatchers(where isChanged: (Hash, _ wasExpired: inout Bool) -> Bool) {
         var watcher = pointee.watchers
         while let current = watcher {
@@ -142,8 +143,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
     }
 
-    /// Whether the key that `watcher` watches has expired since the watch began and is still there. Takes its shard's
-    /// lock where it is not held.
+    /// Whether the key that `watcher` watches has expired since the watch began and is still there.
+    /// Takes its shard's lock where it is not held.
     public func hasExpired(
         _ key: Bytes, in keyspace: KeyspaceReference, since watcher: WatcherReference
     ) -> Bool {
