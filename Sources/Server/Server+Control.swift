@@ -74,13 +74,14 @@ extension Server: ServerControl {
                 for connection in reactor.connections.all {
                     let state = connection.pointee.session.state
                     guard state.pointee.tenant == tenant else { continue }
+                    connection.pointee.isKilled = true
                     connection.pointee.isClosing = true
                     reactor.worker.unwatchAll(state)
                     state.pointee.transaction.reset()
                     tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
                     registry.server.pointee.connections.wrappingAdd(1, ordering: .relaxed)
                     state.pointee.tenant = registry.server
-                    reactor.mailbox.post(.close(sessionID: state.pointee.id))
+                    reactor.mailbox.post(.close(token: connection.pointee.token))
                 }
             }
         }
