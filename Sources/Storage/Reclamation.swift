@@ -76,13 +76,13 @@ public enum Reclamation {
 
     private static let shared = State()
 
-    private struct Retired {
+    struct Retired {
         let block: UInt
         let epoch: UInt64
     }
 
     /// Blocks in the order in which they were retired; those before `first` are freed.
-    private struct Queue: Sendable {
+    struct Queue: Sendable {
         var blocks: [Retired] = []
         var first = 0
 
@@ -95,7 +95,7 @@ public enum Reclamation {
                 count += 1
             }
             if first == blocks.count {
-                blocks.removeAll(keepingCapacity: blocks.count <= 4096)
+                blocks.removeAll(keepingCapacity: blocks.capacity <= 8192)
                 first = 0
             } else if first >= 1024 && first * 2 >= blocks.count {
                 // Why half: each block is then moved once for each that was freed.
