@@ -9,6 +9,10 @@
 /// that is not closed ends with the pattern, a range compares bytes as signed, and a byte behind
 /// `\` in a class keeps its case.
 public enum Glob {
+    /// A pattern with more stars than this, beside one at its end, matches nothing: so it is in Redis, and nobody can
+    /// make a search through millions of keys arbitrarily dear.
+    public static let starCountMax = 1000
+
     /// Whether `pattern` matches all of `text`.
     public static func matches(
         _ pattern: Bytes, _ text: Bytes, ignoringCase: Bool = false
@@ -19,11 +23,14 @@ public enum Glob {
         // Behind the last star, and where in the text its tail was tried last.
         var starTail: Int?
         var starIndex = 0
+        var starCount = 0
         // Bound: each turn moves on in the text, or moves the star's tail on.
         while index < text.count {
             if position < pattern.count && pattern[position] == UInt8(ascii: "*") {
                 position = skipStars(pattern, position)
                 if position == pattern.count { return true }
+                starCount += 1
+                if starCount > starCountMax { return false }
                 starTail = position
                 starIndex = index
                 continue

@@ -32,10 +32,12 @@ extension Server: ServerControl {
             pauseState.onlyWrites.store(onlyWrites, ordering: .relaxed)
             pauseState.deadline.store(max(current, Int(deadline)), ordering: .relaxed)
         }
+        settings.values.pointee.expiryPausedUntil.set(max(current, Int(deadline)))
     }
 
     public func unpause() {
         pauseState.deadline.store(0, ordering: .relaxed)
+        settings.values.pointee.expiryPausedUntil.set(0)
         for reactor in reactors { reactor.mailbox.post(.pauseChanged) }
     }
 
@@ -79,8 +81,12 @@ extension Server: ServerControl {
                     reactor.worker.unwatchAll(state)
                     state.pointee.transaction.reset()
                     tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
-                    registry.server.pointee.connections.wrappingAdd(1, ordering: .relaxed)
-                    state.pointee.tenant = registry.server
+                    registry.nobody.pointee.connections.wrappingAdd(1, ordering: .relaxed)
+                    // Why nobody and unauthenticated: a session may be in the middle of a command that waits for
+                    // this standstill, and must not go on as somebody who may do more.
+                    state.pointee.tenant = registry.nobody
+                    state.pointee.isAuthenticated = false
+                    state.pointee.closesAfterReply = true
                     reactor.mailbox.post(.close(token: connection.pointee.token))
                 }
             }

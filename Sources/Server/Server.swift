@@ -38,6 +38,8 @@ public final class Server: @unchecked Sendable {
     /// The reactor whose thread holds all tick locks, or -1.
     let standingStillFor = Atomic<Int>(-1)
     let isStopping = Atomic<Bool>(false)
+    private let isSweeping = Atomic<Bool>(false)
+    private static let sweepMicroseconds = 500
     /// When the server started, on the clocks that command statistics are measured by.
     let startedAtTicks = martlet_ticks()
     let startedAtNanoseconds = Clock.monotonicNanoseconds
@@ -75,6 +77,7 @@ public final class Server: @unchecked Sendable {
             if names.contains("requirepass") { self?.refreshPasswordRequired() }
         }
         memoryAtStart = memoryFigures().allocated
+        registry.measureOtherMemory(now: Clock.nowMilliseconds)
     }
 
     private static func drawRunID() -> String {
@@ -229,12 +232,20 @@ public final class Server: @unchecked Sendable {
         return best
     }
 
-    /// One slice of the sweep of expired entries; returns when the next is due.
+    /// One slice of the sweep of expired entries; returns when the next is due. One thread at a time: while one
+    /// sweeps, the others' cores are free for requests.
     ///
     /// Why every reactor goes over all shards and not over a part: one that has changed nothing sleeps, and what
     /// another wrote into its part would wait for it. What one has swept, the next finds done.
     func sweep(_ worker: WorkerReference, reactor: Int) -> Milliseconds? {
-        worker.sweepExpired(budgetMicroseconds: 1000)
+        if settings.values.pointee.memoryMax.value > 0 {
+            registry.measureOtherMemory(now: worker.pointee.now)
+        }
+        guard !isSweeping.exchange(true, ordering: .acquiringAndReleasing) else {
+            return worker.pointee.now + 2
+        }
+        defer { isSweeping.store(false, ordering: .releasing) }
+        return worker.sweepExpired(budgetMicroseconds: Server.sweepMicroseconds)
     }
 
     // MARK: - Standing still

@@ -21,6 +21,8 @@ public struct ServingThread: ~Copyable {
     /// Where misses on record keys are noted; nil where no record source is configured.
     public let recordMisses: UnsafeMutablePointer<RecordMisses>?
     var list = ArgumentList()
+    /// Where the replies begin to which CLIENT REPLY has not been applied yet. EXEC does so itself, one by one.
+    var unmutedFrom = 0
     // Safety: `batchSize` elements, allocated here and freed with the thread, at the end of the process.
     let batch: UnsafeMutablePointer<Request>
 

@@ -120,18 +120,18 @@ extension Session {
         _ request: Request, _ arguments: Arguments, on thread: inout ServingThread,
         _ reply: inout ReplyWriter
     ) -> Suspension? {
-        let mark = reply.count
+        thread.unmutedFrom = reply.count
         if let failure {
             self.failure = nil
             recordAttempts = 0
             // Why: of what MULTI opened only EXEC waits, and it is answered with this error.
             if state.pointee.transaction.isOpen { endTransaction(on: thread) }
             reply.error(failure)
-            applyReplyMode(mark, reply)
+            applyReplyMode(thread.unmutedFrom, reply)
             return nil
         }
         let suspension = runCarefully(request, arguments, on: &thread, &reply)
-        if suspension == nil { applyReplyMode(mark, reply) }
+        if suspension == nil { applyReplyMode(thread.unmutedFrom, reply) }
         return suspension
     }
 
@@ -233,13 +233,9 @@ extension Session {
     /// Whether CLIENT PAUSE holds the command back.
     private func isHeldBack(_ entry: Entry, on thread: borrowing ServingThread) -> Bool {
         let flags = entry.pointee.flags
-        guard !flags.contains(.runsWhilePaused) else { return false }
         guard thread.pause._withUnsafeGuaranteedRef({ $0.onlyWrites.load(ordering: .relaxed) })
         else { return true }
-        if state.pointee.transaction.isOpen {
-            return flags.contains(.runsInsideMulti) && entry.pointee.spec.name == "exec"
-                && state.pointee.transaction.mayWrite
-        }
+        if entry.pointee.spec.name == "exec" { return state.pointee.transaction.mayWrite }
         return !flags.isDisjoint(with: [.write, .mayReplicate])
     }
 

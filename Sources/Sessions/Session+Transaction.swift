@@ -138,13 +138,17 @@ extension Session {
         recordAttempts = 0
         state.pointee.transaction.isOpen = false
         reply.array(queued.count)
+        if isMuted { reply.truncate(to: mark) }
         let tenant = state.pointee.tenant
         let database = state.pointee.database
         var keylessCount = 0
         for request in queued {
+            let mark = reply.count
             runOne(request, list, on: &thread, &reply)
+            if isMuted { reply.truncate(to: mark) }
             if case .session = request.entry.pointee.run { keylessCount += 1 }
         }
+        thread.unmutedFrom = reply.count
         worker.pointee.holdsAllShards = false
         worker.unlockKeys()
         // Why afterwards: the shard that they count on may not be among those held. Their bytes are EXEC's.
@@ -153,6 +157,11 @@ extension Session {
         }
         endTransaction(on: thread)
         return nil
+    }
+
+    /// Whether CLIENT REPLY keeps back what is replied now. A command of the transaction may have said so, or ended it.
+    private var isMuted: Bool {
+        state.pointee.replyMode == .off || state.pointee.replyMode == .skipThis
     }
 
     /// Takes every shard that the transaction can touch. False, with an error replied, where a key is refused.

@@ -16,22 +16,18 @@ import Tenancy
 extension UnsafeMutablePointer where Pointee == Worker {
     private var registry: TenantRegistry { pointee.registry._withUnsafeGuaranteedRef { $0 } }
 
-    /// Memory that counts against `maxmemory`: what all tables take from the allocator.
-    @inline(__always)
-    public var memoryInUse: Int {
-        registry.settledMemory.load(ordering: .relaxed)
-    }
-
     /// Evicts until the server is below `memoryMax`. False where the policy forbids it or nothing can go.
     @inline(never)
     public func makeRoom(_ memoryMax: Int) -> Bool {
         settleHeld()
+        registry.measureOtherMemory(now: pointee.now)
         guard memoryInUse > memoryMax else { return true }
         guard policy != .noEviction else { return false }
         var attempts = 0
         while memoryInUse > memoryMax {
             // Bound: a hundred rounds without an eviction, or as many evictions as there are keys.
-            guard let tenant = mostOverShare(memoryMax), evictOne(from: tenant) else {
+            guard let tenant = mostOverShare(memoryMax) else { return false }
+            guard evictOne(from: tenant) else {
                 attempts += 1
                 if attempts >= 100 { return false }
                 continue
@@ -72,32 +68,11 @@ extension UnsafeMutablePointer where Pointee == Worker {
         for index in 0..<pointee.lockedCount { registry.settle(pointee.locked[index]) }
     }
 
-    private func mostOverShare(_ memoryMax: Int) -> TenantReference? {
-        let count = max(1, registry.tenantCount)
-        guard count > 1 else { return registry.server }
-        var worst: TenantReference?
-        var worstRatio = 0.0
-        registry.forEachTenant { tenant in
-            let used = tenant.memoryInUse
-            guard used > 0, tenant.keyCount > 0 else { return }
-            let limit = tenant.pointee.memoryMax.value
-            let share = limit == .max ? max(1, memoryMax / count) : max(1, limit)
-            let ratio = Double(used) / Double(share)
-            if ratio > worstRatio {
-                worstRatio = ratio
-                worst = tenant
-            }
-        }
-        return worst
-    }
 
     /// Evicts one key of the tenant. A tenant at its own limit under `noeviction` gives its least recently
     /// used key: its plan asked for eviction.
     private func evictOne(from tenant: TenantReference) -> Bool {
-        var keyspaces: [KeyspaceReference] = []
-        tenant.forEachKeyspace { if $0.keyCount > 0 { keyspaces.append($0) } }
-        guard !keyspaces.isEmpty else { return false }
-        let keyspace = keyspaces[Int(pointee.random.next(below: UInt64(keyspaces.count)))]
+        guard let keyspace = randomKeyspace(of: tenant) else { return false }
         let policy = self.policy == .noEviction ? EvictionPolicy.allKeysLRU : self.policy
         var tries = 0
         let start = Int(pointee.random.next(below: UInt64(keyspace.shardCount)))
@@ -109,7 +84,22 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return false
     }
 
+    /// One of the tenant's databases that have keys.
+    private func randomKeyspace(of tenant: TenantReference) -> KeyspaceReference? {
+        var chosen: KeyspaceReference?
+        var count: UInt64 = 0
+        tenant.forEachKeyspace { keyspace in
+            guard keyspace.hasKeys else { return }
+            count += 1
+            // Each of those seen so far has then been chosen with the same chance.
+            if count == 1 || pointee.random.next(below: count) == 0 { chosen = keyspace }
+        }
+        return chosen
+    }
+
     private func evictOne(from shard: ShardReference, _ policy: EvictionPolicy) -> Bool {
+        // Why without the lock: the count is only a hint, and most often the answer.
+        if policy.isVolatile && shard.pointee.table.expiringCount == 0 { return false }
         let isHeld = holds(shard)
         if !isHeld {
             guard shard.pointee.lock.exchange(1, ordering: .acquiring) == 0 else { return false }

@@ -10,6 +10,8 @@ struct SweepPosition {
     var shard = 0
     /// The first moment at which something that this round has passed expires.
     var nextDue: Milliseconds = .max
+    /// Entries that this call has removed.
+    var removedCount = 0
     /// Shards passed since the clock was read: most have nothing to do and take less time than
     /// reading it.
     var passedSinceClock = 0
@@ -21,20 +23,27 @@ struct SweepPosition {
 // looks at one word of a shard that has nothing to do, and of others only at the segments that
 // have; and it can tell when the next one is worth while, so that an idle server sleeps.
 extension UnsafeMutablePointer where Pointee == Worker {
+    /// Whether CLIENT PAUSE forbids that anything changes, be it only by the removal of what has expired.
+    var isExpiryPaused: Bool {
+        Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value) > pointee.now
+    }
+
     /// Goes on with this thread's round for `budgetMicroseconds` at most. Each lock is held for one
     /// segment: up to 441 entries. Thread `thread` of `threadCount` looks after every
     /// `threadCount`-th shard, so that several may call this at once.
     ///
-    /// Returns when to call again: now, where the budget was used up; else the first moment at
-    /// which something that was there expires; nil where nothing does, or the sweep is switched
-    /// off. What a command adds behind the sweep's back may be due sooner, so whoever has run
+    /// Returns when to call again: in a millisecond, where the budget was used up, or in a few where that
+    /// was for nothing; else the first moment at which something that was there expires; nil where
+    /// nothing does, or the sweep is switched off. What a command adds behind the sweep's back may be due sooner, so whoever has run
     /// commands calls again soon in any case.
     public func sweepExpired(
         budgetMicroseconds: Int, thread: Int = 0, threadCount: Int = 1
     ) -> Milliseconds? {
         guard pointee.settings.values.pointee.activeExpiryEnabled.value != 0 else { return nil }
+        if isExpiryPaused { return Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value) }
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         let deadline = Clock.monotonicNanoseconds + Int64(budgetMicroseconds) * 1000
+        pointee.sweep.removedCount = 0
         while true {  // Bound: the budget, and the number of groups.
             var tenants = [registry.server]
             if pointee.sweep.group > 0 {
@@ -50,7 +59,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
             let offset = (thread + threadCount - turn) % threadCount
             for tenant in tenants {
                 guard sweep(tenant, offset: offset, stride: threadCount, deadline) else {
-                    return pointee.now
+                    // Why a pause: clients' requests come between two slices, and so does whoever else wants the core.
+                    return pointee.now + (pointee.sweep.removedCount > 0 ? 1 : 4)
                 }
                 pointee.sweep.database = 0
                 pointee.sweep.shard = 0
@@ -113,6 +123,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
 
     /// Removes an expired entry from `table`, which is the shard's and is being walked.
     private func expire(_ shard: ShardReference, _ table: inout Table, _ slot: Table.Slot) {
+        pointee.sweep.removedCount += 1
         if !slot.entry.isAbsent {
             pointee.statistics.pointee.expiredKeys.bump()
             shard.pointee.usage.expired += 1

@@ -157,7 +157,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
                 body(item.position, entry.key)
             }
         }
-        if !expired.isEmpty { removeExpired(expired, shard, isHeld: isHeld) }
+        if !expired.isEmpty && !isExpiryPaused { removeExpired(expired, shard, isHeld: isHeld) }
         return end == ScanCursor.positionEnd ? nil : end
     }
 

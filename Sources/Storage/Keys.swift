@@ -19,6 +19,8 @@ public struct Keys {
     public let keyspace: KeyspaceReference
     /// Whether reads leave the access time alone (CLIENT NO-TOUCH).
     public var leavesAccessTime = false
+    /// Whether the command inserts nothing, so that what has expired may stay while clients are paused.
+    public var isReadOnly = false
     /// The command may be answered from records: a miss on a record's key is noted.
     public var recordMisses: UnsafeMutablePointer<RecordMisses>?
     /// Position of the next key expected; commands use their keys mostly in order.
@@ -165,6 +167,8 @@ public struct Keys {
 
     @inline(never)
     private func expire(_ found: Found) {
+        // Why not for a command that writes: it would insert the key a second time.
+        if isReadOnly && worker.isExpiryPaused { return }
         worker.expire(found.shard, found.slot)
     }
 

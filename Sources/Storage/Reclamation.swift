@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import Glibc
 import Synchronization
 
 /// Memory that another thread may still be reading without a lock, freed when none can be: quiescent-state reclamation.
@@ -10,10 +11,15 @@ import Synchronization
 ///
 /// There is one for the process, as there is one allocator.
 ///
-/// Invariants: a participant's word is 0 while it is quiet, else the epoch that it began its tick in. A block
-/// retired in epoch e is freed when every word is 0 or above e.
+/// Invariants:
+/// 1. A participant's word is 0 while it is quiet, else the epoch that it began its tick in. A block retired in
+///    epoch e is freed when every word is 0 or above e.
+/// 2. The queue is in the order of epochs, so that what can be freed stands at its front: a look costs as much as it
+///    frees.
 public enum Reclamation {
     public static let participantCountMax = 256
+    /// How many blocks one tick frees at its end; what is beyond is left to the reclaimer's thread.
+    static let freedInTickMax = 1024
 
     /// A thread that reads retired memory: each has one of these and is counted until the process ends.
     public struct Participant: Sendable {
@@ -36,7 +42,8 @@ public enum Reclamation {
         public func leave() {
             let shared = Reclamation.shared
             shared.words[number].store(0, ordering: .releasing)
-            if shared.waiting.load(ordering: .relaxed) > 0 { shared.collect() }
+            guard shared.waiting.load(ordering: .relaxed) > 0 else { return }
+            if shared.collect(limit: freedInTickMax) { Reclaimer.shared.wake() }
         }
     }
 
@@ -45,6 +52,16 @@ public enum Reclamation {
     /// Blocks that wait to be freed.
     public static var waitingCount: Int { shared.waiting.load(ordering: .relaxed) }
 
+    /// Frees all that can be freed now. For threads that serve nobody.
+    static func collectAll() { _ = shared.collect(limit: .max) }
+
+    /// Returns when every tick that is running now has ended: what was put out of reach before may then be freed.
+    /// For threads that serve nobody.
+    static func waitForQuiet() {
+        let epoch = shared.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
+        while shared.oldestTick <= epoch { usleep(500) }  // Bound: ticks end.
+    }
+
     private static let shared = State()
 
     private struct Retired {
@@ -52,11 +69,36 @@ public enum Reclamation {
         let epoch: UInt64
     }
 
+    /// Blocks in the order in which they were retired; those before `first` are freed.
+    private struct Queue: Sendable {
+        var blocks: [Retired] = []
+        var first = 0
+
+        /// Takes up to `target.count` blocks of epochs before `epoch` off the front.
+        mutating func take(before epoch: UInt64, into target: UnsafeMutableBufferPointer<UInt>) -> Int {
+            var count = 0
+            while count < target.count, first < blocks.count, blocks[first].epoch < epoch {
+                target[count] = blocks[first].block
+                first += 1
+                count += 1
+            }
+            if first == blocks.count {
+                blocks.removeAll(keepingCapacity: blocks.count <= 4096)
+                first = 0
+            } else if first >= 1024 && first * 2 >= blocks.count {
+                // Why half: each block is then moved once for each that was freed.
+                blocks.removeFirst(first)
+                first = 0
+            }
+            return count
+        }
+    }
+
     private final class State: Sendable {
         let epoch = Atomic<UInt64>(1)
         let registered = Atomic<Int>(0)
         let waiting = Atomic<Int>(0)
-        let list = Mutex<[Retired]>([])
+        let queue = Mutex(Queue())
         // Safety: allocated once, for ever; each word is atomic.
         nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>
 
@@ -65,30 +107,43 @@ public enum Reclamation {
             for index in 0..<participantCountMax { (words + index).initialize(to: Atomic(0)) }
         }
 
-        func retire(_ block: UnsafeMutableRawPointer) {
-            let epoch = self.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
-            let count = list.withLock {
-                $0.append(Retired(block: UInt(bitPattern: block), epoch: epoch))
-                return $0.count
-            }
-            waiting.store(count, ordering: .relaxed)
-        }
-
-        func collect() {
+        /// The epoch of the oldest tick that is running; the largest number where none is.
+        var oldestTick: UInt64 {
             var oldest = UInt64.max
             for index in 0..<min(registered.load(ordering: .relaxed), participantCountMax) {
                 let word = words[index].load(ordering: .sequentiallyConsistent)
                 if word != 0 { oldest = min(oldest, word) }
             }
-            let free = list.withLock { list in
-                let kept = list.filter { $0.epoch >= oldest }
-                let free = list.filter { $0.epoch < oldest }
-                list = kept
-                waiting.store(kept.count, ordering: .relaxed)
-                return free
+            return oldest
+        }
+
+        func retire(_ block: UnsafeMutableRawPointer) {
+            queue.withLock { queue in
+                // Why under the lock: invariant 2.
+                let epoch = self.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
+                queue.blocks.append(Retired(block: UInt(bitPattern: block), epoch: epoch))
             }
-            for retired in free {
-                if let block = UnsafeMutableRawPointer(bitPattern: retired.block) { Block.free(block) }
+            waiting.wrappingAdd(1, ordering: .relaxed)
+        }
+
+        /// Frees up to `limit` blocks. Whether there may be more that could be freed.
+        func collect(limit: Int) -> Bool {
+            let oldest = oldestTick
+            var freed = 0
+            return withUnsafeTemporaryAllocation(of: UInt.self, capacity: 256) { batch in
+                while freed < limit {  // Bound: each turn frees a batch, or is the last.
+                    nonisolated(unsafe) let target = batch
+                    let count = queue.withLock { $0.take(before: oldest, into: target) }
+                    for index in 0..<count {
+                        if let block = UnsafeMutableRawPointer(bitPattern: batch[index]) {
+                            Block.free(block)
+                        }
+                    }
+                    waiting.wrappingSubtract(count, ordering: .relaxed)
+                    freed += count
+                    if count < batch.count { return false }
+                }
+                return true
             }
         }
     }

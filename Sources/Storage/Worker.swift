@@ -30,6 +30,8 @@ public struct Worker: ~Copyable {
     public var holdsAllShards = false
     /// Where the sweep of expired entries goes on.
     var sweep = SweepPosition()
+    /// Where the search for a tenant that is over its share goes on.
+    var victims = VictimSearch()
 
     public init(registry: TenantRegistry, settings: SettingsReference) {
         self.registry = Unmanaged.passRetained(registry)

@@ -36,6 +36,14 @@ import Testing
         #expect(!matches("HEL", "hel"))
     }
 
+    @Test func tooManyStarsMatchNothing() {
+        let text = String(repeating: "a", count: Glob.starCountMax + 1)
+        let allowed = String(repeating: "*?", count: Glob.starCountMax)
+        #expect(matches(allowed, text))
+        #expect(matches(allowed + "*", text))
+        #expect(!matches(allowed + "*?", text))
+    }
+
     @Test func rangesCompareSignedBytes() {
         let pattern: [UInt8] = [91, 97, 45, 255, 93]
         let inside: [UInt8] = [48]

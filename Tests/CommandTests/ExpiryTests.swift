@@ -86,7 +86,7 @@ import Testing
         repeat {
             due = worker.sweepExpired(budgetMicroseconds: 200)
             calls += 1
-        } while due == worker.pointee.now && calls < 100_000
+        } while due ?? .max <= worker.pointee.now + 4 && calls < 100_000
         #expect(calls > 1)
         #expect(due == start + 100_000)
         #expect(database.run("DBSIZE") == ":10001\r\n")

@@ -23,6 +23,8 @@ KEYS = re.compile(rb"^ERR max keys limit exceeded\. Limit: (\d+), Usage: (\d+)")
 BANDWIDTH = re.compile(rb"^ERR max daily bandwidth limit exceeded\. Limit: (\d+), Usage: ")
 CONNECTIONS = re.compile(rb"^ERR max number of clients reached")
 
+PASSWORD = "the administrator's"
+
 PLANS = [
     "memory-reject memory=1mb at-limit=reject",
     "memory-evict memory=1mb at-limit=evict",
@@ -53,6 +55,12 @@ class Limits:
         reply.native()
         return client
 
+    def admin(self) -> Client:
+        """A connection that may administer."""
+        client = self.server.client()
+        client.value("AUTH", PASSWORD)
+        return client
+
     def first_error(self, client: Client, commands: list) -> tuple[int, bytes]:
         """How many commands were answered before the first error, and its text."""
         for number, reply in enumerate(client.pipeline(commands, window=50)):
@@ -63,7 +71,7 @@ class Limits:
     def refused(self, tenant: str, text: bytes, pattern: re.Pattern[bytes]) -> None:
         """The refusal's text, and that it was counted."""
         self.report.check(f"{tenant}: the error's text", bool(pattern.match(text)), text)
-        with self.server.client() as client:
+        with self.admin() as client:
             rejected = int(tenant_info(client, tenant)["rejected"])
         self.report.check(f"{tenant}: rejections are counted", rejected > 0, rejected)
 
@@ -85,7 +93,7 @@ class Limits:
             stored, text = self.first_error(client, commands)
             self.report.equal("nothing was refused", (stored, text), (5000, b""))
             self.report.equal("the last is there", client.value("EXISTS", "k4999"), 1)
-        with self.server.client() as client:
+        with self.admin() as client:
             info = tenant_info(client, "memory-evict")
         # Bound: the entry that crossed the limit may be there, the next one finds room made.
         memory = int(info["memory"])
@@ -184,7 +192,7 @@ class Limits:
 
     def bytes_counted(self) -> None:
         """Bytes in and out are what went over the connection."""
-        with self.server.client() as admin, self.login("free") as client:
+        with self.admin() as admin, self.login("free") as client:
             before = tenant_info(admin, "free")
             sent = received = 0
             for number in range(100):
@@ -203,7 +211,8 @@ def check_all(report: Report, binary: str) -> None:
     if is_redis(binary):
         report.skip("plan limits", "redis-server has none")
         return
-    directives: list[Directive] = [("tenant-plan", plan) for plan in PLANS]
+    directives: list[Directive] = [("requirepass", PASSWORD), ("enable-debug-command", "yes")]
+    directives += [("tenant-plan", plan) for plan in PLANS]
     for plan in PLANS:
         name = plan.split()[0]
         directives.append(("tenant", f"{name} plan={name} secret=secret-{name}"))

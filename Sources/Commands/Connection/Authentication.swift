@@ -143,6 +143,7 @@ extension CommandContext {
         let count = tenant.pointee.connections.wrappingAdd(1, ordering: .relaxed).newValue
         guard count <= tenant.pointee.connectionsMax.value else {
             tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
+            worker.countRejection(registry.keyspace(tenant, 0))
             return false
         }
         current.pointee.connections.wrappingSubtract(1, ordering: .relaxed)

@@ -98,7 +98,7 @@ public enum CLIENT_REPLY: SessionCommand {
         } else if arguments[2].isKeyword("OFF") {
             context.session.pointee.replyMode = .off
         } else if arguments[2].isKeyword("SKIP") {
-            if context.session.pointee.replyMode == .on {
+            if context.session.pointee.replyMode != .off {
                 context.session.pointee.replyMode = .skipNext
             }
         } else {
@@ -107,10 +107,11 @@ public enum CLIENT_REPLY: SessionCommand {
     }
 }
 
-/// CLIENT PAUSE timeout [WRITE | ALL]: commands of all sessions wait.
+/// CLIENT PAUSE timeout [WRITE | ALL]: commands of all sessions wait; with ALL, which is the default, CLIENT UNPAUSE
+/// too.
 public enum CLIENT_PAUSE: SessionCommand {
     public static let spec = CommandSpec(
-        "client|pause", arity: -3, [CLIENT.administration, .runsWhilePaused],
+        "client|pause", arity: -3, CLIENT.administration,
         usage: "timeout:integer [WRITE | ALL]", since: "3.0.0", complexity: "O(1)",
         summary: "Suspends commands processing.")
 
@@ -140,7 +141,7 @@ public enum CLIENT_PAUSE: SessionCommand {
 /// CLIENT UNPAUSE: they go on.
 public enum CLIENT_UNPAUSE: SessionCommand {
     public static let spec = CommandSpec(
-        "client|unpause", arity: 2, [CLIENT.administration, .runsWhilePaused], since: "6.2.0",
+        "client|unpause", arity: 2, CLIENT.administration, since: "6.2.0",
         complexity: "O(N) Where N is the number of paused clients",
         summary: "Resumes processing commands from paused clients.")
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import Wire
 
 /// Everything that is to be known of a command beside what it does. A command is declared once, by an enum named
 /// as on the wire with a `spec` and a `run`; COMMAND, COMMAND DOCS, ACL categories, key routing, refusals and
@@ -18,6 +19,8 @@ public struct CommandSpec: Sendable {
     /// The cost in O notation.
     public let complexity: String
     public let summary: String
+    /// What a request does to its keys, where that depends on its options; nil where `keys` says it.
+    public let accessOf: (@Sendable (Arguments) -> KeyAccess)?
     /// Advice to clients, as COMMAND INFO shows it.
     public let tips: [String]
     /// ACL categories beyond those that the flags say; nil for that of the command's group.
@@ -26,12 +29,13 @@ public struct CommandSpec: Sendable {
     public init(
         _ name: String, arity: Int, _ flags: CommandFlags, keys: [KeySpec] = [], usage: String = "",
         since: String, complexity: String, summary: String, tips: [String] = [],
-        categories: [String]? = nil
+        categories: [String]? = nil, accessOf: (@Sendable (Arguments) -> KeyAccess)? = nil
     ) {
         self.name = name
         self.arity = arity
         self.flags = flags
         self.keys = keys
+        self.accessOf = accessOf
         self.usage = usage
         self.since = since
         self.complexity = complexity
@@ -81,8 +85,6 @@ public struct CommandFlags: OptionSet, Sendable {
     public static let runsInsideMulti = CommandFlags(rawValue: 1 << 21)
     /// Goes over a whole database: EXEC holds all its shards.
     public static let wholeDatabase = CommandFlags(rawValue: 1 << 22)
-    /// Runs although clients are paused (CLIENT PAUSE).
-    public static let runsWhilePaused = CommandFlags(rawValue: 1 << 23)
     /// A tenant's session may run it although it is administrative.
     public static let tenantMayRun = CommandFlags(rawValue: 1 << 24)
     /// Behind `enable-debug-command`.

@@ -55,6 +55,7 @@ public struct Executor {
         let mark = reply.count
         var keys = Keys(worker: worker, keyspace: keyspace)
         keys.leavesAccessTime = leavesAccessTime
+        keys.isReadOnly = flags.contains(.readOnly)
         if recordMisses != nil, flags.contains(.loadsRecords), keyspace.answersRecords {
             keys.recordMisses = recordMisses
         }
@@ -164,6 +165,7 @@ public struct Executor {
         let mark = reply.count
         var keys = Keys(worker: worker, keyspace: keyspace)
         keys.leavesAccessTime = leavesAccessTime
+        keys.isReadOnly = entry.pointee.flags.contains(.readOnly)
         if let recordMisses, entry.pointee.flags.contains(.loadsRecords),
             keyspace.answersRecords
         {

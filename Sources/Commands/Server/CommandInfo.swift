@@ -234,7 +234,8 @@ public enum COMMAND_GETKEYSANDFLAGS: SessionCommand {
             if withFlags { reply.array(2) }
             reply.bulk(request[key.index])
             if withFlags {
-                let spec = KeySpec.one(at: key.index, key.access)
+                let access = entry.spec.accessOf?(request) ?? key.access
+                let spec = KeySpec.one(at: key.index, access)
                 COMMAND.statuses(spec.accessNames, reply)
             }
         }

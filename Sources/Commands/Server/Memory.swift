@@ -51,7 +51,7 @@ public enum MEMORY_STATS: SessionCommand {
     ) {
         guard !context.refusesTenant(spec, &reply) else { return }
         let memory = context.server.memoryFigures()
-        let charged = context.worker.memoryInUse
+        let charged = context.registry.settledMemory.load(ordering: .relaxed)
         var keyCount = 0
         context.registry.forEachTenant { keyCount += $0.keyCount }
         func ratio(_ part: Int, _ whole: Int) -> Double {

@@ -31,7 +31,13 @@ public enum SET: KeyCommand {
             EXAT unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | KEEPTTL]
             """,
         since: "1.0.0", complexity: "O(1)",
-        summary: "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.")
+        summary: "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
+        accessOf: { arguments in
+            for index in 3..<max(3, arguments.count) where arguments[index].isKeyword("GET") {
+                return [.readWrite, .access, .update]
+            }
+            return [.overwrite, .update]
+        })
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter

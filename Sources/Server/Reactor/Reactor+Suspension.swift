@@ -61,6 +61,8 @@ extension Reactor {
         // Why an exchange: another thread may just have begun the next pause.
         _ = server.pauseState.deadline.compareExchange(
             expected: Int(deadline), desired: 0, ordering: .relaxed)
+        // What has expired meanwhile waits to be removed.
+        nextSweep = now
         let tokens = paused
         paused = []
         for token in tokens { resume(token, failure: nil) }

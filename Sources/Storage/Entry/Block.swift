@@ -23,6 +23,9 @@ public enum Block {
     @inline(__always)
     public static func size(_ address: UnsafeMutableRawPointer) -> Int { sallocx(address, 0) }
 
+    /// What a block of `size` bytes really takes.
+    static func sizeClass(_ size: Int) -> Int { nallocx(size, 0) }
+
     @inline(__always)
     public static func free(_ address: UnsafeMutableRawPointer) { dallocx(address, 0) }
 

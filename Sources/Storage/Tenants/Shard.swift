@@ -142,6 +142,14 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
         return count
     }
 
+    /// Whether there is any key; read as `keyCount` is.
+    var hasKeys: Bool {
+        for index in 0..<shardCount where (pointee.shards + index).pointee.table.count > 0 {
+            return true
+        }
+        return false
+    }
+
     /// `keyCount` without entries that no command sees: what DBSIZE says.
     public var visibleKeyCount: Int {
         var count = 0

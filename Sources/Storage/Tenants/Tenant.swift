@@ -11,7 +11,8 @@ import Tenancy
 ///
 /// Invariants:
 /// 1. An implicit tenant exists while one of its keyspaces holds a key.
-/// 2. `settledMemory` is the sum of its shards' settled sizes; what is unsettled is at most one chunk a shard.
+/// 2. `settledMemory` is the sum of its shards' settled sizes and of its structures; between commands nothing is
+///    unsettled.
 public struct Tenant: ~Copyable {
     public enum Origin: UInt8, Sendable {
         /// Who has no tenant of their own: the default user.
@@ -44,7 +45,6 @@ public struct Tenant: ~Copyable {
     let atLimit: Atomic<Int>
     public let settledMemory = Atomic<Int>(0)
     public let connections = Atomic<Int>(0)
-    /// Counters that no shard holds: refused connections, keyless commands refused before a shard was chosen.
     let budgetLock = Atomic<UInt32>(0)
     var budget = Budget()
     // Safety: 16 words, each 0 or the address of a keyspace, allocated and freed with the tenant.
@@ -132,6 +132,13 @@ extension UnsafeMutablePointer where Pointee == Tenant {
         return count
     }
 
+    /// Whether any database has a key.
+    var hasKeys: Bool {
+        var found = false
+        forEachKeyspace { if $0.hasKeys { found = true } }
+        return found
+    }
+
     /// What the tenant has used, summed over its shards under their locks.
     public var usage: Usage {
         var usage = Usage()
@@ -149,9 +156,10 @@ extension UnsafeMutablePointer where Pointee == Tenant {
         return size
     }
 
-    /// Bytes of the tenant's own blocks, keyspaces excluded.
+    /// Bytes of the tenant's own blocks and of its entry in the index, keyspaces excluded.
     var ownSize: Int {
-        Block.size(UnsafeMutableRawPointer(self))
+        TenantIndex.entrySize(id)
+            + Block.size(UnsafeMutableRawPointer(self))
             + Block.size(UnsafeMutableRawPointer(pointee.idBytes))
             + Block.size(UnsafeMutableRawPointer(pointee.keyspaceWords))
     }

@@ -19,6 +19,12 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
 
     // Safety: allocated once and never freed; each part is used under its lock.
     private let parts: UnsafeMutablePointer<Part>
+    private let total = Atomic<Int>(0)
+
+    /// Bytes that the index takes for a tenant: an entry of header, payload and id, and a slot in a bucket.
+    static func entrySize(_ id: Bytes) -> Int {
+        Block.sizeClass(16 + id.count) + Bucket.byteCount / 5
+    }
 
     init() {
         let count = 1 << TenantIndex.partBits
@@ -63,6 +69,7 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
             let shape = EntryShape(
                 .string, .payload, key: id, payload: Int64(Int(bitPattern: tenant)))
             _ = table.insert(hash, shape, access: 0)
+            total.wrappingAdd(1, ordering: .relaxed)
             return tenant
         }
     }
@@ -75,6 +82,7 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
                 condition()
             else { return false }
             table.remove(slot)
+            total.wrappingSubtract(1, ordering: .relaxed)
             return true
         }
     }
@@ -132,12 +140,5 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         return best.map { ($0, tenants) }
     }
 
-    var count: Int {
-        var count = 0
-        for index in 0..<1 << TenantIndex.partBits {
-            let hash = Hash(bits: UInt64(index) << UInt64(64 - TenantIndex.partBits))
-            count += withPart(hash) { $0.count }
-        }
-        return count
-    }
+    var count: Int { total.load(ordering: .relaxed) }
 }

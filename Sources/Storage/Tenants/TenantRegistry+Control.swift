@@ -56,6 +56,7 @@ extension TenantRegistry {
     public func setPlan(id: [UInt8], plan: String) throws(Refusal) {
         let index = try planIndex(plan)
         guard let tenant = id.withBytes({ find($0) }) else { throw .missing }
+        if tenant.pointee.origin == .implicit { control.withLock { $0.assign(index, to: id) } }
         tenant.apply(limits(index), planIndex: index)
     }
 
@@ -91,10 +92,8 @@ extension TenantRegistry {
     /// Replaces the tenant's secret, or takes it away with nil.
     public func setSecret(id: [UInt8], digest: [UInt8]?) throws(Refusal) {
         guard id.withBytes({ find($0) }) != nil else { throw .missing }
-        control.withLock { control in
-            control.secrets = control.secrets.filter { $0.value != id }
-        }
-        if let digest { try enter(digest, for: id) }
+        if let digest { return try enter(digest, for: id) }
+        control.withLock { $0.forgetSecret(of: id) }
     }
 
     public func tenant(secretDigest: [UInt8]) -> TenantReference? {
@@ -105,21 +104,21 @@ extension TenantRegistry {
     public var hasSecrets: Bool { control.withLock { !$0.secrets.isEmpty } }
 
     public func secretDigest(of id: [UInt8]) -> [UInt8]? {
-        control.withLock { control in control.secrets.first { $0.value == id }?.key }
+        control.withLock { $0.digests[id] }
     }
 
-    /// Deletes the tenant and frees all that it had. The caller has ended its sessions.
+    /// Deletes the tenant; its keys are freed by the reclaimer's thread. The caller has ended its sessions.
     public func delete(id: [UInt8]) throws(Refusal) {
         guard let tenant = id.withBytes({ find($0) }), tenant.pointee.origin != .server else {
             throw .missing
         }
-        control.withLock { control in
-            control.secrets = control.secrets.filter { $0.value != id }
-        }
         nonisolated(unsafe) let gone = tenant
-        let isMine = control.withLock { _ in
+        let isMine = control.withLock { control in
             guard !gone.pointee.isGone else { return false }
             gone.pointee.isGone = true
+            control.forgetSecret(of: id)
+            control.assignedPlans[id] = nil
+            control.departedCount += 1
             return id.withBytes { index.remove($0, tenant: gone) { true } }
         }
         guard isMine else { throw .missing }
@@ -130,7 +129,8 @@ extension TenantRegistry {
                 shard.acquire()
                 shard.pointee.isDead = true
                 shard.abandonWatchers()
-                shard.pointee.table.freeAll()
+                Reclaimer.shared.free(shard.pointee.table)
+                shard.pointee.table = Table(prefixBits: keyspace.pointee.shardBits)
                 settle(shard)
                 let usage = shard.pointee.usage
                 control.withLock { $0.departed += usage }
@@ -140,7 +140,6 @@ extension TenantRegistry {
             Reclamation.retire(UnsafeMutableRawPointer(keyspace.pointee.shards))
             Reclamation.retire(UnsafeMutableRawPointer(keyspace))
         }
-        control.withLock { $0.departedCount += 1 }
         retire(tenant)
     }
 
@@ -191,9 +190,22 @@ extension TenantRegistry {
     private func enter(_ digest: [UInt8], for id: [UInt8]) throws(Refusal) {
         let entered = control.withLock { control in
             if let holder = control.secrets[digest], holder != id { return false }
+            control.forgetSecret(of: id)
             control.secrets[digest] = id
+            control.digests[id] = digest
             return true
         }
         guard entered else { throw .secretInUse }
+    }
+}
+
+extension TenantRegistry.Control {
+    mutating func forgetSecret(of id: [UInt8]) {
+        if let digest = digests.removeValue(forKey: id) { secrets[digest] = nil }
+    }
+
+    /// Notes the plan of a tenant that only its keys name, for as often as it comes and goes.
+    mutating func assign(_ plan: Int, to id: [UInt8]) {
+        assignedPlans[id] = plan == 0 ? nil : plan
     }
 }

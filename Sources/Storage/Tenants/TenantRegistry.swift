@@ -11,6 +11,9 @@ import Tenancy
 public final class TenantRegistry: Sendable {
     /// The tenant of sessions that have none of their own.
     nonisolated(unsafe) public let server: TenantReference
+    /// Who takes over the sessions of a tenant that is deleted, until they are closed: it has nothing and no index
+    /// names it.
+    nonisolated(unsafe) public let nobody: TenantReference
     public let settings: SettingsReference
     /// Patterns by which keys name their tenants; fixed at start.
     // Safety: written once in init, then only read.
@@ -19,18 +22,22 @@ public final class TenantRegistry: Sendable {
     let isReserved: (@Sendable (Bytes) -> Bool)?
     let index: TenantIndex
     let control: Mutex<Control>
-    /// Bytes of all tenants' tables as far as settled, for `maxmemory`.
+    /// Bytes of all tenants' tables and structures, as far as settled.
     public let settledMemory = Atomic<Int>(0)
+    /// Bytes that the process has allocated beside these: buffers, connections, itself. Measured now and then.
+    let otherMemory = Atomic<Int>(0)
+    let otherMemoryMeasuredAt = Atomic<Int64>(0)
     /// Of 2^bits shards: the default keyspaces, and those of tenants that were created.
     let serverShardBits: Int
     let createdShardBits: Int
 
     struct Control: Sendable {
         var plans: [Plan]
-        /// Digest of a secret to the id of its tenant.
+        /// Digest of a secret to the id of its tenant, and the other way round.
         var secrets: [[UInt8]: [UInt8]] = [:]
-        /// Plans that records assigned, by the id of the tenant, which need not exist now: tenants that keys name
-        /// come and go. At most one for each row that was read.
+        var digests: [[UInt8]: [UInt8]] = [:]
+        /// Plans of tenants that keys alone name, by id, whether there is such a key or not: what records assigned and
+        /// what TENANT PLAN set. Rows and administrators make them, so clients cannot fill memory with them.
         var assignedPlans: [[UInt8]: Int] = [:]
         /// Plans that records named and no directive declares.
         var unknownPlans: Set<String> = []
@@ -55,6 +62,7 @@ public final class TenantRegistry: Sendable {
         index = TenantIndex()
         control = Mutex(Control(plans: [.unlimited] + plans.filter { $0.name != "default" }))
         server = TenantRegistry.allocate(id: Bytes("default" as StaticString), origin: .server)
+        nobody = TenantRegistry.allocate(id: Bytes("nobody" as StaticString), origin: .created)
         _ = index.findOrInsert(Bytes("default" as StaticString)) { server }
         if let plan = plans.first(where: { $0.name == "default" }) {
             control.withLock { $0.plans[0] = plan }
@@ -106,8 +114,7 @@ public final class TenantRegistry: Sendable {
 
     private func planForNewTenant(_ id: Bytes) -> (limits: Limits, index: Int) {
         control.withLock { control in
-            var index = 0
-            if !control.assignedPlans.isEmpty { index = control.assignedPlans[id.array] ?? 0 }
+            let index = control.assignedPlans.isEmpty ? 0 : control.assignedPlans[id.array] ?? 0
             return (control.plans[index].limits, index)
         }
     }
@@ -134,10 +141,9 @@ public final class TenantRegistry: Sendable {
     private func make(
         _ tenant: TenantReference, _ number: Int, locked: Bool
     ) -> (keyspace: KeyspaceReference, isNew: Bool) {
-        guard let made = makeUnlessGone(tenant, number, locked: locked) else {
-            fatal("a keyspace was asked for of a tenant that is gone")
-        }
-        return made
+        if let made = makeUnlessGone(tenant, number, locked: locked) { return made }
+        // A session whose tenant was deleted while it ran a command: it is closed when that ends.
+        return make(nobody, number, locked: locked)
     }
 
     /// Database `number` of the tenant `id` that keys name. Both are made where they do not exist.

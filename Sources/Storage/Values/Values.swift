@@ -52,15 +52,17 @@ public struct NestedTable {
 }
 
 extension Table {
-    /// Frees every entry, segment and the directory. The table is empty afterwards.
-    public mutating func freeAll() {
+    /// Frees every entry, segment and the directory. The table is empty afterwards. `isUnreachable`: no thread can be
+    /// reading its buckets without a lock, so that nothing need be retired.
+    public mutating func freeAll(isUnreachable: Bool = false) {
         guard root != 0 else { return }
+        let release = isUnreachable ? Block.free : Reclamation.retire
         // Why: entries of nested tables have nothing nested themselves, so this is two levels deep at most.
         forEachSegment { segment in
             segment.forEach { Values.free($0) }
-            Reclamation.retire(segment.base)
+            release(segment.base)
         }
-        Reclamation.retire(UnsafeMutableRawPointer(directory))
+        release(UnsafeMutableRawPointer(directory))
         self = Table(prefixBits: Int(prefixBits))
     }
 }

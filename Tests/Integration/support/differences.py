@@ -46,10 +46,28 @@ TABLE = [
     ),
     Difference(
         "OBJECT IDLETIME",
-        "The clock of the idle time is coarse in both.",
+        "The clock of the idle time is coarse in both, and small integers, which 7.0.15 shares, "
+        "are there as idle as the server is old.",
         lambda arguments, reference, candidate: _is_object(arguments, b"IDLETIME")
         and _both_integers(reference, candidate)
-        and abs(reference.value - candidate.value) <= 20,
+        and candidate.value <= reference.value + 20,
+    ),
+    Difference(
+        "MEMORY USAGE",
+        "Another layout and another allocator: the size of an entry is its own.",
+        lambda arguments, reference, candidate: [word.upper() for word in arguments[:2]]
+        == [b"MEMORY", b"USAGE"]
+        and reference.kind == candidate.kind == ":"
+        and reference.value > 0
+        and candidate.value > 0,
+    ),
+    Difference(
+        "COMMAND GETKEYS",
+        "7.0.15 wants an argument behind the command's name; 7.2 takes the name alone.",
+        lambda arguments, reference, candidate: arguments[0].upper() == b"COMMAND"
+        and len(arguments) == 3
+        and reference.kind == candidate.kind == "-"
+        and reference.value.startswith(b"ERR wrong number of arguments for 'command|getkeys"),
     ),
     Difference(
         "HELLO",

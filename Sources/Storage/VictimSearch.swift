@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Synchronization
+import Tenancy
+
+/// Which tenant gives way when the server's memory is full: one that is beyond its share, the furthest as far as is
+/// known.
+///
+/// Why not the furthest of all: with a hundred thousand tenants, comparing all of them for each key that goes
+/// would stop the command. So each eviction looks at a few and goes on where the last one stopped. It knows besides
+/// whose keys the command names, as they are who grows, and who was furthest beyond in the last full round.
+/// While there are few tenants all are compared.
+///
+/// A tenant within its share is chosen only if a whole round has met nobody beyond: then shares promise more than
+/// there is. The next whole round is due when as many keys have gone as a sixteenth of the tenants.
+struct VictimSearch {
+    /// `TenantIndex.group` to go on with.
+    var group: UInt64 = 0
+    /// Who was furthest beyond in the last full round, by id: a pointer is not good beyond a tick.
+    var worst: [UInt8] = []
+    /// The same of the round under way.
+    var roundWorst: [UInt8] = []
+    var roundRatio = 0.0
+    /// Evictions until a whole round is worth while again, after one that met nobody beyond.
+    var evictionsUntilRound = 0
+
+    static let fewTenants = 16
+    static let steps = 4
+}
+
+extension UnsafeMutablePointer where Pointee == Worker {
+    /// The tenant to evict from; nil where nobody has keys.
+    func mostOverShare(_ memoryMax: Int) -> TenantReference? {
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        let count = max(1, registry.tenantCount)
+        guard count > 1 else { return registry.server }
+        let room = memoryMax - registry.otherMemory.load(ordering: .relaxed)
+        var candidate = Candidate(equalShare: max(1, room / count))
+        candidate.consider(registry.server)
+        if count <= VictimSearch.fewTenants {
+            registry.forEachTenant { candidate.consider($0) }
+            return candidate.tenant
+        }
+        for index in 0..<min(pointee.resolvedCount, 8) {
+            candidate.consider(pointee.resolved[index].shard.tenant)
+        }
+        if let known = pointee.victims.worst.withBytes({ registry.find($0) }) {
+            candidate.consider(known)
+        }
+        for _ in 0..<VictimSearch.steps { _ = walk(&candidate) }
+        if candidate.ratio <= 1 { walkWholeRound(&candidate, count) }
+        return candidate.tenant
+    }
+
+    /// Looks for somebody beyond their share among all, unless that was in vain a short while ago.
+    private func walkWholeRound(_ candidate: inout Candidate, _ count: Int) {
+        if candidate.tenant != nil, pointee.victims.evictionsUntilRound > 0 {
+            pointee.victims.evictionsUntilRound -= 1
+            return
+        }
+        var ends = 0
+        while candidate.ratio <= 1 && ends < 2 {  // Bound: two ends of the index have a whole round between.
+            if !walk(&candidate) { ends += 1 }
+        }
+        pointee.victims.evictionsUntilRound = candidate.ratio <= 1 ? count / 16 : 0
+    }
+
+    /// Looks at the next group of tenants. False where the round has ended, and the next one begins.
+    private func walk(_ candidate: inout Candidate) -> Bool {
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        guard let group = registry.index.group(from: pointee.victims.group) else {
+            pointee.victims.worst = pointee.victims.roundWorst
+            pointee.victims.roundRatio = 0
+            pointee.victims.group = 0
+            return false
+        }
+        pointee.victims.group = group.number + 1
+        for tenant in group.tenants {
+            let ratio = candidate.consider(tenant)
+            if ratio > pointee.victims.roundRatio {
+                pointee.victims.roundRatio = ratio
+                pointee.victims.roundWorst = tenant.id.array
+            }
+        }
+        return true
+    }
+}
+
+/// The tenant that is furthest beyond its share of those that were considered.
+private struct Candidate {
+    /// The share of a tenant whose plan says nothing of memory.
+    let equalShare: Int
+    var tenant: TenantReference?
+    var ratio = 0.0
+
+    init(equalShare: Int) { self.equalShare = equalShare }
+
+    /// Returns how many times its share the tenant takes.
+    @discardableResult
+    mutating func consider(_ other: TenantReference) -> Double {
+        let limit = other.pointee.memoryMax.value
+        let share = limit == .max ? equalShare : max(1, limit)
+        let ratio = Double(other.memoryInUse) / Double(share)
+        if ratio > self.ratio, other != tenant, other.hasKeys {
+            self.ratio = ratio
+            tenant = other
+        }
+        return ratio
+    }
+}

@@ -1,0 +1,474 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Connections: half-closed, slow, waiting, killed, many, idle, and at the server's end."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from support.driver import Report, parser, run, seed_of, wait_until
+from support.process import cpu_seconds, free_port, open_files
+from support.resp import Client, ConnectionLost, Reply, connect, encode
+from support.server import Server, is_redis
+
+MEGABYTE = 1 << 20
+
+
+def read_all(stream: socket.socket, seconds: float = 20.0) -> bytes:
+    """Everything up to the server's close."""
+    stream.settimeout(seconds)
+    data = bytearray()
+    try:
+        while chunk := stream.recv(1 << 16):
+            data += chunk
+    except ConnectionResetError:
+        data += b"(reset)"
+    except TimeoutError:
+        data += b"(still open)"
+    return bytes(data)
+
+
+def info(client: Client, section: str, field: str) -> int:
+    """A number of INFO."""
+    text = client.value("INFO", section).decode()
+    return int(text.split(f"{field}:")[1].split()[0])
+
+
+def context_switches(pid: int) -> int:
+    """How often any thread of the process has gone to sleep."""
+    total = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        text = (thread / "status").read_text(encoding="ascii")
+        total += int(text.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+    return total
+
+
+class Connections:
+    """The checks on one server with several threads."""
+
+    def __init__(self, server: Server, report: Report, seed: int) -> None:
+        self.server = server
+        self.report = report
+        self.redis = server.is_redis
+        self.random = random.Random(seed)
+
+    def half_closed(self) -> None:
+        """Who sends commands and shuts its write side still gets every reply."""
+        with connect(self.server.address, 10) as stream:
+            stream.sendall(b"PING\r\n")
+            stream.shutdown(socket.SHUT_WR)
+            self.report.equal("PING", read_all(stream), b"+PONG\r\n")
+        with self.server.client() as client:
+            client.value("SET", "large", b"x" * MEGABYTE)
+        if self.redis:
+            self.report.skip("100 MB of replies", "redis-server drops what the socket is too full for")
+            return
+        each = len(b"$1048576\r\n\r\n") + MEGABYTE
+        with connect(self.server.address, 10) as stream:
+            stream.sendall(encode(["GET", "large"]) * 100)
+            stream.shutdown(socket.SHUT_WR)
+            time.sleep(0.3)
+            self.report.equal("100 MB of replies", len(read_all(stream)), 100 * each)
+        with connect(self.server.address, 10) as stream:
+            stream.sendall(encode(["GET", "large"]) * 20 + encode(["QUIT"]))
+            stream.shutdown(socket.SHUT_WR)
+            time.sleep(0.3)
+            self.report.equal("20 MB before QUIT", len(read_all(stream)), 20 * each + 5)
+
+    def sends_before_it_reads(self) -> None:
+        """200,000 commands, then the replies."""
+        count = 200_000
+        with connect(self.server.address, 30) as stream:
+            stream.sendall(encode(["ECHO", "y" * 100]) * count)
+            stream.shutdown(socket.SHUT_WR)
+            expected = count * (len(b"$100\r\n\r\n") + 100)
+            with self.server.client() as client:
+                self.report.equal("others are answered", client.value("PING"), b"PONG")
+            data = read_all(stream)
+            # Redis closes at the end of input, whatever is still to be sent.
+            fine = len(data) == expected or self.redis
+            self.report.check(f"{count} replies", fine, f"{len(data)} of {expected} bytes")
+
+    def byte_by_byte(self) -> None:
+        """A request of 3,000 arguments in pieces of one to three bytes."""
+        names = [f"piece:{number}" for number in range(3000)]
+        data = encode(["DEL", *names]) + b"PING\r\n"
+        with connect(self.server.address, 10) as stream:
+            place = 0
+            before = cpu_seconds(self.server.pid)
+            while place < len(data):
+                size = self.random.randint(1, 3)
+                stream.sendall(data[place : place + size])
+                place += size
+            stream.shutdown(socket.SHUT_WR)
+            self.report.equal("answered", read_all(stream), b":0\r\n+PONG\r\n")
+            used = cpu_seconds(self.server.pid) - before
+            self.report.check("at under 2 s of CPU", used < 2, f"{used:.2f} s")
+
+    def slow_reader(self) -> None:
+        """A reader that is always a little behind costs what it is behind, not what it has read."""
+        with self.server.client() as client:
+            client.value("SET", "large", b"x" * MEGABYTE)
+        before = self.server.resident()
+        most = 0
+        received = 0
+        with connect(self.server.address, 20) as stream:
+            each = MEGABYTE + len(b"$1048576\r\n\r\n")
+            stream.sendall(encode(["GET", "large"]) * 8)
+            for _ in range(150):
+                stream.sendall(encode(["GET", "large"]))
+                wanted = received + each
+                while received < wanted:
+                    received += len(stream.recv(min(1 << 16, wanted - received)))
+                most = max(most, self.server.resident() - before)
+        self.report.check("under 48 MB", most < 48 * MEGABYTE, f"{most / MEGABYTE:.1f} MB")
+
+    def kill(self) -> None:
+        """CLIENT KILL over all threads: at once, and the killer's own reply comes first."""
+        others = [self.server.client() for _ in range(20)]
+        for number, other in enumerate(others):
+            other.value("CLIENT", "SETNAME", f"victim{number}")
+        with self.server.client() as client:
+            identifiers = [other.value("CLIENT", "ID") for other in others]
+            kills = [("CLIENT", "KILL", "ID", identifier) for identifier in identifiers]
+            replies = client.pipeline([*kills, ("CLIENT", "LIST"), ("CLIENT", "KILL", "ID", identifiers[0])])
+            self.report.equal("all were there", replies[:20], [Reply(":", 1)] * 20)
+            self.report.check("and are not listed", b"victim" not in replies[20].value)
+            self.report.equal("nor killed again", replies[21], Reply(":", 0))
+            self.report.check("their connections are closed", all(map(self._is_closed, others)))
+            for other in others:
+                other.close()
+            address = client.value("CLIENT", "INFO").decode().split("addr=")[1].split()[0]
+            client.send_raw(encode(["CLIENT", "KILL", address]) + encode(["PING"]))
+            self.report.equal("itself", read_all(client.socket), b"+OK\r\n")
+        with self.server.client() as client:
+            reply = client.call("CLIENT", "KILL", "127.0.0.1:1")
+            self.report.equal("nobody", reply, Reply("-", b"ERR No such client"))
+            reply = client.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no")
+            self.report.check("everybody", reply.kind == ":" and reply.value >= 1, reply)
+
+    @staticmethod
+    def _is_closed(client: Client) -> bool:
+        try:
+            client.call("PING")
+            return False
+        except (ConnectionLost, OSError):
+            return True
+
+    def pause(self) -> None:
+        """CLIENT PAUSE over all threads, with transactions, and clients that go away meanwhile."""
+        with self.server.client() as admin, self.server.client() as transaction:
+            transaction.value("MULTI")
+            transaction.value("SET", "paused", 1)
+            admin.value("CLIENT", "PAUSE", 60_000, "WRITE")
+            transaction.send("EXEC")
+            writers = [self.server.client() for _ in range(8)]
+            for number, writer in enumerate(writers):
+                writer.send_raw(encode(["SET", f"paused:{number}", 1]) + encode(["PING"]))
+            took = wait_until(lambda: info(admin, "clients", "blocked_clients") == 9, 5)
+            self.report.check("nine wait", took is not None)
+            with self.server.client() as reader:
+                transaction_of_reads = [("MULTI",), ("GET", "paused"), ("EXEC",)]
+                replies = reader.pipeline(transaction_of_reads)
+                self.report.equal("reads in MULTI go on", replies[2], Reply("*", (Reply("$", None),)))
+            gone = writers[:4]
+            before = cpu_seconds(self.server.pid)
+            for writer in gone:
+                writer.close()
+            took = wait_until(lambda: info(admin, "clients", "blocked_clients") == 5, 5)
+            self.report.check("who is gone waits no more", took is not None)
+            time.sleep(0.5)
+            used = cpu_seconds(self.server.pid) - before
+            self.report.check("nobody spins", used < 0.2, f"{used:.2f} s of CPU")
+            admin.value("CLIENT", "UNPAUSE")
+            for writer in writers[4:]:
+                got = (writer.read(), writer.read())
+                if got != (Reply("+", b"OK"), Reply("+", b"PONG")):
+                    self.report.check("goes on", False, got)
+                writer.close()
+            self.report.equal("EXEC goes on", transaction.read(), Reply("*", (Reply("+", b"OK"),)))
+            self.report.equal("nobody waits", info(admin, "clients", "blocked_clients"), 0)
+            admin.value("CLIENT", "PAUSE", 300, "ALL")
+            began = time.monotonic()
+            transaction.value("GET", "paused")
+            took_seconds = time.monotonic() - began
+            fine = 0.2 < took_seconds < 1
+            self.report.check("a pause ends by itself", fine, f"{took_seconds * 1000:.0f} ms")
+            admin.value("DEL", "paused", *[f"paused:{number}" for number in range(8)])
+
+    def churn(self, seconds: float) -> None:
+        """Connections come, work and go by close, half-close and reset, while others list and kill them."""
+        stop = time.monotonic() + seconds
+        failures: list[str] = []
+        counts = [0] * 4
+
+        def client(number: int) -> None:
+            source = random.Random(number)
+            while time.monotonic() < stop:
+                with connect(self.server.address, 10) as stream:
+                    try:
+                        stream.sendall(encode(["SET", f"churn:{number}", "v" * source.randint(1, 99999)]))
+                        stream.sendall(encode(["GET", f"churn:{number}"]) * source.randint(0, 20))
+                        way = source.randrange(3)
+                        if way == 0:
+                            linger = b"\1\0\0\0\0\0\0\0"
+                            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                        elif way == 1:
+                            stream.shutdown(socket.SHUT_WR)
+                            data = read_all(stream)
+                            if not data.startswith(b"+OK\r\n") and data not in (b"", b"(reset)"):
+                                failures.append(repr(data[:50]))
+                        counts[number] += 1
+                    except OSError:
+                        pass
+
+        threads = [threading.Thread(target=client, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        with self.server.client() as admin:
+            while time.monotonic() < stop:
+                listed = admin.value("CLIENT", "LIST").decode().split("\n")
+                victim = self.random.choice(listed[:-1]).split()[0].partition("=")[2]
+                if int(victim) != admin.value("CLIENT", "ID"):
+                    admin.value("CLIENT", "KILL", "ID", victim)
+                admin.value("INFO")
+        for thread in threads:
+            thread.join()
+        self.report.equal(f"{sum(counts)} connections", failures, [])
+        with self.server.client() as client_:
+            client_.value("DEL", *[f"churn:{number}" for number in range(4)])
+            took = wait_until(lambda: info(client_, "clients", "connected_clients") == 1, 5)
+            self.report.check("all are gone", took is not None)
+
+    def idle(self) -> None:
+        """A server without requests sleeps, with and without connections."""
+        with self.server.client() as client:
+            client.value("SET", "idle", 1)
+            time.sleep(3)
+            before, cpu = context_switches(self.server.pid), cpu_seconds(self.server.pid)
+            time.sleep(5)
+            woken = context_switches(self.server.pid) - before
+            used = cpu_seconds(self.server.pid) - cpu
+            fine = woken <= 1 or self.redis
+            self.report.check("no timer wakes it", fine, f"{woken} times in 5 s")
+            self.report.check("no CPU", used < 0.05, f"{used:.2f} s")
+
+    def memory(self, count: int) -> None:
+        """What an idle connection costs."""
+        before = self.server.resident()
+        streams = []
+        for _ in range(count):
+            stream = connect(self.server.address, 10)
+            stream.sendall(b"*1\r\n$4\r\nPING\r\n")
+            stream.recv(100)
+            streams.append(stream)
+        each = (self.server.resident() - before) / count
+        fine = each < 2048 or self.redis
+        self.report.check("under 2 KB for each idle connection", fine, f"{each:.0f} bytes")
+        for stream in streams:
+            stream.close()
+        with self.server.client() as client:
+            wait_until(lambda: info(client, "clients", "connected_clients") == 1, 10)
+            files = open_files(self.server.pid)
+            self.report.check("no descriptor is left behind", files < 60, files)
+
+
+class Ends:
+    """The checks with servers of their own."""
+
+    def __init__(self, report: Report, binary: str) -> None:
+        self.report = report
+        self.binary = binary
+        self.redis = is_redis(binary)
+
+    def soft_limit(self) -> None:
+        """A client that reads nothing is closed when the soft limit's time is over, though it is silent."""
+        directives = [("client-output-buffer-limit", "normal 0 1048576 1")]
+        with Server(self.binary, directives) as server, server.client() as client:
+            client.value("SET", "large", b"x" * MEGABYTE)
+            with connect(server.address, 10) as stream:
+                stream.sendall(encode(["GET", "large"]) * 30)
+                wait_until(lambda: info(client, "clients", "connected_clients") == 2, 5)
+                took = wait_until(lambda: info(client, "clients", "connected_clients") == 1, 6, 0.05)
+            self.report.check("closed within 6 s", took is not None and took > 0.8, took)
+
+    def end_while_paused(self) -> None:
+        """SIGTERM while sessions wait: who still waits at the deadline gets an error; exit 0."""
+        if self.redis:
+            self.report.skip("who still waits", "redis-server says nothing")
+            return
+        server = Server(self.binary).start()
+        with server.client() as client, server.client() as admin:
+            admin.value("CLIENT", "PAUSE", 60_000, "WRITE")
+            client.send("SET", "a", 1)
+            wait_until(lambda: info(admin, "clients", "blocked_clients") == 1, 5)
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            answer = read_all(client.socket)
+            status = server.process.wait(15)
+            took = time.monotonic() - began
+        server.process = None
+        server.remove()
+        self.report.equal("the error", answer, b"-ERR Server is shutting down\r\n")
+        self.report.equal("exit status", status, 0)
+        self.report.check("by the deadline", took < 8, f"{took:.1f} s")
+
+    def end_under_load(self) -> None:
+        """SIGTERM answers what has arrived, of clients that have not been accepted yet too."""
+        server = Server(self.binary, [("threads", 1)] if not self.redis else []).start()
+        with server.client() as client:
+            client.value("SET", "a", "v" * 1000)
+        os.kill(server.pid, signal.SIGSTOP)
+        streams = [connect(server.address, 10) for _ in range(20)]
+        for stream in streams:
+            stream.sendall(encode(["GET", "a"]) * 500)
+        time.sleep(0.1)
+        server.process.send_signal(signal.SIGTERM)
+        os.kill(server.pid, signal.SIGCONT)
+        each = len(b"$1000\r\n\r\n") + 1000
+        sizes = {len(read_all(stream)) for stream in streams}
+        status = server.process.wait(10)
+        server.process = None
+        server.remove()
+        self.report.equal("exit status", status, 0)
+        if not self.redis:
+            self.report.equal("bytes to each client", sizes, {500 * each})
+
+    def no_descriptors(self) -> None:
+        """Without descriptors clients are turned away, and nobody spins."""
+        server = Server(self.binary, [("maxclients", 100)])
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with server, server.client() as client:
+            used = open_files(server.pid)
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used + 2, hard))
+            streams = [connect(server.address, 5) for _ in range(6)]
+            time.sleep(0.5)
+            before = cpu_seconds(server.pid)
+            time.sleep(1)
+            spent = cpu_seconds(server.pid) - before
+            fine = spent < 0.2 or self.redis
+            self.report.check("nobody spins", fine, f"{spent:.2f} s of CPU")
+            self.report.equal("who is there is answered", client.value("PING"), b"PONG")
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used + 100, hard))
+            for stream in streams:
+                stream.close()
+
+    def process(self) -> None:
+        """dir, logfile and pidfile act; healthcheck knows passwords and unix sockets."""
+        if self.redis:
+            self.report.skip("process", "Martlet's own verbs")
+            return
+        port = free_port()
+        server = Server(self.binary, port=port)
+        place = server.directory / "place"
+        place.mkdir()
+        words = [
+            ("dir", str(place)), ("logfile", "log"), ("pidfile", "pid"), ("requirepass", "secret word"),
+            ("unixsocket", "socket"),
+        ]
+        server.directives = words
+        with server:
+            self.report.equal("pidfile", (place / "pid").read_text().strip(), str(server.pid))
+            self.report.check("logfile", "Ready to accept" in (place / "log").read_text())
+            with server.client() as client:
+                client.value("AUTH", "secret word")
+                found = client.call("CONFIG", "GET", "dir").mapping()
+                self.report.equal("CONFIG GET dir", found["dir"], str(place).encode())
+            line = ["--port", str(port), "--requirepass", "secret word"]
+            self.report.equal("healthcheck", self._health(line), 0)
+            line[3] = "wrong"
+            self.report.equal("healthcheck, wrong password", self._health(line), 1)
+            line = ["--port", "0", "--dir", str(place), "--unixsocket", "socket"]
+            self.report.equal("healthcheck, unix socket", self._health(line), 0)
+            os.kill(server.pid, signal.SIGSTOP)
+            began = time.monotonic()
+            line = ["--port", str(port)]
+            self.report.equal("healthcheck, stopped server", self._health(line), 1)
+            took = time.monotonic() - began
+            self.report.check("ends in time", took < 5, f"{took:.1f} s")
+            os.kill(server.pid, signal.SIGCONT)
+        self.report.check("pidfile is removed", not (place / "pid").exists())
+
+    def _health(self, line: list[str]) -> int:
+        return subprocess.run(
+            [self.binary, "healthcheck", *line], capture_output=True, timeout=20, check=False
+        ).returncode
+
+    def verbs(self) -> None:
+        """commands, postgres-setup --print, import, --help."""
+        if self.redis:
+            self.report.skip("verbs", "Martlet's own")
+            return
+        self.report.check("commands", "\nGET key\n" in self._output("commands"))
+        self.report.check("commands --markdown", "- `GET key`: " in self._output("commands", "--markdown"))
+        source = ["--record-source", "t", "table=tenants", "key=t:{id}"]
+        setup = self._output("postgres-setup", "--print", *source)
+        self.report.check("postgres-setup --print", "pg_notify" in setup)
+        setup = self._output("postgres-setup", "--print", "--teardown", *source)
+        self.report.check("--teardown", "drop trigger" in setup.lower())
+        self.report.check("--help", "healthcheck" in self._output("--help"))
+        for words in (["import"], ["postgres-setup"], ["commands", "--nonsense"]):
+            done = subprocess.run([self.binary, *words], capture_output=True, timeout=10, check=False)
+            fine = done.returncode == 1 and done.stderr.count(b"\n") == 1
+            self.report.check(f"{' '.join(words)}: an error", fine, done.stderr)
+
+    def _output(self, *words: str) -> str:
+        done = subprocess.run(
+            [self.binary, *words], capture_output=True, text=True, timeout=10, check=True
+        )
+        return done.stdout
+
+
+def main() -> int:
+    """All checks; 0 when every one held."""
+    arguments = parser(__doc__ or "")
+    arguments.add_argument("--churn-seconds", type=float, default=3.0)
+    arguments.add_argument("--connections", type=int, default=5000)
+    options = arguments.parse_args()
+    seed = seed_of(options)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    report = Report("connections")
+    binary = options.server_binary
+    threads = [] if is_redis(binary) else [("threads", 4)]
+    with Server(binary, threads) as server:
+        checks = Connections(server, report, seed)
+        for title, check in [
+            ("memory", lambda: checks.memory(options.connections)),
+            ("half-closed", checks.half_closed),
+            ("sends before it reads", checks.sends_before_it_reads),
+            ("byte by byte", checks.byte_by_byte),
+            ("slow reader", checks.slow_reader),
+            ("kill", checks.kill),
+            ("pause", checks.pause),
+            ("churn", lambda: checks.churn(options.churn_seconds)),
+            ("idle", checks.idle),
+        ]:
+            with report.section(title):
+                check()
+    ends = Ends(report, binary)
+    for title, check in [
+        ("soft limit", ends.soft_limit),
+        ("end while paused", ends.end_while_paused),
+        ("end under load", ends.end_under_load),
+        ("no descriptors", ends.no_descriptors),
+        ("process", ends.process),
+        ("verbs", ends.verbs),
+    ]:
+        with report.section(title):
+            check()
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    run(main)
