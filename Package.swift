@@ -65,12 +65,21 @@ let package = Package(
         program("martlet-benchmark", ["LoadKit", "CLinux"], path: "Benchmarks/Load"),
 
         // Tests.
+        module("TestSupport", ["Base", "Storage", "Commands"], path: "Tests/Support"),
         tests("BaseTests", ["Base"]),
         tests("WireTests", ["Wire", "Base"]),
+        tests("TenancyTests", ["Tenancy", "Base"]),
         tests("StorageTests", ["Storage", "Tenancy", "Base"]),
-        tests("CommandTests", ["Commands", "Storage", "Tenancy", "Wire", "Base"]),
+        tests("CommandTests", ["Commands", "Storage", "Tenancy", "Wire", "Base", "TestSupport"]),
+        tests(
+            "SessionTests",
+            [
+                "Sessions", "Commands", "Storage", "Tenancy", "Wire", "Base", "CAllocator",
+                "TestSupport",
+            ]),
         tests("RecordsTests", ["Records", "Base"]),
         tests("LoadKitTests", ["LoadKit"]),
         tests("ServerTests", ["Server", "Tenancy", "Base"]),
+        tests("TidyTests", []),
     ]
 )

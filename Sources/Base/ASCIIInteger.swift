@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Decimal integers to and from bytes, by Redis's strict rules: an optional minus sign, no plus sign, no leading
-/// zeros, no spaces, nothing after the digits. So "1" is the integer 1, and "01", " 1" and "+1" are strings.
+/// Decimal integers to and from bytes, by Redis's strict rules: an optional minus sign, no plus
+/// sign, no leading zeros, no spaces, nothing after the digits. So "1" is the integer 1, and "01",
+/// " 1" and "+1" are strings.
 public enum ASCIIInteger {
     /// Bytes that the longest integer needs: a sign and 19 digits (20 for an unsigned one).
     public static let countMax = 20
@@ -58,7 +59,8 @@ public enum ASCIIInteger {
         return value
     }
 
-    /// Writes `value` at `target`, which must have room for `countMax` bytes, and returns how many bytes it took.
+    /// Writes `value` at `target`, which must have room for `countMax` bytes, and returns how many
+    /// bytes it took.
     @inlinable
     public static func write(_ value: Int64, to target: UnsafeMutablePointer<UInt8>) -> Int {
         if value >= 0 {
@@ -68,7 +70,8 @@ public enum ASCIIInteger {
         return 1 + write(unsigned: value.magnitude, to: target + 1)
     }
 
-    /// Writes `value` at `target`, which must have room for `countMax` bytes, and returns how many bytes it took.
+    /// Writes `value` at `target`, which must have room for `countMax` bytes, and returns how many
+    /// bytes it took.
     @inlinable
     public static func write(unsigned value: UInt64, to target: UnsafeMutablePointer<UInt8>) -> Int {
         // Why: nearly every length and counter on the wire has one or two digits.

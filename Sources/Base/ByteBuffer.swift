@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 
-/// A growing run of bytes with one owner: replies on their way out, a request that has not arrived whole.
+/// A growing run of bytes with one owner: replies on their way out, a request that has not arrived
+/// whole.
 ///
 /// Why: replies are appended piece by piece and leave in one write, so appending must be a compare,
 /// a copy and an add. An array would check for uniqueness at each step.
@@ -55,7 +56,8 @@ public struct ByteBuffer: ~Copyable {
     /// Room for at least `more` bytes behind what is there, as a pointer to it.
     @inlinable @inline(__always)
     public mutating func reserve(_ more: Int) -> UnsafeMutablePointer<UInt8> {
-        // Bound: more <= 512 MB, count bounded by limits. (A buffer without storage grows for nothing too.)
+        // Bound: more <= 512 MB, count bounded by limits. (A buffer without storage grows for
+        // nothing too.)
         if count &+ more >= capacity { grow(to: count + more + 1) }
         // Safety: after grow, storage is not nil and has `more` bytes behind `count`.
         return storage.unsafelyUnwrapped + count
@@ -129,7 +131,8 @@ public struct ByteBuffer: ~Copyable {
         readIndex = 0
     }
 
-    /// Opens a gap of `size` bytes at `index` and returns it; used where a length is known only afterwards.
+    /// Opens a gap of `size` bytes at `index` and returns it; used where a length is known only
+    /// afterwards.
     public mutating func insertGap(at index: Int, size: Int) -> UnsafeMutablePointer<UInt8> {
         precondition(index >= readIndex && index <= count && size >= 0)
         _ = reserve(size)
@@ -150,7 +153,8 @@ public struct ByteBuffer: ~Copyable {
         }
     }
 
-    /// Grows by half at least, so that appending stays linear. Never inlined: it is the rare path of `reserve`.
+    /// Grows by half at least, so that appending stays linear. Never inlined: it is the rare path
+    /// of `reserve`.
     @inline(never)
     @usableFromInline mutating func grow(to needed: Int) {
         let target = max(needed, capacity + capacity / 2, 256)

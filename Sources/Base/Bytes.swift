@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 
-/// A view of bytes that somebody else owns: an argument in a receive buffer, a key or a value in an entry.
+/// A view of bytes that somebody else owns: an argument in a receive buffer, a key or a value in an
+/// entry.
 ///
 /// Why: a handler must look at arguments and values without copying them, hold several at once, and
 /// put them in arrays. A `Span` cannot be stored; a pair of pointer and count can.

@@ -3,7 +3,8 @@ import CLinux
 import Glibc
 import Synchronization
 
-/// The log: lines of "pid time level message" on standard output or in a file, as Redis writes them.
+/// The log: lines of "pid time level message" on standard output or in a file, as Redis writes
+/// them.
 ///
 /// A line is built whole and written by one call, so that lines of several threads do not mix.
 public final class Log: Sendable {
@@ -32,7 +33,8 @@ public final class Log: Sendable {
         set { levelMin.store(newValue.rawValue, ordering: .relaxed) }
     }
 
-    /// Appends to the file at `path` from now on; an empty path means standard output. Returns errno, or 0.
+    /// Appends to the file at `path` from now on; an empty path means standard output. Returns
+    /// errno, or 0.
     public func open(path: String) -> Int32 {
         var next: Int32 = 1
         if !path.isEmpty {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import CLinux
 
-/// The number of INCRBYFLOAT and HINCRBYFLOAT: as wide as C's long double on x86-64, so that sums agree with Redis's
-/// to the digit. Other processors have no such type in Swift; there it is a double.
+/// The number of INCRBYFLOAT and HINCRBYFLOAT: as wide as C's long double on x86-64, so that sums
+/// agree with Redis's to the digit. Other processors have no such type in Swift; there it is a
+/// double.
 ///
-/// Why C's functions: the digits must be those of Redis, which are those of the C library, to the last one.
+/// Why C's functions: the digits must be those of Redis, which are those of the C library, to the
+/// last one.
 public struct LongDouble: Sendable, Equatable {
     public var value: martlet_wide
 
@@ -13,7 +15,8 @@ public struct LongDouble: Sendable, Equatable {
     /// Longer text is not a number; the largest 80-bit number has 4933 digits before the point.
     private static let textSizeMax = 5 * 1024
 
-    /// The number that `bytes` are: all of them, and no space in front. "inf" is a number, "nan" is not.
+    /// The number that `bytes` are: all of them, and no space in front. "inf" is a number, "nan" is
+    /// not.
     public static func parse(_ bytes: Bytes) -> LongDouble? {
         let count = bytes.count
         guard count > 0, count < textSizeMax, !ASCII.isSpace(bytes[0]) else { return nil }
@@ -21,7 +24,8 @@ public struct LongDouble: Sendable, Equatable {
             for index in 0..<count { text[index] = CChar(bitPattern: bytes[index]) }
             text[count] = 0
             var value: martlet_wide = 0
-            // Safety: the text ends in a zero byte, and the buffer has at least one byte, so it has an address.
+            // Safety: the text ends in a zero byte, and the buffer has at least one byte, so it has
+            // an address.
             let parsed = martlet_parse_wide(text.baseAddress, &value)
             return parsed == count && !value.isNaN ? LongDouble(value) : nil
         }
@@ -39,7 +43,8 @@ public struct LongDouble: Sendable, Equatable {
         let size = LongDouble.textSizeMax
         return withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { buffer in
             var count = min(Int(martlet_print_wide(value, buffer.baseAddress, Int32(size))), size - 1)
-            // The C library always writes the point and 17 digits, so that this ends at the point at the latest.
+            // The C library always writes the point and 17 digits, so that this ends at the point
+            // at the latest.
             while count > 0, buffer[count - 1] == 48 { count -= 1 }
             if count > 0, buffer[count - 1] == 46 { count -= 1 }
             let text = buffer[0..<count].map { UInt8(bitPattern: $0) }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import Synchronization
 
-/// The directives that the path of a request reads, as numbers that any thread may read and CONFIG SET may change.
+/// The directives that the path of a request reads, as numbers that any thread may read and CONFIG
+/// SET may change.
 ///
-/// Why not the configuration itself: a handler reads a threshold with one plain load, without a lock, a retain
-/// or a string. `Configuration` (in Server) owns names, texts and ranges and writes the numbers here.
-/// Sizes are bytes, times are named with their unit.
+/// Why not the configuration itself: a handler reads a threshold with one plain load, without a
+/// lock, a retain or a string. `Configuration` (in Server) owns names, texts and ranges and writes
+/// the numbers here. Sizes are bytes, times are named with their unit.
 public struct Settings: ~Copyable {
     public typealias Number = Atomic<Int>
 
@@ -30,7 +31,8 @@ public struct Settings: ~Copyable {
 
     public let bulkSizeMax = Number(512 << 20)
     public let queryBufferLimit = Number(1 << 30)
-    /// Normal clients' output: a hard limit, and a soft one that may be passed for some seconds; 0 is none.
+    /// Normal clients' output: a hard limit, and a soft one that may be passed for some seconds; 0
+    /// is none.
     public let outputHardLimit = Number(0)
     public let outputSoftLimit = Number(0)
     public let outputSoftSeconds = Number(0)

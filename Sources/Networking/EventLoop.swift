@@ -3,16 +3,17 @@ import CLinux
 
 /// What a reactor asks of the kernel: which sockets are ready, and bytes in and out.
 ///
-/// Why an interface that small: epoll says that bytes can be read, io_uring that they have been. Both are
-/// "an event with a token"; receiving and sending go through the loop, so that a loop that has the bytes already can hand
-/// them over.
+/// Why an interface that small: epoll says that bytes can be read, io_uring that they have been.
+/// Both are "an event with a token"; receiving and sending go through the loop, so that a loop that
+/// has the bytes already can hand them over.
 public protocol EventLoop: ~Copyable {
     /// Begins to watch `fd` for reading; its events carry `token`.
     mutating func add(_ fd: Int32, token: UInt64, exclusive: Bool) -> Bool
     /// Says what the socket's owner wants to hear of from now on. That the socket is broken it always hears.
     mutating func modify(_ fd: Int32, token: UInt64, interest: Interest)
     mutating func remove(_ fd: Int32)
-    /// Waits for events, at most until `timeout` milliseconds have passed; nil is for ever. Returns how many there are.
+    /// Waits for events, at most until `timeout` milliseconds have passed; nil is for ever. Returns
+    /// how many there are.
     mutating func wait(timeout: Int?) -> Int
     /// An event of the last `wait`.
     func event(_ index: Int) -> Event

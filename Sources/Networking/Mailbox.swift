@@ -3,9 +3,11 @@ import CLinux
 import Glibc
 import Synchronization
 
-/// Messages to a reactor from other threads: a list under a mutex, and an eventfd that wakes the reactor.
+/// Messages to a reactor from other threads: a list under a mutex, and an eventfd that wakes the
+/// reactor.
 ///
-/// Why a mutex: messages are connections handed over and sessions to be resumed, thousands a second at most.
+/// Why a mutex: messages are connections handed over and sessions to be resumed, thousands a second
+/// at most.
 public final class Mailbox<Message: Sendable>: Sendable {
     private let messages = Mutex<[Message]>([])
     /// Readable while messages wait.

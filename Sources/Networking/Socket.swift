@@ -122,7 +122,8 @@ public enum Socket {
             isUnixSocket: false)
     }
 
-    /// Sets `tcp-keepalive`: probes after so many idle seconds, three of them a third of that apart.
+    /// Sets `tcp-keepalive`: probes after so many idle seconds, three of them a third of that
+    /// apart.
     static func keepAlive(_ fd: Int32, seconds: Int) {
         guard seconds > 0 else { return }
         let tcp = Int32(IPPROTO_TCP)

@@ -3,8 +3,9 @@ import Base
 
 /// The 24 bits by which eviction judges an entry, as Redis keeps them.
 ///
-/// LRU: seconds, modulo 2^24 (194 days). LFU: 16 bits of minutes when the counter last decayed, 8 bits of a
-/// logarithmic counter that begins at 5 and rises with a chance of 1 / ((counter - 5) x factor + 1).
+/// LRU: seconds, modulo 2^24 (194 days). LFU: 16 bits of minutes when the counter last decayed, 8
+/// bits of a logarithmic counter that begins at 5 and rises with a chance of 1 / ((counter - 5) x
+/// factor + 1).
 public enum Access {
     private static let initialFrequency: UInt32 = 5
 

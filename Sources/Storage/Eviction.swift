@@ -5,14 +5,16 @@ import Tenancy
 
 /// Making room: which tenant gives way, and which of its keys.
 ///
-/// Who: the tenant that is furthest beyond its share. A tenant's share is its plan's memory, or, of those without
-/// one, an equal part of `maxmemory`. So nobody's data is pushed out by others while they are within their share.
+/// Who: the tenant that is furthest beyond its share. A tenant's share is its plan's memory, or, of
+/// those without one, an equal part of `maxmemory`. So nobody's data is pushed out by others while
+/// they are within their share.
 ///
-/// What: as in Redis, the best of a few candidates: idle longest (LRU), used least (LFU), expiring first (TTL), or
-/// any. Candidates are neighbours in a random place of the table, so that a sample costs few cache misses.
+/// What: as in Redis, the best of a few candidates: idle longest (LRU), used least (LFU), expiring
+/// first (TTL), or any. Candidates are neighbours in a random place of the table, so that a sample
+/// costs few cache misses.
 ///
-/// Locks: eviction runs while a command holds its shards. It may hold those, and takes another one only if it is
-/// free: waiting would break the order of locks. A busy shard is passed over.
+/// Locks: eviction runs while a command holds its shards. It may hold those, and takes another one
+/// only if it is free: waiting would break the order of locks. A busy shard is passed over.
 extension UnsafeMutablePointer where Pointee == Worker {
     private var registry: TenantRegistry { pointee.registry._withUnsafeGuaranteedRef { $0 } }
 
@@ -53,7 +55,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
 
     private func evict(from tenant: TenantReference, until isDone: () -> Bool) -> Bool {
         var attempts = 0
-        while !isDone() {  // Bound: a hundred rounds without an eviction, or as many as there are keys.
+        // Bound: a hundred rounds without an eviction, or as many as there are keys.
+        while !isDone() {
             if evictOne(from: tenant) { attempts = 0 } else { attempts += 1 }
             if attempts >= 100 { return false }
         }
@@ -69,8 +72,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 
 
-    /// Evicts one key of the tenant. A tenant at its own limit under `noeviction` gives its least recently
-    /// used key: its plan asked for eviction.
+    /// Evicts one key of the tenant. A tenant at its own limit under `noeviction` gives its least
+    /// recently used key: its plan asked for eviction.
     private func evictOne(from tenant: TenantReference) -> Bool {
         guard let keyspace = randomKeyspace(of: tenant) else { return false }
         let policy = self.policy == .noEviction ? EvictionPolicy.allKeysLRU : self.policy

@@ -3,10 +3,12 @@ import Base
 import CLinux
 import Glibc
 
-/// From a key to the shard that it lives in: by the tenant that a pattern finds in it, or the session's keyspace.
+/// From a key to the shard that it lives in: by the tenant that a pattern finds in it, or the
+/// session's keyspace.
 enum KeyRouter {
-    /// `creating`: whether a tenant that no key has named before comes into being. A read finds nothing in a tenant
-    /// that does not exist, so it looks in the session's keyspace, where no key that a pattern matches ever is.
+    /// `creating`: whether a tenant that no key has named before comes into being. A read finds
+    /// nothing in a tenant that does not exist, so it looks in the session's keyspace, where no key
+    /// that a pattern matches ever is.
     @inline(__always)
     static func resolve(
         _ key: Bytes, keyspace: KeyspaceReference, registry: TenantRegistry, creating: Bool
@@ -70,8 +72,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
     }
 
-    /// Resolves the only key of the command at hand and takes its shard. `prefetch` is what was asked for when
-    /// the request was parsed, and knows the hash.
+    /// Resolves the only key of the command at hand and takes its shard. `prefetch` is what was
+    /// asked for when the request was parsed, and knows the hash.
     public func acquire(
         _ key: Bytes, _ prefetch: Prefetch?, keyspace: KeyspaceReference, creating: Bool
     ) -> ShardReference {
@@ -98,8 +100,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         unlockKeys()
     }
 
-    /// Takes the locks of the shards of all keys that were added. Returns false, with nothing held, where a
-    /// keyspace was dropped meanwhile: the keys must then be added again.
+    /// Takes the locks of the shards of all keys that were added. Returns false, with nothing held,
+    /// where a keyspace was dropped meanwhile: the keys must then be added again.
     @inline(__always)
     public func lockKeys() -> Bool {
         guard pointee.resolvedCount == 1 else { return lockManyKeys() }

@@ -6,16 +6,18 @@ import Synchronization
 
 /// What a command on keys may touch: the keys that it named, under the locks of their shards.
 ///
-/// Made by the executor, which has resolved and locked the keys that the command's spec points at; handed to
-/// `run`; and ended by the executor, which settles memory and lets go. A key that the spec did not point
-/// at, in a shard that is not held, stops the process: it is an error in the spec, never in the data.
+/// Made by the executor, which has resolved and locked the keys that the command's spec points at;
+/// handed to `run`; and ended by the executor, which settles memory and lets go. A key that the
+/// spec did not point at, in a shard that is not held, stops the process: it is an error in the
+/// spec, never in the data.
 ///
-/// A `Slot` is good until the next insert or removal in the same keyspace. Views into an entry are good until
-/// that entry changes.
+/// A `Slot` is good until the next insert or removal in the same keyspace. Views into an entry are
+/// good until that entry changes.
 public struct Keys {
     // Safety: the worker of the calling thread, which outlives every command.
     public let worker: WorkerReference
-    /// The keyspace that the session has selected; keys that a pattern names live in their tenants'.
+    /// The keyspace that the session has selected; keys that a pattern names live in their
+    /// tenants'.
     public let keyspace: KeyspaceReference
     /// Whether reads leave the access time alone (CLIENT NO-TOUCH).
     public var leavesAccessTime = false
@@ -75,7 +77,8 @@ public struct Keys {
             let previous = worker.pointee.resolved[cursor - 1]
             if previous.key.base == key.base && previous.key.count == key.count { return previous }
         }
-        // Why only a few: the command goes back to its first keys, or sideways; a long list is cheaper to hash again.
+        // Why only a few: the command goes back to its first keys, or sideways; a long list is
+        // cheaper to hash again.
         for index in 0..<min(worker.pointee.resolvedCount, 8) {
             let candidate = worker.pointee.resolved[index]
             if candidate.key.base == key.base && candidate.key.count == key.count {
@@ -89,8 +92,8 @@ public struct Keys {
         return resolved
     }
 
-    /// The entry of `key`, for a command that changes it: nothing is counted. An expired entry is removed, and so
-    /// is one that says that a record does not exist: what is written now is newer.
+    /// The entry of `key`, for a command that changes it: nothing is counted. An expired entry is
+    /// removed, and so is one that says that a record does not exist: what is written now is newer.
     public mutating func find(_ key: Bytes) -> Found? { find(resolve(key)) }
 
     @inline(__always)
@@ -103,7 +106,8 @@ public struct Keys {
         return found
     }
 
-    /// The entry of `key`, for a command that reads it: counts a hit or a miss and notes the access.
+    /// The entry of `key`, for a command that reads it: counts a hit or a miss and notes the
+    /// access.
     public mutating func read(_ key: Bytes) -> Found? { read(resolve(key)) }
 
     @inline(__always)
@@ -203,8 +207,8 @@ public struct Keys {
         return found
     }
 
-    /// Notes that the value of the key has changed, which is an access too. Every change of an entry that stays goes
-    /// through here.
+    /// Notes that the value of the key has changed, which is an access too. Every change of an
+    /// entry that stays goes through here.
     @inline(__always)
     public func changed(_ found: Found) {
         if !leavesAccessTime { touch(found.entry) }

@@ -3,11 +3,13 @@ import Base
 import Glibc
 import Synchronization
 
-/// Memory that another thread may still be reading without a lock, freed when none can be: quiescent-state reclamation.
+/// Memory that another thread may still be reading without a lock, freed when none can be:
+/// quiescent-state reclamation.
 ///
-/// Why: a batch's buckets are prefetched before their shards are locked. That reads the directory and its
-/// segment words, which a growing table may replace at that moment. So what is replaced is retired here, and
-/// freed after every thread that serves requests has passed a quiet point: the end of its tick.
+/// Why: a batch's buckets are prefetched before their shards are locked. That reads the directory
+/// and its segment words, which a growing table may replace at that moment. So what is replaced is
+/// retired here, and freed after every thread that serves requests has passed a quiet point: the
+/// end of its tick.
 ///
 /// There is one for the process, as there is one allocator.
 ///
@@ -21,19 +23,29 @@ public enum Reclamation {
     /// How many blocks one tick frees at its end; what is beyond is left to the reclaimer's thread.
     static let freedInTickMax = 1024
 
-    /// A thread that reads retired memory: each has one of these and is counted until the process ends.
+    /// A thread that reads retired memory: each has one of these, and gives it back when it ends.
     public struct Participant: Sendable {
         let number: Int
 
         public init() {
-            number = Reclamation.shared.registered.wrappingAdd(1, ordering: .relaxed).oldValue
+            let shared = Reclamation.shared
+            number =
+                shared.unused.withLock { $0.popLast() }
+                ?? shared.registered.wrappingAdd(1, ordering: .relaxed).oldValue
             precondition(number < participantCountMax, "too many threads")
+        }
+
+        /// Ends the thread's part in this, outside a tick. Its place is another's then.
+        func giveBack() {
+            leave()
+            Reclamation.shared.unused.withLock { $0.append(number) }
         }
 
         /// Begins a tick: from here until `leave`, retired blocks stay.
         public func enter() {
             let shared = Reclamation.shared
-            // Order: the store must be seen before any later load of a directory, so it is sequentially consistent.
+            // Order: the store must be seen before any later load of a directory, so it is
+            // sequentially consistent.
             shared.words[number].store(
                 shared.epoch.load(ordering: .relaxed), ordering: .sequentiallyConsistent)
         }
@@ -97,6 +109,8 @@ public enum Reclamation {
     private final class State: Sendable {
         let epoch = Atomic<UInt64>(1)
         let registered = Atomic<Int>(0)
+        /// Numbers that were given back.
+        let unused = Mutex<[Int]>([])
         let waiting = Atomic<Int>(0)
         let queue = Mutex(Queue())
         // Safety: allocated once, for ever; each word is atomic.

@@ -5,8 +5,8 @@ import Synchronization
 
 /// One session's WATCH on one key: a link in the list of the key's shard.
 ///
-/// Why not a version in every entry: it would cost eight bytes a key for something that few sessions use. A shard
-/// without watchers pays one compare for each change.
+/// Why not a version in every entry: it would cost eight bytes a key for something that few
+/// sessions use. A shard without watchers pays one compare for each change.
 public struct Watcher: ~Copyable {
     let hash: Hash
     /// Nil once the shard's tenant was deleted.
@@ -19,8 +19,8 @@ public struct Watcher: ~Copyable {
 public typealias WatcherReference = UnsafeMutablePointer<Watcher>
 
 extension UnsafeMutablePointer where Pointee == Shard {
-    /// Marks the sessions that watch the key of `hash`. Two keys of one 64-bit hash are one to WATCH: EXEC then
-    /// fails once too often, which every user of WATCH is ready for.
+    /// Marks the sessions that watch the key of `hash`. Two keys of one 64-bit hash are one to
+    /// WATCH: EXEC then fails once too often, which every user of WATCH is ready for.
     @inline(never)
     func notifyWatchers(_ hash: Hash) {
         var watcher = pointee.watchers
@@ -85,8 +85,9 @@ extension UnsafeMutablePointer where Pointee == Shard {
 }
 
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Begins to watch `key` in `keyspace`: `isDirty` becomes true when it changes. Returns the watch and whether the
-    /// key had expired already. A tenant that the key names comes into being, and stays while it is watched.
+    /// Begins to watch `key` in `keyspace`: `isDirty` becomes true when it changes. Returns the
+    /// watch and whether the key had expired already. A tenant that the key names comes into being,
+    /// and stays while it is watched.
     public func watch(
         _ key: Bytes, _ keyspace: KeyspaceReference, _ isDirty: UnsafeMutablePointer<Atomic<Bool>>
     ) -> (watcher: WatcherReference, wasExpired: Bool) {

@@ -3,8 +3,8 @@ import Base
 import Glibc
 import Synchronization
 
-/// What a thread that runs commands owns: its clock, its random numbers, its counters, and the room in which the
-/// keys of the command at hand are resolved.
+/// What a thread that runs commands owns: its clock, its random numbers, its counters, and the room
+/// in which the keys of the command at hand are resolved.
 ///
 /// Threads: everything is the owning thread's, except `statistics`, which others may read.
 public struct Worker: ~Copyable {
@@ -19,8 +19,8 @@ public struct Worker: ~Copyable {
     let hasPatterns: Bool
     let serverTenant: TenantReference
 
-    // Safety: `resolved` and `locked` have `capacity` and `lockedCapacity` elements, allocated here and grown by
-    // `reserve`; they are freed with the worker, which lives as long as its thread.
+    // Safety: `resolved` and `locked` have `capacity` and `lockedCapacity` elements, allocated here
+    // and grown by `reserve`; they are freed with the worker, which lives as long as its thread.
     var resolved: UnsafeMutablePointer<ResolvedKey>
     var resolvedCount = 0
     var capacity: Int
@@ -44,6 +44,15 @@ public struct Worker: ~Copyable {
         locked = .allocate(capacity: capacity)
         statistics = .allocate(capacity: 1)
         statistics.initialize(to: Statistics())
+    }
+
+    deinit {
+        participant.giveBack()
+        resolved.deallocate()
+        locked.deallocate()
+        statistics.deinitialize(count: 1)
+        statistics.deallocate()
+        registry.release()
     }
 
     /// Grows the room for keys to `count`.

@@ -3,11 +3,12 @@ import Base
 
 /// A key pattern that names the tenant: `tenant:{tenant}:*`, `rate_limit:{tenant}:{connector}`.
 ///
-/// Literal bytes stand for themselves, `{tenant}` and other names in braces for one or more bytes up to the
-/// literal that follows, `*` at the end for anything. Exactly one `{tenant}`.
+/// Literal bytes stand for themselves, `{tenant}` and other names in braces for one or more bytes
+/// up to the literal that follows, `*` at the end for anything. Exactly one `{tenant}`.
 ///
-/// Why not a glob: every key of every command is held against every pattern, so a match is one compare of the
-/// prefix, one search for the byte behind the tenant and, rarely, a walk over the rest.
+/// Why not a glob: every key of every command is held against every pattern, so a match is one
+/// compare of the prefix, one search for the byte behind the tenant and, rarely, a walk over the
+/// rest.
 public struct KeyPattern: Sendable, Equatable {
     /// The pattern as it was written.
     public let text: String
@@ -87,7 +88,8 @@ public struct KeyPattern: Sendable, Equatable {
         return key[start..<end]
     }
 
-    /// Where a field that begins at `start` ends: before the first byte of the literal that follows it.
+    /// Where a field that begins at `start` ends: before the first byte of the literal that follows
+    /// it.
     private func fieldEnd(_ key: Bytes, from start: Int, _ rest: ArraySlice<Part>) -> Int? {
         switch rest.first {
         case .literal(let literal):

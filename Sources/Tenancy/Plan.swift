@@ -21,9 +21,11 @@ public struct Limits: Equatable, Sendable {
     public enum AtLimit: String, Sendable, CaseIterable {
         /// Commands are refused with an error.
         case reject
-        /// For memory and keys the tenant's own keys give way, by the eviction policy; rates are refused.
+        /// For memory and keys the tenant's own keys give way, by the eviction policy; rates are
+        /// refused.
         case evict
-        /// For operations per second the session waits until the budget refills; the rest is refused.
+        /// For operations per second the session waits until the budget refills; the rest is
+        /// refused.
         case throttle
     }
 }

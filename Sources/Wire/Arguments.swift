@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// One request: the command's name at 0 and its arguments behind it, as slices of the receive buffer.
+/// One request: the command's name at 0 and its arguments behind it, as slices of the receive
+/// buffer.
 ///
 /// Valid until the command returns. Every subscript is checked.
 public struct Arguments {

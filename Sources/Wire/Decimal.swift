@@ -4,8 +4,8 @@ import Glibc
 
 /// Floating point numbers to and from text, to the digit as Redis writes them.
 public enum Decimal {
-    /// A double as Redis replies it: 17 significant digits at most, "inf", "-inf", "nan", no exponent for integers
-    /// below 2^53 or so.
+    /// A double as Redis replies it: 17 significant digits at most, "inf", "-inf", "nan", no
+    /// exponent for integers below 2^53 or so.
     public static func text(of value: Double) -> String {
         if value.isNaN { return "nan" }
         if value.isInfinite { return value < 0 ? "-inf" : "inf" }

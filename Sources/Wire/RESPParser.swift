@@ -3,15 +3,16 @@ import Base
 
 /// Requests out of bytes: RESP arrays of bulk strings, and inline commands as a person types them.
 ///
-/// Why it keeps a state: a request may arrive in a thousand pieces. What has been parsed of it is kept as
-/// offsets, so that each byte is looked at once however it is cut; otherwise a client that sends a long
-/// request byte by byte would cost the square of its length.
+/// Why it keeps a state: a request may arrive in a thousand pieces. What has been parsed of it is
+/// kept as offsets, so that each byte is looked at once however it is cut; otherwise a client that
+/// sends a long request byte by byte would cost the square of its length.
 ///
-/// Invariants: offsets are relative to the start of the unconsumed bytes; `scanned` never lies behind them.
+/// Invariants: offsets are relative to the start of the unconsumed bytes; `scanned` never lies
+/// behind them.
 public struct RESPParser: ~Copyable {
     public enum Outcome {
-        /// A request of `argumentCount` arguments, which were appended to the list; it took `consumed` bytes.
-        /// A count of 0 is an empty line or array, which is answered by nothing.
+        /// A request of `argumentCount` arguments, which were appended to the list; it took
+        /// `consumed` bytes. A count of 0 is an empty line or array, which is answered by nothing.
         case request(argumentCount: Int, consumed: Int)
         case needMore
         /// The connection must be closed after this error.
@@ -23,19 +24,25 @@ public struct RESPParser: ~Copyable {
         case tooBigMultibulkCount, tooBigBulkCount, tooBigInline, unbalancedQuotes
         case unauthenticatedMultibulk, unauthenticatedBulk
 
-        /// Redis's text, without the leading minus.
-        public var message: String {
+        /// Redis's text, without the leading minus. Bytes, as it may show one that the client sent.
+        public var message: [UInt8] {
+            if case .expectedDollar(let byte) = self {
+                return Array("ERR Protocol error: expected '$', got '".utf8) + [byte, 39]
+            }
+            return Array("ERR Protocol error: \(reason)".utf8)
+        }
+
+        private var reason: String {
             switch self {
-            case .invalidMultibulkLength: "ERR Protocol error: invalid multibulk length"
-            case .invalidBulkLength: "ERR Protocol error: invalid bulk length"
-            case .expectedDollar(let byte):
-                "ERR Protocol error: expected '$', got '\(ASCII.isPrintable(byte) ? String(UnicodeScalar(byte)) : " ")'"
-            case .tooBigMultibulkCount: "ERR Protocol error: too big mbulk count string"
-            case .tooBigBulkCount: "ERR Protocol error: too big bulk count string"
-            case .tooBigInline: "ERR Protocol error: too big inline request"
-            case .unbalancedQuotes: "ERR Protocol error: unbalanced quotes in request"
-            case .unauthenticatedMultibulk: "ERR Protocol error: unauthenticated multibulk length"
-            case .unauthenticatedBulk: "ERR Protocol error: unauthenticated bulk length"
+            case .invalidMultibulkLength: "invalid multibulk length"
+            case .invalidBulkLength: "invalid bulk length"
+            case .expectedDollar: "expected '$'"
+            case .tooBigMultibulkCount: "too big mbulk count string"
+            case .tooBigBulkCount: "too big bulk count string"
+            case .tooBigInline: "too big inline request"
+            case .unbalancedQuotes: "unbalanced quotes in request"
+            case .unauthenticatedMultibulk: "unauthenticated multibulk length"
+            case .unauthenticatedBulk: "unauthenticated bulk length"
             }
         }
     }
@@ -62,7 +69,8 @@ public struct RESPParser: ~Copyable {
 
     public init() {}
 
-    /// How many bytes must be there before another call can get further; a hint for reading large arguments.
+    /// How many bytes must be there before another call can get further; a hint for reading large
+    /// arguments.
     public var bytesAwaited: Int { bulkSize >= 0 ? scanned + bulkSize + 2 : 0 }
 
     /// Whether a request has begun and not ended.
@@ -144,7 +152,8 @@ public struct RESPParser: ~Copyable {
         }
         let known = list.count
         var scanned = self.scanned
-        while remaining > 0 {  // Bound: at most 2^31 arguments, and each takes bytes that must have arrived.
+        // Bound: at most 2^31 arguments, and each takes bytes that must have arrived.
+        while remaining > 0 {
             if bulkSize < 0 {
                 // Why first: nearly every argument is shorter than a hundred bytes.
                 if scanned + 4 < bytes.count, bytes[scanned] == 36, ASCII.isDigit(bytes[scanned + 1]) {
@@ -199,7 +208,8 @@ public struct RESPParser: ~Copyable {
         return .value(Int(size))
     }
 
-    /// Keeps what was parsed of an unfinished request as offsets, and takes its slices off the list again.
+    /// Keeps what was parsed of an unfinished request as offsets, and takes its slices off the list
+    /// again.
     @inline(never)
     private mutating func suspend(
         _ scanned: Int, _ bytes: Bytes, _ list: inout ArgumentList, _ listed: Int, _ known: Int,
@@ -251,7 +261,7 @@ public enum InlineCommand {
             while index < line.count, ASCII.isSpace(line[index]) { index += 1 }
             guard index < line.count else { return arguments }
             var current: [UInt8] = []
-            while index < line.count, !ASCII.isSpace(line[index]) {
+            while index < line.count, !endsWord(line[index]) {
                 let byte = line[index]
                 if byte == UInt8(ascii: "\"") {
                     guard let end = doubleQuoted(line, from: index + 1, into: &current) else {
@@ -320,6 +330,12 @@ public enum InlineCommand {
             index += 1
         }
         return nil
+    }
+
+    /// Whether the byte parts two words. Unlike what is skipped between words, vertical tabs and
+    /// form feeds belong to the word that they stand in.
+    private static func endsWord(_ byte: UInt8) -> Bool {
+        byte == 32 || byte == 9 || byte == 10 || byte == 13
     }
 
     private static func endOfQuoted(_ line: Bytes, _ index: Int) -> Int? {

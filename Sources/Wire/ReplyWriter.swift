@@ -4,7 +4,8 @@ import Glibc
 
 /// Writes replies: every kind that RESP knows, in the dialect that the session speaks.
 ///
-/// No command knows which protocol called it: a map is a map here, and a flat array on a RESP2 wire.
+/// No command knows which protocol called it: a map is a map here, and a flat array on a RESP2
+/// wire.
 ///
 /// It is a view of a buffer that the thread owns, so it may be copied and costs nothing to make.
 public struct ReplyWriter {
@@ -198,12 +199,14 @@ public struct ReplyWriter {
         header(UInt8(ascii: "|"), Int64(count))
     }
 
-    /// Begins an aggregate whose length is known only at the end; `finish` writes the header in front.
+    /// Begins an aggregate whose length is known only at the end; `finish` writes the header in
+    /// front.
     public func begin() -> Int { buffer.pointee.count }
 
     public enum Aggregate { case array, set, map }
 
-    /// Writes the header of an aggregate of `count` elements (pairs, of a map) that began at `mark`.
+    /// Writes the header of an aggregate of `count` elements (pairs, of a map) that began at
+    /// `mark`.
     public func finish(_ mark: Int, _ kind: Aggregate, count: Int) {
         let end = buffer.pointee.count
         switch kind {

@@ -18,8 +18,8 @@ extension Database {
         return broken
     }
 
-    /// Runs the requests of `conversation` in a new database: in each line a request, `=>`, and the reply with its
-    /// line ends as spaces.
+    /// Runs the requests of `conversation` in a new database: in each line a request, `=>`, and the
+    /// reply with its line ends as spaces.
     static func converse(_ conversation: String) {
         let database = Database(families: Families.all + [Probes.family])
         for line in conversation.split(separator: "\n") {

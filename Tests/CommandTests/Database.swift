@@ -21,6 +21,11 @@ final class Database {
         table = CommandTable(families)
     }
 
+    deinit {
+        worker.deinitialize(count: 1)
+        worker.deallocate()
+    }
+
     /// Moves the database's clock.
     func advance(milliseconds: Int64) { worker.pointee.now += milliseconds }
 

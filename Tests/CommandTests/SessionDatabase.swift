@@ -3,6 +3,7 @@ import Base
 import Commands
 import Storage
 import Tenancy
+import TestSupport
 import Wire
 
 /// A `Database` with a session on it, so that commands on whole databases run too. No sockets, no
@@ -131,39 +132,4 @@ final class SessionDatabase {
         } while cursor != "0" && step < 1_000_000
         return all
     }
-}
-
-/// A server that has nothing to say.
-final class QuietServer: ServerControl {
-    let commands: CommandTable
-    let reclaimer = Reclaimer.shared
-    let startedAtMicroseconds: Int64 = 0
-
-    init(_ commands: CommandTable) { self.commands = commands }
-
-    func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)] { [] }
-    func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String? { nil }
-    func configurationRewrite() -> String? { nil }
-    func resetStatistics() {}
-    func information(_ sections: [String], for tenant: TenantReference) -> String { "" }
-    func memoryFigures() -> MemoryFigures { MemoryFigures() }
-    func allocatorReport() -> String { "" }
-    func purgeMemory() {}
-    func forEachSession(_ body: (borrowing SessionState) -> Bool) {}
-    func whileStandingStill<Result>(_ body: () -> Result) -> Result { body() }
-    func pause(until deadline: Milliseconds, onlyWrites: Bool) {}
-    func unpause() {}
-    func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication { .refused }
-    func saveTenants() -> String? { nil }
-    func closeSessions(of tenant: TenantReference) {}
-    func digest(secret: [UInt8]) -> [UInt8] { secret }
-    func makeSecret() -> String { "secret" }
-    var recordSourceCount: Int { 0 }
-    func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int { 0 }
-    func recordSources() -> [[(name: String, value: String)]] { [] }
-    func loadRecord(_ key: [UInt8]) -> Bool { false }
-    func invalidateRecords(source: String) -> Bool { false }
-    func recordStatistics() -> [[(name: String, value: String)]] { [] }
-    func shutdown(abort: Bool) -> Bool { true }
-    var debugCommandsAllowed: Bool { false }
 }

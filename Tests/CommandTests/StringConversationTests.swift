@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import Testing
 
-/// Strings as conversations: the request, `=>`, and the reply with its line ends as spaces. The replies are those that
-/// redis-server 7.0.15 gave to the same requests; HASH, EXPIRY and ENCODING are the tests' own.
+/// Strings as conversations: the request, `=>`, and the reply with its line ends as spaces. The
+/// replies are those that redis-server 7.0.15 gave to the same requests; HASH, EXPIRY and ENCODING
+/// are the tests' own.
 @Suite struct StringConversationTests {
     @Test func setAndItsOptions() {
         Database.converse(

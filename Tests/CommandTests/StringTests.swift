@@ -34,7 +34,8 @@ import Testing
         #expect(database.run("INCR", "a") == ":1\r\n")
     }
 
-    /// A long string that grows byte by byte and by leaps, past the size that a short header can say.
+    /// A long string that grows byte by byte and by leaps, past the size that a short header can
+    /// say.
     @Test func growthKeepsWhatIsThere() {
         let database = Database()
         var expected: [UInt8] = []

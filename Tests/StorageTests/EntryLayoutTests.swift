@@ -72,7 +72,8 @@ import Testing
         #expect(entry.valueSize == 3 && entry.key == Bytes("key" as StaticString))
     }
 
-    /// A segment with its header fills a class of the allocator, so that nothing is wasted or uncharged.
+    /// A segment with its header fills a class of the allocator, so that nothing is wasted or
+    /// uncharged.
     @Test(arguments: Segment.bucketCounts) func segmentsFillTheirBlocks(_ buckets: Int) {
         let segment = Segment.make(buckets: buckets, depth: 3)
         defer { Block.free(segment.base) }

@@ -78,7 +78,8 @@ import Testing
         var table = Table(prefixBits: course.prefixBits)
         var model: [Int: Model] = [:]
         var numbers = Numbers(state: UInt64(course.keys))
-        // The balance swings between filling and emptying, so that segments split, merge, and the table gets empty.
+        // The balance swings between filling and emptying, so that segments split, merge, and the
+        // table gets empty.
         for step in 0..<course.operations {
             let number = numbers.next(below: course.keys)
             let isFilling = step * 8 / course.operations % 2 == 0

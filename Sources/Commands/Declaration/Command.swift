@@ -8,24 +8,25 @@ public protocol Command: SendableMetatype {
     static var spec: CommandSpec { get }
 }
 
-/// A command on keys that its arguments name. It runs under the locks of those keys' shards and reaches nothing
-/// else: no session, no socket, no other tenant.
+/// A command on keys that its arguments name. It runs under the locks of those keys' shards and
+/// reaches nothing else: no session, no socket, no other tenant.
 public protocol KeyCommand: Command {
     static func run(_ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter)
 }
 
-/// A command on keys that moves an entry from the selected database into another one: COPY and MOVE. Flagged
-/// `otherDatabase`, so that no other command pays for the question.
+/// A command on keys that moves an entry from the selected database into another one: COPY and
+/// MOVE. Flagged `otherDatabase`, so that no other command pays for the question.
 ///
-/// Its keys are resolved in this order, whatever the spec says: the source (argument 1), then the target. `run` names
-/// them by these ordinals, as the same bytes may mean a key in either database.
+/// Its keys are resolved in this order, whatever the spec says: the source (argument 1), then the
+/// target. `run` names them by these ordinals, as the same bytes may mean a key in either database.
 public protocol CrossDatabaseCommand: KeyCommand {
-    /// The key that is written, and the number of its database; nil where the arguments are wrong, which `run` tells.
+    /// The key that is written, and the number of its database; nil where the arguments are wrong,
+    /// which `run` tells.
     static func target(_ arguments: Arguments, selected: Int) -> (key: Bytes, database: Int)?
 }
 
-/// A command on the session, on a whole database or on the server. No shard is locked when it runs (inside EXEC
-/// those of the transaction are).
+/// A command on the session, on a whole database or on the server. No shard is locked when it runs
+/// (inside EXEC those of the transaction are).
 public protocol SessionCommand: Command {
     static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter)

@@ -51,7 +51,8 @@ extension CommandSpec {
         "connection": "connection", "transactions": "transaction",
     ]
 
-    /// ACL categories: those that flags imply, and that of the group or those that the declaration names.
+    /// ACL categories: those that flags imply, and that of the group or those that the declaration
+    /// names.
     func categoryNames(group: String) -> [String] {
         var found = Set(categories ?? [CommandSpec.groupCategories[group]].compactMap { $0 })
         if flags.contains(.write) { found.insert("write") }

@@ -2,9 +2,9 @@
 import Base
 import Wire
 
-/// Everything that is to be known of a command beside what it does. A command is declared once, by an enum named
-/// as on the wire with a `spec` and a `run`; COMMAND, COMMAND DOCS, ACL categories, key routing, refusals and
-/// statistics all derive from the spec.
+/// Everything that is to be known of a command beside what it does. A command is declared once, by
+/// an enum named as on the wire with a `spec` and a `run`; COMMAND, COMMAND DOCS, ACL categories,
+/// key routing, refusals and statistics all derive from the spec.
 public struct CommandSpec: Sendable {
     /// In lower case, as COMMAND shows it; "config|get" for a subcommand.
     public let name: String
@@ -12,8 +12,9 @@ public struct CommandSpec: Sendable {
     public let arity: Int
     public let flags: CommandFlags
     public let keys: [KeySpec]
-    /// The arguments in words: lower case is an argument, UPPER CASE a token, [x] optional, a | b a choice,
-    /// x ... repeated, name:integer typed (key, integer, double, unix-time, pattern; string if none is named).
+    /// The arguments in words: lower case is an argument, UPPER CASE a token, [x] optional, a | b a
+    /// choice, x ... repeated, name:integer typed (key, integer, double, unix-time, pattern; string
+    /// if none is named).
     public let usage: String
     public let since: String
     /// The cost in O notation.
@@ -98,8 +99,8 @@ public struct CommandFlags: OptionSet, Sendable {
 /// Where a command's keys stand among its arguments, and what it does to them.
 public struct KeySpec: Sendable {
     public enum Position: Sendable, Equatable {
-        /// From argument `first` on every `step`-th, to argument `last`; a negative last counts from the
-        /// end, -1 being the last argument.
+        /// From argument `first` on every `step`-th, to argument `last`; a negative last counts
+        /// from the end, -1 being the last argument.
         case range(first: Int, last: Int, step: Int)
         /// Argument `count` says how many keys follow it, the first at `first`.
         case counted(count: Int, first: Int)
@@ -128,7 +129,8 @@ public struct KeySpec: Sendable {
     }
 }
 
-/// What a command does to a key: one of the first four, and any of the rest, as COMMAND INFO shows them.
+/// What a command does to a key: one of the first four, and any of the rest, as COMMAND INFO shows
+/// them.
 public struct KeyAccess: OptionSet, Sendable {
     public let rawValue: UInt16
     public init(rawValue: UInt16) { self.rawValue = rawValue }

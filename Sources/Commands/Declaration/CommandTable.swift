@@ -5,8 +5,9 @@ import Wire
 
 /// From a command's name on the wire to its declaration, built once at start and never changed.
 ///
-/// Why two words and no hash of strings: a name folded to upper case fits 16 bytes, so that finding it is a multiply
-/// and a compare of two words. The two names of Redis that are longer, and any other, are found in a dictionary.
+/// Why two words and no hash of strings: a name folded to upper case fits 16 bytes, so that finding
+/// it is a multiply and a compare of two words. The two names of Redis that are longer, and any
+/// other, are found in a dictionary.
 ///
 /// Invariant: `slots` has a power of two of places, at most half of them taken.
 public final class CommandTable: Sendable {
@@ -17,7 +18,8 @@ public final class CommandTable: Sendable {
         public let run: Run
         public let flags: CommandFlags
         public let arity: Int32
-        /// Index of the only key, 0 where there are none or several, or it is used in two databases.
+        /// Index of the only key, 0 where there are none or several, or it is used in two
+        /// databases.
         public let singleKey: Int32
         /// Whether the only key may come into being.
         public let singleKeyCreates: Bool
@@ -173,8 +175,8 @@ public final class CommandTable: Sendable {
 }
 
 extension CommandSpec {
-    /// The positions of the keys among `arguments`, through `body`; nil where a count is not a number or more than
-    /// there are arguments.
+    /// The positions of the keys among `arguments`, through `body`; nil where a count is not a
+    /// number or more than there are arguments.
     public func forEachKey(
         _ arguments: Arguments, _ body: (_ index: Int, _ access: KeyAccess) -> Void
     ) -> Bool {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// A command's arguments as a tree, read from its `usage`: what COMMAND DOCS tells.
 ///
-/// The grammar: words stand one behind the other. A word in UPPER CASE is a token, any other an argument, with a type
-/// behind a colon. `[…]` is optional, `(…)` belongs together, `a | b` is a choice, `x ...` may be repeated: the word or
-/// group before it. A token and what follows it within a group or an alternative are one argument with a token.
+/// The grammar: words stand one behind the other. A word in UPPER CASE is a token, any other an
+/// argument, with a type behind a colon. `[…]` is optional, `(…)` belongs together, `a | b` is a
+/// choice, `x ...` may be repeated: the word or group before it. A token and what follows it within
+/// a group or an alternative are one argument with a token.
 public struct CommandUsage: Equatable, Sendable {
     public indirect enum Kind: Equatable, Sendable {
         /// key, string, integer, double, unix-time or pattern.

@@ -5,8 +5,9 @@ import Synchronization
 import Tenancy
 import Wire
 
-// Refusals that depend on memory and budgets, asked under the locks of the command's shards, in this order:
-// the tenant's rates, the server's memory, the tenant's memory, the tenant's number of keys.
+// Refusals that depend on memory and budgets, asked under the locks of the command's shards, in
+// this order: the tenant's rates, the server's memory, the tenant's memory, the tenant's number of
+// keys.
 extension Executor {
     /// Nil where the command may run; else what became of it.
     @inline(__always)

@@ -5,7 +5,8 @@ import Synchronization
 import Tenancy
 import Wire
 
-/// Runs commands on keys: resolves the keys, takes their shards, asks for admission, runs, counts, lets go.
+/// Runs commands on keys: resolves the keys, takes their shards, asks for admission, runs, counts,
+/// lets go.
 ///
 /// The path of GET is here from end to end: one hash, one lock, one probe, one copy.
 public struct Executor {
@@ -21,7 +22,8 @@ public struct Executor {
         case refused
         /// Not run: the tenant's operations of this second are used up and its plan says to wait.
         case throttled(Milliseconds)
-        /// Not run to its end: records are missing that must be loaded first. The reply was taken back.
+        /// Not run to its end: records are missing that must be loaded first. The reply was taken
+        /// back.
         case awaitsRecords
     }
 
@@ -80,7 +82,8 @@ public struct Executor {
         repeat {
             worker.clearKeys()
             guard resolve(entry, arguments, keyspace, &reply) else { return .refused }
-        } while !worker.lockKeys()  // Bound: a keyspace is dropped once; the next turn finds or makes another.
+        // Bound: a keyspace is dropped once; the next turn finds or makes another.
+        } while !worker.lockKeys()
         let outcome = runHeld(
             entry, command, arguments, keyspace, requestSize: requestSize,
             leavesAccessTime: leavesAccessTime, &reply)
@@ -88,7 +91,8 @@ public struct Executor {
         return outcome
     }
 
-    /// Adds the keys of the command to the worker's. False, with an error replied, where they cannot be.
+    /// Adds the keys of the command to the worker's. False, with an error replied, where they
+    /// cannot be.
     @inline(__always)
     public func resolve(
         _ entry: Entry, _ arguments: Arguments, _ keyspace: KeyspaceReference,
@@ -117,7 +121,8 @@ public struct Executor {
         {
             return resolve(crossing, arguments, keyspace, &reply)
         }
-        // Why all before the first is added: a tenant that a key brings into being must not stay for nothing.
+        // Why all before the first is added: a tenant that a key brings into being must not stay
+        // for nothing.
         for index in 1..<max(1, arguments.count)
         where arguments[index].count > Storage.Entry.keySizeMax {
             var isKey = false

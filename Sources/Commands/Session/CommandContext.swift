@@ -4,7 +4,8 @@ import Storage
 import Synchronization
 import Wire
 
-/// What a `SessionCommand` may touch: its session, the databases that the session sees, and the server.
+/// What a `SessionCommand` may touch: its session, the databases that the session sees, and the
+/// server.
 public struct CommandContext {
     public let worker: WorkerReference
     public let session: SessionReference
@@ -42,8 +43,9 @@ public struct CommandContext {
         registry.keyspace(session.pointee.tenant, session.pointee.database)
     }
 
-    /// Every keyspace that database `number` of this session is made of: the session's own first, then, where
-    /// keys name tenants by patterns and the session is the application's, those of all tenants.
+    /// Every keyspace that database `number` of this session is made of: the session's own first,
+    /// then, where keys name tenants by patterns and the session is the application's, those of all
+    /// tenants.
     public func keyspaces(_ number: Int) -> [KeyspaceReference] {
         var all = [registry.keyspace(session.pointee.tenant, number)]
         guard registry.hasPatterns, session.pointee.tenant == registry.server else { return all }
@@ -55,13 +57,15 @@ public struct CommandContext {
         return all
     }
 
-    /// Refuses a tenant's session what only the server's own may run although no flag of Redis's says so.
+    /// Refuses a tenant's session what only the server's own may run although no flag of Redis's
+    /// says so.
     func refusesTenant(_ spec: CommandSpec, _ reply: inout ReplyWriter) -> Bool {
         guard isTenantSession else { return false }
         reply.error("NOPERM this user has no permissions to run the '\(spec.name)' command")
         return true
     }
 
-    /// Whether the session belongs to a tenant with a credential of its own: it may not administer the server.
+    /// Whether the session belongs to a tenant with a credential of its own: it may not administer
+    /// the server.
     public var isTenantSession: Bool { session.pointee.tenant != registry.server }
 }

@@ -3,7 +3,8 @@ import Base
 import Storage
 import Tenancy
 
-/// What commands ask of the server as a whole. The Server module implements it; tests may do so with less.
+/// What commands ask of the server as a whole. The Server module implements it; tests may do so
+/// with less.
 ///
 /// Nothing here is on the path of a command on keys.
 public protocol ServerControl: AnyObject, Sendable {
@@ -13,7 +14,8 @@ public protocol ServerControl: AnyObject, Sendable {
     var startedAtMicroseconds: Int64 { get }
 
     // CONFIG
-    /// Name and value of every directive that one of the glob patterns matches, in lower case, sorted.
+    /// Name and value of every directive that one of the glob patterns matches, in lower case,
+    /// sorted.
     func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)]
     /// Sets all or none; returns the error's text without "ERR".
     func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String?
@@ -22,7 +24,8 @@ public protocol ServerControl: AnyObject, Sendable {
     func resetStatistics()
 
     // INFO
-    /// The text of the named sections ("default", "all", "everything" too), for a session of `tenant`.
+    /// The text of the named sections ("default", "all", "everything" too), for a session of
+    /// `tenant`.
     func information(_ sections: [String], for tenant: TenantReference) -> String
     func memoryFigures() -> MemoryFigures
     /// The allocator's own report.
@@ -31,19 +34,23 @@ public protocol ServerControl: AnyObject, Sendable {
     func purgeMemory()
 
     // CLIENT
-    /// Calls `body` with every session of every thread while it stands still; `body` returns true to have it closed.
+    /// Calls `body` with every session of every thread while it stands still; `body` returns true
+    /// to have it closed.
     func forEachSession(_ body: (borrowing SessionState) -> Bool)
-    /// Runs `body` while no other thread runs commands. `forEachSession` inside it is then free of waiting; EXEC
-    /// does so before it takes shards, when it has queued administrative commands.
+    /// Runs `body` while no other thread runs commands. `forEachSession` inside it is then free of
+    /// waiting; EXEC does so before it takes shards, when it has queued administrative commands.
     func whileStandingStill<Result>(_ body: () -> Result) -> Result
-    /// Holds back commands until `deadline` (milliseconds since 1970): all of them, or only those that may write.
+    /// Holds back commands until `deadline` (milliseconds since 1970): all of them, or only those
+    /// that may write.
     func pause(until deadline: Milliseconds, onlyWrites: Bool)
     func unpause()
 
     // AUTH
-    /// The tenant that a user name and a password, or a tenant's secret, stand for; nil where they are wrong.
+    /// The tenant that a user name and a password, or a tenant's secret, stand for; nil where they
+    /// are wrong.
     func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication
-    /// TENANT CREATE and its siblings changed something: writes the tenants file. Returns an error's text.
+    /// TENANT CREATE and its siblings changed something: writes the tenants file. Returns an
+    /// error's text.
     func saveTenants() -> String?
     /// Ends all sessions of a tenant.
     func closeSessions(of tenant: TenantReference)
@@ -54,10 +61,11 @@ public protocol ServerControl: AnyObject, Sendable {
 
     // Records
     var recordSourceCount: Int { get }
-    /// Drops every cached key of the row that `id` names in every source, the key that has the id in it at once and the
-    /// others soon; returns how many were dropped at once.
+    /// Drops every cached key of the row that `id` names in every source, the key that has the id
+    /// in it at once and the others soon; returns how many were dropped at once.
     func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int
-    /// Answers RECORDS SOURCES and STATS as flat lists of names and values, one list for each source.
+    /// Answers RECORDS SOURCES and STATS as flat lists of names and values, one list for each
+    /// source.
     func recordStatistics() -> [[(name: String, value: String)]]
     /// What the sources are: for each a list of names and values.
     func recordSources() -> [[(name: String, value: String)]]

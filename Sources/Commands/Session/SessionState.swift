@@ -5,10 +5,11 @@ import Storage
 import Synchronization
 import Wire
 
-/// What the server knows of a connection's conversation: who speaks, which dialect, which database, what is queued.
-/// No socket is in it.
+/// What the server knows of a connection's conversation: who speaks, which dialect, which database,
+/// what is queued. No socket is in it.
 ///
-/// Threads: the owning reactor's. Others read it only while that reactor stands still (`ServerControl.clients`).
+/// Threads: the owning reactor's. Others read it only while that reactor stands still
+/// (`ServerControl.clients`).
 public struct SessionState: ~Copyable {
     public let id: UInt64
     public var name: [UInt8] = []
@@ -45,7 +46,8 @@ public struct SessionState: ~Copyable {
     public var commandCount = 0
     public var bytesIn = 0
     public var bytesOut = 0
-    /// Bytes of request and of replies that wait: kept by the connection for CLIENT LIST and the limits.
+    /// Bytes of request and of replies that wait: kept by the connection for CLIENT LIST and the
+    /// limits.
     public var queryBufferSize = 0
     public var queryBufferFree = 0
     public var outputSize = 0

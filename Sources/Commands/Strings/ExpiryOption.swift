@@ -3,7 +3,8 @@ import Base
 import Storage
 import Wire
 
-/// EX, PX, EXAT or PXAT with its number: a moment, said in seconds or milliseconds, from now on or since 1970.
+/// EX, PX, EXAT or PXAT with its number: a moment, said in seconds or milliseconds, from now on or
+/// since 1970.
 struct ExpiryOption {
     /// The token, and so the unit and the base of the number.
     enum Unit {
@@ -104,8 +105,8 @@ struct StringOptions {
         return options
     }
 
-    /// Takes EX, PX, EXAT or PXAT with its number, of which `index` is the token and then the number. The same token
-    /// may come again, and the last one counts; another one may not.
+    /// Takes EX, PX, EXAT or PXAT with its number, of which `index` is the token and then the
+    /// number. The same token may come again, and the last one counts; another one may not.
     private mutating func takeExpiry(_ arguments: Arguments, _ index: inout Int) -> Bool {
         guard let unit = ExpiryOption.Unit(arguments[index]), index + 1 < arguments.count else {
             return false

@@ -4,8 +4,8 @@ import Glibc
 import Storage
 import Wire
 
-/// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]: the longest bytes, in order but with gaps, that two
-/// strings share; or their number; or where they stand.
+/// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]: the longest bytes, in order but with
+/// gaps, that two strings share; or their number; or where they stand.
 public enum LCS: KeyCommand {
     public static let spec = CommandSpec(
         "lcs", arity: -3, [.readOnly], keys: [.range(1, 2, [.readOnly, .access])],
@@ -23,7 +23,8 @@ public enum LCS: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        // Copies, since reading the second key may remove it, and then what was found of the first has moved.
+        // Copies, since reading the second key may remove it, and then what was found of the first
+        // has moved.
         guard let left = text(arguments[1], &keys), let right = text(arguments[2], &keys) else {
             return reply.error("ERR The specified keys must contain string values")
         }
@@ -116,10 +117,12 @@ private struct Match {
     let count: Int
 }
 
-/// The lengths of the longest common subsequences of all pairs of prefixes: row i, column j for the first i bytes of
-/// the left string and the first j of the right one. For the length alone, two rows are kept in turn.
+/// The lengths of the longest common subsequences of all pairs of prefixes: row i, column j for the
+/// first i bytes of the left string and the first j of the right one. For the length alone, two
+/// rows are kept in turn.
 private struct LengthTable: ~Copyable {
-    // Safety: `(rowMask + 1) x width` numbers or more, allocated by init, written there, and freed by deinit.
+    // Safety: `(rowMask + 1) x width` numbers or more, allocated by init, written there, and freed
+    // by deinit.
     private let cells: UnsafeMutablePointer<UInt32>
     private let width: Int
     private let rowMask: Int
@@ -147,7 +150,8 @@ private struct LengthTable: ~Copyable {
 
     private func length(_ row: Int, _ column: Int) -> UInt32 { cells[row * width + column] }
 
-    /// Calls `body` with every match from the last to the first, and with how many common bytes are before it.
+    /// Calls `body` with every match from the last to the first, and with how many common bytes are
+    /// before it.
     func forEachMatch(
         _ left: [UInt8], _ right: [UInt8], _ body: (_ match: Match, _ rest: Int) -> Void
     ) {

@@ -50,7 +50,8 @@ public enum MSET: KeyCommand {
     }
 }
 
-/// MSETNX key value [key value ...]: sets all and replies 1, or nothing and 0 where one of the keys is there.
+/// MSETNX key value [key value ...]: sets all and replies 1, or nothing and 0 where one of the keys
+/// is there.
 public enum MSETNX: KeyCommand {
     public static let spec = CommandSpec(
         "msetnx", arity: -3, [.write, .denyOOM],

@@ -4,7 +4,8 @@ import Glibc
 import Storage
 import Wire
 
-/// GETRANGE key start end: the bytes from `start` to `end`, both counted from the end where negative.
+/// GETRANGE key start end: the bytes from `start` to `end`, both counted from the end where
+/// negative.
 public enum GETRANGE: KeyCommand {
     public static let spec = CommandSpec(
         "getrange", arity: 4, [.readOnly, .loadsRecords],
@@ -25,7 +26,8 @@ public enum GETRANGE: KeyCommand {
         }
     }
 
-    /// The range that two indices name among `count` bytes. As in Redis, an end before the first byte means the first.
+    /// The range that two indices name among `count` bytes. As in Redis, an end before the first
+    /// byte means the first.
     static func range(_ start: Int64, _ end: Int64, count: Int) -> Range<Int> {
         if start < 0 && end < 0 && start > end { return 0..<0 }
         // Bound: count is not negative, so that adding it to a negative number cannot overflow.
@@ -50,7 +52,8 @@ public enum SUBSTR: KeyCommand {
     }
 }
 
-/// SETRANGE key offset value: overwrites a part, zeros before it where the string is too short. Replies the length.
+/// SETRANGE key offset value: overwrites a part, zeros before it where the string is too short.
+/// Replies the length.
 public enum SETRANGE: KeyCommand {
     public static let spec = CommandSpec(
         "setrange", arity: 4, [.write, .denyOOM], keys: [.one(at: 1, [.readWrite, .update])],
@@ -129,8 +132,8 @@ public enum STRLEN: KeyCommand {
 }
 
 extension Keys {
-    /// The size of a string in which `count` bytes stand from `offset` on; nil where that is more than
-    /// `proto-max-bulk-len` allows or an entry can hold.
+    /// The size of a string in which `count` bytes stand from `offset` on; nil where that is more
+    /// than `proto-max-bulk-len` allows or an entry can hold.
     func stringSize(_ offset: Int64, _ count: Int) -> Int? {
         let sizeMax = min(settings.values.pointee.bulkSizeMax.value, Entry.valueSizeMax)
         let (size, overflowed) = Int(offset).addingReportingOverflow(count)

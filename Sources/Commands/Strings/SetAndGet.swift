@@ -21,7 +21,8 @@ public enum GET: KeyCommand {
     }
 }
 
-/// SET key value [NX | XX] [GET] [EX … | PX … | EXAT … | PXAT … | KEEPTTL]: OK, or the old value with GET.
+/// SET key value [NX | XX] [GET] [EX … | PX … | EXAT … | PXAT … | KEEPTTL]: OK, or the old value
+/// with GET.
 public enum SET: KeyCommand {
     public static let spec = CommandSpec(
         "set", arity: -3, [.write, .denyOOM],
@@ -209,7 +210,8 @@ extension ReplyWriter {
         }
     }
 
-    /// The value that is about to be replaced, or null. False, with an error replied, where it is no string.
+    /// The value that is about to be replaced, or null. False, with an error replied, where it is
+    /// no string.
     mutating func oldString(_ found: Keys.Found?, _ keys: Keys) -> Bool {
         guard let found else {
             null()

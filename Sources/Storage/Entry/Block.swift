@@ -2,7 +2,8 @@
 import Base
 import CAllocator
 
-/// Blocks of memory from jemalloc, charged at their true size: the size class, not the size asked for.
+/// Blocks of memory from jemalloc, charged at their true size: the size class, not the size asked
+/// for.
 public enum Block {
     /// A block of at least `size` bytes, aligned to 16.
     @inline(__always)

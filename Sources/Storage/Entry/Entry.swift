@@ -27,7 +27,8 @@ public enum Encoding: UInt8, Sendable {
     case embedded = 0
     /// The payload is an integer (string), or points to a table (hash, set).
     case payload = 1
-    /// The value's bytes stand in the entry: a string that was changed in place, or sorted integers (set).
+    /// The value's bytes stand in the entry: a string that was changed in place, or sorted integers
+    /// (set).
     case embeddedOther = 2
 }
 
@@ -125,7 +126,8 @@ public struct Entry: @unchecked Sendable {
         isLong ? Int(base.load(fromByteOffset: 12, as: UInt32.self)) : Int(header >> 40)
     }
 
-    /// Changes how many of the block's bytes are value. The caller made sure that they fit the block and the header.
+    /// Changes how many of the block's bytes are value. The caller made sure that they fit the
+    /// block and the header.
     func setValueSize(_ size: Int) {
         if isLong {
             base.storeBytes(of: UInt32(size), toByteOffset: 12, as: UInt32.self)
@@ -178,7 +180,8 @@ public struct Entry: @unchecked Sendable {
     @inline(__always)
     public var byteCount: Int { keyOffset + keySize + valueSize }
 
-    /// What the entry's block takes from the allocator. A large collection's own memory is not in it.
+    /// What the entry's block takes from the allocator. A large collection's own memory is not in
+    /// it.
     @inline(__always)
     public var allocatedSize: Int { Block.size(base) }
 }
@@ -222,7 +225,8 @@ public struct EntryShape {
 }
 
 extension Entry {
-    /// Allocates an entry of `shape` with the key in place; value bytes are left for the caller to write.
+    /// Allocates an entry of `shape` with the key in place; value bytes are left for the caller to
+    /// write.
     @inline(__always)
     static func make(_ shape: EntryShape, access: UInt32) -> Entry {
         precondition(shape.key.count <= valueSizeMax && shape.valueCapacity <= valueSizeMax)

@@ -45,7 +45,8 @@ struct Bucket {
 
     @inline(__always)
     func entry(_ lane: Int) -> Entry {
-        // Safety: the slot's tag says that it is occupied, so the word is a pointer that `set` stored.
+        // Safety: the slot's tag says that it is occupied, so the word is a pointer that `set`
+        // stored.
         Entry(
             UnsafeMutableRawPointer(
                 bitPattern: base.load(fromByteOffset: 8 + lane * 8, as: UInt.self)
@@ -66,8 +67,8 @@ struct Bucket {
         base.storeBytes(of: UInt(bitPattern: entry.base), toByteOffset: 8 + lane * 8, as: UInt.self)
     }
 
-    /// Marks the slot free. A bucket that was never full keeps ending probes; one that was full must not begin to.
-    /// Returns whether a removed mark was left.
+    /// Marks the slot free. A bucket that was never full keeps ending probes; one that was full
+    /// must not begin to. Returns whether a removed mark was left.
     func clear(_ lane: Int) -> Bool {
         let isFull = Bucket.matches(tags, Bucket.emptyTag) == 0
         let tag = isFull ? Bucket.removedTag : Bucket.emptyTag

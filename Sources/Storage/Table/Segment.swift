@@ -5,8 +5,8 @@ import Glibc
 
 /// A part of a table: a header and 1 to 63 buckets, probed linearly within itself.
 ///
-/// Why: a table grows one segment at a time, so that no command pays for more than 353 entries; and in
-/// steps of a quarter, so that buckets are 64 to 80 % full at any number of keys.
+/// Why: a table grows one segment at a time, so that no command pays for more than 353 entries; and
+/// in steps of a quarter, so that buckets are 64 to 80 % full at any number of keys.
 ///
 /// Layout:
 ///
@@ -17,7 +17,8 @@ import Glibc
 /// knows the bucket's address without touching the header.
 ///
 /// Invariants:
-/// 1. count + removed <= 80 % of the slots: a probe always meets an empty slot. (A segment of one bucket: five of seven.)
+/// 1. count + removed <= 80 % of the slots: a probe always meets an empty slot. (A segment of one
+///    bucket: five of seven.)
 /// 2. An entry lies in its home bucket or behind it, round the end, with no empty slot in between.
 /// 3. expiryBound <= the expiry of every entry in the segment.
 struct Segment {
@@ -116,7 +117,8 @@ struct Segment {
     @inline(__always)
     func forEach(_ body: (Entry) -> Void) {
         for index in 0..<bucketCount {
-            // Why: the walk is bound by the misses to the entries; the next bucket's are asked for now.
+            // Why: the walk is bound by the misses to the entries; the next bucket's are asked for
+            // now.
             if index + 1 < bucketCount { prefetchEntries(index + 1) }
             let bucket = self.bucket(index)
             var bits = bucket.occupied

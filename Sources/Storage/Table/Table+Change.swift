@@ -56,8 +56,8 @@ extension Table {
         Values.free(entry)
     }
 
-    /// Gives the entry in `slot` room for a value of `capacity` bytes, keeping what stands there, and sets
-    /// its value size to `size`. The slot stays good; views into the old entry do not.
+    /// Gives the entry in `slot` room for a value of `capacity` bytes, keeping what stands there,
+    /// and sets its value size to `size`. The slot stays good; views into the old entry do not.
     public mutating func resizeValue(_ slot: Slot, size: Int, capacity: Int) {
         let entry = slot.entry
         precondition(!entry.hasPayload && size <= capacity)
@@ -86,8 +86,8 @@ extension Table {
         replace(slot, shape, keepingValue: true)
     }
 
-    /// Lengthens the value of the entry in `slot` to `size` bytes within its block; the new bytes are the caller's to
-    /// write. False, with nothing changed, where the block is too small.
+    /// Lengthens the value of the entry in `slot` to `size` bytes within its block; the new bytes
+    /// are the caller's to write. False, with nothing changed, where the block is too small.
     func lengthenInPlace(_ slot: Slot, size: Int) -> Bool {
         let entry = slot.entry
         precondition(!entry.hasPayload && size >= entry.valueSize)
@@ -99,7 +99,8 @@ extension Table {
     }
 
     /// Replaces the entry in `slot` by one of another shape with the same key. Nothing that the old
-    /// one's payload pointed to is freed. With `keepingValue` as much of the value's bytes as fits is carried over.
+    /// one's payload pointed to is freed. With `keepingValue` as much of the value's bytes as fits
+    /// is carried over.
     public mutating func replace(_ slot: Slot, _ shape: EntryShape, keepingValue: Bool) {
         let old = slot.entry
         let new = Entry.make(shape, access: old.access)

@@ -2,9 +2,11 @@
 import Base
 import Glibc
 
-// How a table takes its size: segments grow by a quarter, split, shrink and merge; the directory follows.
+// How a table takes its size: segments grow by a quarter, split, shrink and merge; the directory
+// follows.
 extension Table {
-    /// The deepest directory. Hashes are uniform and their seed secret, so 2^40 segments are never reached.
+    /// The deepest directory. Hashes are uniform and their seed secret, so 2^40 segments are never
+    /// reached.
     static let depthMax = 40
 
     mutating func makeFirstSegment() {
@@ -119,7 +121,8 @@ extension Table {
         }
     }
 
-    /// Joins a sparse segment with the one that differs in its last bit, where both together stay half empty.
+    /// Joins a sparse segment with the one that differs in its last bit, where both together stay
+    /// half empty.
     private mutating func mergeWithBuddy(_ segment: Segment, position: UInt64) -> Bool {
         let bit = UInt64(1) << UInt64(64 - segment.depth)
         let buddy = self.segment(at: Table.directoryIndex(position ^ bit, depth: depth))

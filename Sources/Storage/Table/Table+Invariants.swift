@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// What must always be true of a table, checked by looking at everything. For tests and for the check of accounting
-// while the server runs; never on the path of a request.
+// What must always be true of a table, checked by looking at everything. For tests and for the
+// check of accounting while the server runs; never on the path of a request.
 extension Table {
-    /// What the table, its entries and their values take, measured block by block at the allocator's true sizes.
+    /// What the table, its entries and their values take, measured block by block at the
+    /// allocator's true sizes.
     public var measuredSize: Int {
         guard root != 0 else { return 0 }
         var size = Block.size(UnsafeMutableRawPointer(directory))
@@ -106,7 +107,8 @@ extension Table {
             broken.append("an entry lies in a segment that is not its own")
         }
         var probe = segment.homeIndex(position << UInt64(segment.depth))
-        while probe != index {  // Bound: `index` is a bucket of the segment, so the walk comes by it.
+        // Bound: `index` is a bucket of the segment, so the walk comes by it.
+        while probe != index {
             if Bucket.matches(segment.bucket(probe).tags, Bucket.emptyTag) != 0 {
                 broken.append("an entry lies behind an empty slot")
                 break

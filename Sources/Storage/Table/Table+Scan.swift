@@ -4,12 +4,14 @@ import CLinux
 
 // Walking a table: SCAN's steps, random picks, sweeping what has expired.
 extension Table {
-    /// One step of a scan. Calls `body` with every entry whose position (the hash without the shard's
-    /// bits) lies in `position..<result`, whole home buckets at a time, until `limit` entries have been
-    /// seen or `bucketLimit` buckets walked. Returns where the next step begins, or nil at the end.
+    /// One step of a scan. Calls `body` with every entry whose position (the hash without the
+    /// shard's bits) lies in `position..<result`, whole home buckets at a time, until `limit`
+    /// entries have been seen or `bucketLimit` buckets walked. Returns where the next step begins,
+    /// or nil at the end.
     ///
-    /// Why it misses and repeats nothing: a position belongs to the hash of a key alone. However the
-    /// table grows, splits or shrinks between two steps, an entry is before or behind the cursor, never both.
+    /// Why it misses and repeats nothing: a position belongs to the hash of a key alone. However
+    /// the table grows, splits or shrinks between two steps, an entry is before or behind the
+    /// cursor, never both.
     public func scan(
         from position: UInt64, limit: Int, bucketLimit: Int, _ body: (Entry) -> Void
     ) -> UInt64? {
@@ -29,7 +31,8 @@ extension Table {
         }
     }
 
-    /// The first position behind those whose home is bucket `home` of `segment`; nil behind the last.
+    /// The first position behind those whose home is bucket `home` of `segment`; nil behind the
+    /// last.
     private func endOfHome(_ home: Int, _ segment: Segment, position: UInt64) -> UInt64? {
         let shift = UInt64(segment.depth)
         let segmentStart = shift == 0 ? 0 : (position >> (64 - shift)) << (64 - shift)
@@ -75,10 +78,10 @@ extension Table {
 
     /// An entry chosen at random, each with the same chance; nil of an empty table.
     ///
-    /// Why rejection: every segment is drawn by its first directory word alone, and a place among as many as the
-    /// largest segment has. So a place has the same chance in each, however full and however deep they are.
-    /// Nearly every table has found one after five draws; where a table has shrunk so that hundreds were in vain,
-    /// any filled place near a random one has to do.
+    /// Why rejection: every segment is drawn by its first directory word alone, and a place among
+    /// as many as the largest segment has. So a place has the same chance in each, however full and
+    /// however deep they are. Nearly every table has found one after five draws; where a table has
+    /// shrunk so that hundreds were in vain, any filled place near a random one has to do.
     public func randomSlot(_ random: inout Random) -> Slot? {
         guard count > 0 else { return nil }
         let depth = self.depth
@@ -97,7 +100,8 @@ extension Table {
     }
 
     private func nearRandomSlot(_ random: inout Random) -> Slot? {
-        while true {  // Bound: ends with probability 1; a slot is filled with a chance of 16 % at least.
+        // Bound: ends with probability 1; a slot is filled with a chance of 16 % at least.
+        while true {
             let segment = self.segment(
                 at: Table.directoryIndex(random.next(), depth: depth))
             guard segment.count > 0 else { continue }
@@ -140,9 +144,10 @@ extension Table {
         }
     }
 
-    /// Looks through the segments whose bound has passed, from directory word `cursor` on, and calls `body` for
-    /// each expired entry's slot; `body` removes it without shrinking. Stops after `segmentLimit` segments were
-    /// swept. Returns the word to go on with, or nil at the end, when `expiryBound` is exact again.
+    /// Looks through the segments whose bound has passed, from directory word `cursor` on, and
+    /// calls `body` for each expired entry's slot; `body` removes it without shrinking. Stops after
+    /// `segmentLimit` segments were swept. Returns the word to go on with, or nil at the end, when
+    /// `expiryBound` is exact again.
     mutating func sweepExpired(
         from cursor: Int, now: Milliseconds, segmentLimit: Int, _ body: (inout Table, Slot) -> Void
     ) -> Int? {

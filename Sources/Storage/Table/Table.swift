@@ -7,8 +7,8 @@ import Glibc
 ///
 /// Why: doubling one array would stop a command for as long as ten million entries take to move.
 /// Here a directory of pointers is indexed by the hash's first bits; a full segment grows by a
-/// quarter, and at 63 buckets splits in two, and only the directory, eight bytes for 300 entries, doubles.
-/// The same table holds the keys of a shard and the members of a large hash or set.
+/// quarter, and at 63 buckets splits in two, and only the directory, eight bytes for 300 entries,
+/// doubles. The same table holds the keys of a shard and the members of a large hash or set.
 ///
 /// Layout:
 ///
@@ -23,12 +23,14 @@ import Glibc
 /// Invariants:
 /// 1. `root` is 0, or the directory's address | depth << 56.
 /// 2. A segment of depth d is named by 2^(depth - d) consecutive words.
-/// 3. `count` and `expiringCount` are the sums over the segments; `allocatedSize` is what entries, their
-///    values, segments and the directory take from the allocator.
+/// 3. `count` and `expiringCount` are the sums over the segments; `allocatedSize` is what entries,
+///    their values, segments and the directory take from the allocator.
 ///
-/// Threads: one at a time, under the lock of its shard; it may be handed to another thread as a whole.
+/// Threads: one at a time, under the lock of its shard; it may be handed to another thread as a
+/// whole.
 ///
-/// Cost per entry: its block, and at 72 % mean fill 64 / 5.04 = 12.7 bytes of buckets and 0.2 of headers.
+/// Cost per entry: its block, and at 72 % mean fill 64 / 5.04 = 12.7 bytes of buckets and 0.2 of
+/// headers.
 public struct Table: @unchecked Sendable {
     var root: UInt = 0
     public internal(set) var count = 0
@@ -122,8 +124,8 @@ public struct Table: @unchecked Sendable {
         }
     }
 
-    /// Asks for the bucket of `hash`. May run without the lock: segments and directories are freed only
-    /// after every thread has passed a quiet point (`Reclamation`).
+    /// Asks for the bucket of `hash`. May run without the lock: segments and directories are freed
+    /// only after every thread has passed a quiet point (`Reclamation`).
     @inline(__always)
     static func prefetchBucket(root: UInt, position: UInt64) -> UInt {
         guard root != 0 else { return 0 }
@@ -136,7 +138,8 @@ public struct Table: @unchecked Sendable {
         return UInt(bitPattern: bucket)
     }
 
-    /// Asks for the entry that the bucket's tags promise. `bucket` is what `prefetchBucket` returned in this tick.
+    /// Asks for the entry that the bucket's tags promise. `bucket` is what `prefetchBucket`
+    /// returned in this tick.
     @inline(__always)
     static func prefetchEntry(bucket: UInt, tag: UInt8) {
         guard let base = UnsafeMutableRawPointer(bitPattern: bucket) else { return }

@@ -2,10 +2,12 @@
 import Base
 import Synchronization
 
-/// What is left of a tenant's rates: operations of this second, operations and bytes of this day (UTC).
+/// What is left of a tenant's rates: operations of this second, operations and bytes of this day
+/// (UTC).
 ///
-/// Why leases: a shard asks for a part of what is left and counts it down by itself, so that a check is a
-/// subtraction on a line that it holds anyway. The overrun of a limit is at most one lease for each shard.
+/// Why leases: a shard asks for a part of what is left and counts it down by itself, so that a
+/// check is a subtraction on a line that it holds anyway. The overrun of a limit is at most one
+/// lease for each shard.
 struct Budget {
     /// Operations that may be given out now; refilled continuously, never more than one second's.
     var operations = 0
@@ -26,8 +28,8 @@ public enum BudgetAnswer: Equatable, Sendable {
 }
 
 extension UnsafeMutablePointer where Pointee == Shard {
-    /// Called under the shard's lock when a lease is used up: returns what is unused, and takes the next
-    /// leases from the tenant's budget.
+    /// Called under the shard's lock when a lease is used up: returns what is unused, and takes the
+    /// next leases from the tenant's budget.
     @inline(never)
     public func renewLeases(now: Milliseconds) -> BudgetAnswer {
         let tenant = self.tenant
@@ -42,7 +44,8 @@ extension UnsafeMutablePointer where Pointee == Shard {
 
 extension UnsafeMutablePointer where Pointee == Tenant {
     func lockBudget() {
-        while pointee.budgetLock.exchange(1, ordering: .acquiring) != 0 {}  // Bound: held for a few additions.
+        // Bound: held for a few additions.
+        while pointee.budgetLock.exchange(1, ordering: .acquiring) != 0 {}
     }
 
     func unlockBudget() { pointee.budgetLock.store(0, ordering: .releasing) }

@@ -52,7 +52,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 
     private func forEachFurtherTenant(_ first: ShardReference, _ body: (ShardReference) -> Void) {
-        // Why a list: a command may name thousands of keys, but those of few tenants; most are the one before's.
+        // Why a list: a command may name thousands of keys, but those of few tenants; most are the
+        // one before's.
         var seen = [first.tenant]
         var previous = first.tenant
         for index in 1..<pointee.resolvedCount {

@@ -15,8 +15,10 @@ import Tenancy
 ///     line 2   the rest of the counters, watchers, back pointers
 ///
 /// Invariants:
-/// 1. Everything but `lock` is read and written under the lock; `root` may be read without it for prefetching.
-/// 2. Locks of several shards are taken in ascending order of address, and nothing blocks under one.
+/// 1. Everything but `lock` is read and written under the lock; `root` may be read without it for
+///    prefetching.
+/// 2. Locks of several shards are taken in ascending order of address, and nothing blocks under
+///    one.
 public struct Shard: ~Copyable {
     let lock = Atomic<UInt32>(0)
     /// The keyspace was dropped: whoever waited for the lock must look the keyspace up again.
@@ -44,8 +46,8 @@ public struct Shard: ~Copyable {
 public typealias ShardReference = UnsafeMutablePointer<Shard>
 
 extension UnsafeMutablePointer where Pointee == Shard {
-    /// Takes the lock. Waits by spinning: it is held for less than a microsecond; a holder that lost
-    /// its core is given a chance to run.
+    /// Takes the lock. Waits by spinning: it is held for less than a microsecond; a holder that
+    /// lost its core is given a chance to run.
     @inline(__always)
     public func acquire() {
         // Order: acquiring, so that what the last holder wrote is seen.
@@ -124,7 +126,8 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
         return pointee.shards + index
     }
 
-    /// Calls `body` with every shard in turn, each under its lock unless `isLocked` says that they are held.
+    /// Calls `body` with every shard in turn, each under its lock unless `isLocked` says that they
+    /// are held.
     public func forEachShard(isLocked: Bool, _ body: (ShardReference) -> Void) {
         for index in 0..<shardCount {
             let shard = pointee.shards + index
@@ -134,8 +137,8 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
         }
     }
 
-    /// The number of keys, expired ones that nobody has touched included. Reads without locks: it is
-    /// exact where no command runs beside it.
+    /// The number of keys, expired ones that nobody has touched included. Reads without locks: it
+    /// is exact where no command runs beside it.
     public var keyCount: Int {
         var count = 0
         for index in 0..<shardCount { count += (pointee.shards + index).pointee.table.count }

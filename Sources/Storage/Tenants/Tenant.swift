@@ -4,10 +4,11 @@ import Glibc
 import Synchronization
 import Tenancy
 
-/// A customer's isolated database: its id, its limits, its keyspaces and what is left of its budgets.
+/// A customer's isolated database: its id, its limits, its keyspaces and what is left of its
+/// budgets.
 ///
-/// Why raw memory and no class: the path of a request reads it through a pointer that nobody counts. It is
-/// freed by `Reclamation`, after every thread has passed a quiet point.
+/// Why raw memory and no class: the path of a request reads it through a pointer that nobody
+/// counts. It is freed by `Reclamation`, after every thread has passed a quiet point.
 ///
 /// Invariants:
 /// 1. An implicit tenant exists while one of its keyspaces holds a key.
@@ -30,12 +31,13 @@ public struct Tenant: ~Copyable {
     let idBytes: UnsafeMutablePointer<UInt8>
     let idCount: Int
     public internal(set) var origin: Origin
-    /// No index names it any more, and it will be freed: whoever found it before must look again. Read and
-    /// written under the registry's control lock.
+    /// No index names it any more, and it will be freed: whoever found it before must look again.
+    /// Read and written under the registry's control lock.
     var isGone = false
     /// Index into the registry's plans.
     let planIndex: Atomic<Int>
-    /// Copies of the plan's limits; Int.max is none. Written by the control plane, read by any thread.
+    /// Copies of the plan's limits; Int.max is none. Written by the control plane, read by any
+    /// thread.
     public let memoryMax: Atomic<Int>
     public let keysMax: Atomic<Int>
     let operationsPerSecond: Atomic<Int>
@@ -101,7 +103,8 @@ extension UnsafeMutablePointer where Pointee == Tenant {
         return limits
     }
 
-    /// Takes on a plan's limits; leases given out under the old ones end with the next budget question.
+    /// Takes on a plan's limits; leases given out under the old ones end with the next budget
+    /// question.
     func apply(_ limits: Limits, planIndex: Int) {
         pointee.planIndex.set(planIndex)
         pointee.memoryMax.set(limits.memory ?? .max)

@@ -4,11 +4,12 @@ import CLinux
 import Glibc
 import Synchronization
 
-/// Tenants by id: the table that a key's tenant is looked up in, for every key that a pattern matches.
+/// Tenants by id: the table that a key's tenant is looked up in, for every key that a pattern
+/// matches.
 ///
 /// Why 64 parts with a lock each: commands on different tenants then rarely meet, and a tenant that
-/// appears or goes stops nobody. A found tenant is used after its part's lock was released: its memory is
-/// retired, not freed, so the pointer is good until the tick ends.
+/// appears or goes stops nobody. A found tenant is used after its part's lock was released: its
+/// memory is retired, not freed, so the pointer is good until the tick ends.
 struct TenantIndex: ~Copyable, @unchecked Sendable {
     private static let partBits = 6
 
@@ -38,7 +39,8 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
     ) -> Result {
         let part = parts + Int(truncatingIfNeeded: hash.bits >> UInt64(64 - TenantIndex.partBits))
         var spins = 0
-        while part.pointee.lock.exchange(1, ordering: .acquiring) != 0 {  // Bound: holders never block.
+        // Bound: holders never block.
+        while part.pointee.lock.exchange(1, ordering: .acquiring) != 0 {
             spins += 1
             if spins < 100 { martlet_pause() } else { sched_yield() }
         }
@@ -87,8 +89,8 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// Calls `body` with every tenant. No lock is held meanwhile: a tenant that goes stays readable until the
-    /// calling thread's tick ends, and its shards are marked dead.
+    /// Calls `body` with every tenant. No lock is held meanwhile: a tenant that goes stays readable
+    /// until the calling thread's tick ends, and its shards are marked dead.
     func forEach(_ body: (TenantReference) -> Void) {
         for index in 0..<1 << TenantIndex.partBits {
             let hash = Hash(bits: UInt64(index) << UInt64(64 - TenantIndex.partBits))
@@ -103,9 +105,10 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
     /// Bits of the hash of an id by which `group` orders tenants.
     static let groupBits = 30
 
-    /// The tenants of the first group from number `first` on that has any: those whose ids' hashes begin with the
-    /// same 30 bits. Nil behind the last. A group is nearly always one tenant; its number never changes, so that who
-    /// walks the groups by number meets every tenant that is there throughout, once.
+    /// The tenants of the first group from number `first` on that has any: those whose ids' hashes
+    /// begin with the same 30 bits. Nil behind the last. A group is nearly always one tenant; its
+    /// number never changes, so that who walks the groups by number meets every tenant that is
+    /// there throughout, once.
     func group(from first: UInt64) -> (number: UInt64, tenants: [TenantReference])? {
         let groupsInPart = UInt64(1) << UInt64(TenantIndex.groupBits - TenantIndex.partBits)
         var next = first

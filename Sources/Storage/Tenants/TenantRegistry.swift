@@ -6,8 +6,8 @@ import Tenancy
 
 /// All tenants of the server, by id and by secret; the plans; the key patterns that name tenants.
 ///
-/// Threads: lookups by id come from the path of a request and go through `TenantIndex`. All else is the
-/// control plane, under one mutex.
+/// Threads: lookups by id come from the path of a request and go through `TenantIndex`. All else is
+/// the control plane, under one mutex.
 public final class TenantRegistry: Sendable {
     /// The tenant of sessions that have none of their own.
     nonisolated(unsafe) public let server: TenantReference
@@ -130,8 +130,8 @@ public final class TenantRegistry: Sendable {
         make(tenant, number, locked: false).keyspace
     }
 
-    /// Database `number` of `tenant`. One that is made now has all its shards locked before anybody can see it: so
-    /// a command that holds locks can get it without breaking their order.
+    /// Database `number` of `tenant`. One that is made now has all its shards locked before anybody
+    /// can see it: so a command that holds locks can get it without breaking their order.
     func keyspaceLocked(
         _ tenant: TenantReference, _ number: Int
     ) -> (keyspace: KeyspaceReference, isNew: Bool) {
@@ -178,10 +178,11 @@ public final class TenantRegistry: Sendable {
         return (keyspace, made.isNew)
     }
 
-    /// Called under the lock of the only shard of an implicit tenant's keyspace that holds no key: drops the
-    /// keyspace, and the tenant with its last one.
+    /// Called under the lock of the only shard of an implicit tenant's keyspace that holds no key:
+    /// drops the keyspace, and the tenant with its last one.
     ///
-    /// Order: the shard's lock, then the control lock, then the index's. Nobody takes them the other way round.
+    /// Order: the shard's lock, then the control lock, then the index's. Nobody takes them the
+    /// other way round.
     func dropIfEmpty(_ shard: ShardReference) {
         let keyspace = shard.pointee.keyspace
         let tenant = keyspace.pointee.tenant

@@ -2,7 +2,8 @@
 import Base
 
 extension Keys {
-    /// Notes that the record of `key` is known not to exist until `expiry`: readers see no key, and nothing is loaded.
+    /// Notes that the record of `key` is known not to exist until `expiry`: readers see no key, and
+    /// nothing is loaded.
     public mutating func setAbsent(_ key: Bytes, until expiry: Milliseconds) {
         let resolved = resolve(key)
         let slot = resolved.shard.pointee.table.find(resolved.hash, key)

@@ -13,8 +13,9 @@ extension Keys {
         return found
     }
 
-    /// Replaces the bytes in `range` of the entry's value by a gap of `size` bytes, and calls `body` with the whole
-    /// value, to write the gap and whatever else must change. The slot stays good; earlier views do not.
+    /// Replaces the bytes in `range` of the entry's value by a gap of `size` bytes, and calls
+    /// `body` with the whole value, to write the gap and whatever else must change. The slot stays
+    /// good; earlier views do not.
     public func splice(
         _ found: Found, _ range: Range<Int>, size: Int,
         _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void
@@ -26,8 +27,8 @@ extension Keys {
         changed(found)
     }
 
-    /// Turns the entry into one that owns an empty nested table, and fills it by `fill`, which is given the old
-    /// value's bytes. The old bytes are freed afterwards.
+    /// Turns the entry into one that owns an empty nested table, and fills it by `fill`, which is
+    /// given the old value's bytes. The old bytes are freed afterwards.
     public func promote(
         _ found: Found, _ encoding: Encoding, fill: (inout Table, Bytes) -> Void
     ) {
@@ -52,8 +53,8 @@ extension Keys {
         return result
     }
 
-    /// Replaces whatever was found by a new collection with the same key and no expiry, or inserts it: what
-    /// SINTERSTORE and COPY do. `bytes` are the value of a packed one.
+    /// Replaces whatever was found by a new collection with the same key and no expiry, or inserts
+    /// it: what SINTERSTORE and COPY do. `bytes` are the value of a packed one.
     public mutating func replaceCollection(
         _ key: Bytes, _ found: Found?, _ type: ValueType, _ encoding: Encoding, _ bytes: [UInt8],
         expiry: Milliseconds? = nil

@@ -4,8 +4,8 @@ import Glibc
 
 /// A small collection's elements, one behind the other in the entry's own block.
 ///
-/// Why: a hash of five fields as a table would take five more allocations and twice the memory. A walk over
-/// at most 128 short elements is a few cache lines.
+/// Why: a hash of five fields as a table would take five more allocations and twice the memory. A
+/// walk over at most 128 short elements is a few cache lines.
 ///
 /// Layout:
 ///
@@ -72,7 +72,8 @@ public struct PackedList {
     /// Bytes that an element of `size` takes with its size in front.
     public static func encodedSize(_ size: Int) -> Int { size < 254 ? size + 1 : size + 5 }
 
-    /// Writes an element at `target`, which has `encodedSize` bytes of room; returns the bytes taken.
+    /// Writes an element at `target`, which has `encodedSize` bytes of room; returns the bytes
+    /// taken.
     @discardableResult
     public static func write(_ value: Bytes, to target: UnsafeMutablePointer<UInt8>) -> Int {
         var start = 1

@@ -2,7 +2,8 @@
 import Base
 import Glibc
 
-// Strings. An integer in its shortest decimal form is kept as one; all else as its bytes, in the entry.
+// Strings. An integer in its shortest decimal form is kept as one; all else as its bytes, in the
+// entry.
 extension Keys {
     /// What SET does to the expiry.
     public enum ExpiryChange: Equatable, Sendable {
@@ -48,7 +49,8 @@ extension Keys {
         }
     }
 
-    /// Sets `key` to a string, whatever it held. `found` is what `find` gave for the key just before.
+    /// Sets `key` to a string, whatever it held. `found` is what `find` gave for the key just
+    /// before.
     @inline(__always)
     public mutating func setString(
         _ key: Bytes, _ value: Bytes, replacing found: Found?, _ expiry: ExpiryChange
@@ -57,12 +59,14 @@ extension Keys {
         setStringSlowly(key, value, Keys.integer(value), replacing: found, expiry)
     }
 
-    /// Sets `key` to `value` as bytes even where they are an integer's, as INCRBYFLOAT does; the expiry stays.
+    /// Sets `key` to `value` as bytes even where they are an integer's, as INCRBYFLOAT does; the
+    /// expiry stays.
     public mutating func setText(_ key: Bytes, _ value: Bytes, replacing found: Found?) {
         setStringSlowly(key, value, nil, replacing: found, .keep)
     }
 
-    /// The path of SET onto a string of the same size, with or without an expiry as before: one copy, no allocator.
+    /// The path of SET onto a string of the same size, with or without an expiry as before: one
+    /// copy, no allocator.
     @inline(__always)
     private func overwrite(_ found: Found, _ value: Bytes, _ change: ExpiryChange) -> Bool {
         let entry = found.entry
@@ -122,8 +126,8 @@ extension Keys {
         if integer == nil { memcpy(now.entry.mutableValue, value.base, value.count) }
     }
 
-    /// Puts an entry of `shape` in place of what was found, or inserts it, and signals the change. The value's bytes
-    /// are the caller's to write.
+    /// Puts an entry of `shape` in place of what was found, or inserts it, and signals the change.
+    /// The value's bytes are the caller's to write.
     mutating func place(_ shape: EntryShape, replacing found: Found?) -> Found {
         guard let found else { return insert(shape) }
         let nested = Values.nestedSize(found.entry)
@@ -162,9 +166,9 @@ extension Keys {
         _ = place(shape, replacing: found)
     }
 
-    /// Lengthens a string to `count` bytes, zeros behind the old ones, and calls `body` with all of them to be changed.
-    /// Growth leaves room to grow again, as an appended string will. OBJECT ENCODING then says raw, as of any string
-    /// that was changed in place.
+    /// Lengthens a string to `count` bytes, zeros behind the old ones, and calls `body` with all of
+    /// them to be changed. Growth leaves room to grow again, as an appended string will. OBJECT
+    /// ENCODING then says raw, as of any string that was changed in place.
     public mutating func editString(
         _ key: Bytes, _ found: Found?, count: Int,
         _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void

@@ -29,7 +29,8 @@ enum Values {
 /// The table that a large hash or set keeps its members in. Its entries have the field as key and,
 /// in a hash, its value.
 public struct NestedTable {
-    // Safety: allocated by `make`, owned by one entry, reached only under that entry's shard's lock.
+    // Safety: allocated by `make`, owned by one entry, reached only under that entry's shard's
+    // lock.
     let table: UnsafeMutablePointer<Table>
 
     init(_ table: UnsafeMutablePointer<Table>) { self.table = table }
@@ -43,8 +44,8 @@ public struct NestedTable {
     /// Bytes of the table, its entries and its own block.
     var size: Int { table.pointee.allocatedSize + Block.size(UnsafeMutableRawPointer(table)) }
 
-    /// Frees the table with all its entries; a large one's on the reclaimer's thread, so that neither DEL nor an
-    /// overwrite nor an expiry stops for as long as ten million members take.
+    /// Frees the table with all its entries; a large one's on the reclaimer's thread, so that
+    /// neither DEL nor an overwrite nor an expiry stops for as long as ten million members take.
     func free() {
         Reclaimer.shared.free(table.pointee)
         Block.free(UnsafeMutableRawPointer(table))

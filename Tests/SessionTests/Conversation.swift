@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Commands
+import Sessions
+import Storage
+import Tenancy
+import TestSupport
+import Wire
+
+/// A database and the thread that serves its sessions, without sockets.
+final class Host {
+    let registry: TenantRegistry
+    let settings = SettingsReference()
+    let worker: WorkerReference
+    let server: QuietServer
+    let pause = PauseState()
+    let statistics: CommandStatistics
+    var thread: ServingThread
+
+    init(plans: [Plan] = [], patterns: [KeyPattern] = []) {
+        registry = TenantRegistry(settings: settings, plans: plans, patterns: patterns, threads: 2)
+        worker = .allocate(capacity: 1)
+        worker.initialize(to: Worker(registry: registry, settings: settings))
+        let table = CommandTable(Families.all)
+        server = QuietServer(table)
+        statistics = CommandStatistics(count: table.count)
+        thread = ServingThread(
+            worker: worker, server: server, pause: pause, commandStatistics: statistics,
+            recordMisses: nil)
+    }
+
+    deinit {
+        worker.deinitialize(count: 1)
+        worker.deallocate()
+    }
+
+    func advance(milliseconds: Milliseconds) { worker.pointee.now += milliseconds }
+}
+
+/// A client of a `Host`: what it sends arrives in pieces, what it is answered is collected.
+final class Client {
+    let host: Host
+    private var session: Session
+    /// What has arrived and was not consumed.
+    private var received: [UInt8] = []
+    private(set) var replies: [UInt8] = []
+    /// What the session said last.
+    private(set) var next = Session.Served.Next.receive
+    /// How often it was full of replies.
+    private(set) var sendCount = 0
+
+    init(_ host: Host, tenant: String? = nil, isAuthenticated: Bool = true) {
+        self.host = host
+        let found = tenant.flatMap { id in Array(id.utf8).withBytes { host.registry.find($0) } }
+        session = Session(
+            SessionState(
+                id: 1, address: "127.0.0.1:1", localAddress: "127.0.0.1:2", isUnixSocket: false,
+                tenant: found ?? host.registry.server, isAuthenticated: isAuthenticated,
+                now: host.worker.pointee.now))
+    }
+
+    var state: SessionReference { session.state }
+    var suspension: Session.Suspension? { session.suspension }
+    var waitingCount: Int { received.count }
+    var text: String { String(decoding: replies, as: UTF8.self) }
+
+    /// All replies since the last call.
+    func takeReplies() -> String {
+        defer { replies = [] }
+        return text
+    }
+
+    /// Bytes arrive. While the session waits or is closed they are only kept.
+    func send(_ bytes: [UInt8]) {
+        received += bytes
+        serve()
+    }
+
+    func send(_ text: String) { send(Array(text.utf8)) }
+
+    /// Sends requests in RESP, all at once.
+    func send(_ requests: [String]...) { send(requests.map(RESP.request).joined()) }
+
+    /// Sends one request and returns its reply.
+    func ask(_ words: String...) -> String {
+        send(RESP.request(words))
+        return takeReplies()
+    }
+
+    func resume(failure: String? = nil) {
+        session.resume(failure: failure)
+        serve()
+    }
+
+    private func serve() {
+        while session.suspension == nil && next != .close {
+            // Why a copy: nothing may rely on where the bytes lie from one call to the next.
+            let window = received
+            let served = window.withBytes { session.serve($0, on: &host.thread) }
+            received.removeFirst(served.consumed)
+            replies += host.thread.replies.pointee.readable.array
+            host.thread.replies.pointee.removeAll()
+            next = served.next
+            guard next == .send else { return }
+            sendCount += 1
+        }
+    }
+}
+
+enum RESP {
+    static func request(_ words: [String]) -> String {
+        "*\(words.count)\r\n" + words.map { "$\($0.utf8.count)\r\n\($0)\r\n" }.joined()
+    }
+}

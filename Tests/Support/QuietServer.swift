@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Commands
+import Storage
+
+/// A server that has nothing to say, for tests of what runs without one. A test that needs an
+/// answer overrides the question.
+open class QuietServer: ServerControl, @unchecked Sendable {
+    public let commands: CommandTable
+    public let reclaimer = Reclaimer.shared
+    public let startedAtMicroseconds: Int64 = 0
+
+    public init(_ commands: CommandTable) { self.commands = commands }
+
+    open func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)] { [] }
+    open func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String? { nil }
+    open func configurationRewrite() -> String? { nil }
+    open func resetStatistics() {}
+
+    open func information(_ sections: [String], for tenant: TenantReference) -> String { "" }
+    open func memoryFigures() -> MemoryFigures { MemoryFigures() }
+    open func allocatorReport() -> String { "" }
+    open func purgeMemory() {}
+
+    open func forEachSession(_ body: (borrowing SessionState) -> Bool) {}
+    open func whileStandingStill<Result>(_ body: () -> Result) -> Result { body() }
+    open func pause(until deadline: Milliseconds, onlyWrites: Bool) {}
+    open func unpause() {}
+
+    open func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication { .refused }
+    open func saveTenants() -> String? { nil }
+    open func closeSessions(of tenant: TenantReference) {}
+    open func digest(secret: [UInt8]) -> [UInt8] { secret }
+    open func makeSecret() -> String { "secret" }
+
+    open var recordSourceCount: Int { 0 }
+    open func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int { 0 }
+    open func recordStatistics() -> [[(name: String, value: String)]] { [] }
+    open func recordSources() -> [[(name: String, value: String)]] { [] }
+    open func loadRecord(_ key: [UInt8]) -> Bool { false }
+    open func invalidateRecords(source: String) -> Bool { false }
+
+    open func shutdown(abort: Bool) -> Bool { true }
+    open var debugCommandsAllowed: Bool { false }
+}
