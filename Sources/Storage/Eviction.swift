@@ -64,7 +64,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 
     private var policy: EvictionPolicy {
-        EvictionPolicy(rawValue: pointee.settings.values.pointee.evictionPolicy.value) ?? .noEviction
+        EvictionPolicy(rawValue: pointee.settings.values.pointee.evictionPolicy.value)
+            ?? .noEviction
     }
 
     private func settleHeld() {
@@ -143,7 +144,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
         case .allKeysLRU, .volatileLRU, .noEviction:
             Int64(Access.idleSeconds(entry.access, now: pointee.now))
         case .allKeysLFU, .volatileLFU:
-            255 - Int64(Access.frequency(entry.access, now: pointee.now, settings: pointee.settings))
+            255
+                - Int64(
+                    Access.frequency(entry.access, now: pointee.now, settings: pointee.settings))
         case .allKeysRandom, .volatileRandom:
             Int64(pointee.random.next(below: 1 << 32))
         case .volatileTTL:

@@ -84,7 +84,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
         for index in 0..<pointee.resolvedCount {
             let resolved = pointee.resolved[index]
             guard resolved.shard.tenant == tenant else { continue }
-            if resolved.shard.pointee.table.find(resolved.hash, resolved.key) == nil { missing += 1 }
+            if resolved.shard.pointee.table.find(resolved.hash, resolved.key) == nil {
+                missing += 1
+            }
         }
         return missing
     }

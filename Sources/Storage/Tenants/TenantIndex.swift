@@ -130,7 +130,8 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         while let start = position {
             if let best, start > table.position(Hash(bits: best << 34 | (1 << 34 - 1))) { break }
             position = table.scan(from: start, limit: 1, bucketLimit: 64) { entry in
-                guard let tenant = TenantIndex.tenant(entry), tenant.pointee.origin != .server else {
+                guard let tenant = TenantIndex.tenant(entry), tenant.pointee.origin != .server
+                else {
                     return
                 }
                 let number = Hash(entry.key).bits >> 34
