@@ -18,7 +18,8 @@ import Tenancy
 extension UnsafeMutablePointer where Pointee == Worker {
     private var registry: TenantRegistry { pointee.registry._withUnsafeGuaranteedRef { $0 } }
 
-    /// Evicts until the server is below `memoryMax`. False where the policy forbids it or nothing can go.
+    /// Evicts until the server is below `memoryMax`. False where the policy forbids it or nothing
+    /// can go.
     @inline(never)
     public func makeRoom(_ memoryMax: Int) -> Bool {
         settleHeld()
@@ -71,7 +72,6 @@ extension UnsafeMutablePointer where Pointee == Worker {
     private func settleHeld() {
         for index in 0..<pointee.lockedCount { registry.settle(pointee.locked[index]) }
     }
-
 
     /// Evicts one key of the tenant. A tenant at its own limit under `noeviction` gives its least
     /// recently used key: its plan asked for eviction.

@@ -21,7 +21,8 @@ public struct Keys {
     public let keyspace: KeyspaceReference
     /// Whether reads leave the access time alone (CLIENT NO-TOUCH).
     public var leavesAccessTime = false
-    /// Whether the command inserts nothing, so that what has expired may stay while clients are paused.
+    /// Whether the command inserts nothing, so that what has expired may stay while clients are
+    /// paused.
     public var isReadOnly = false
     /// The command may be answered from records: a miss on a record's key is noted.
     public var recordMisses: UnsafeMutablePointer<RecordMisses>?

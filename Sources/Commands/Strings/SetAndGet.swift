@@ -34,7 +34,8 @@ public enum SET: KeyCommand {
             """,
         since: "1.0.0", complexity: "O(1)",
         summary:
-            "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
+            "Sets the string value of a key, ignoring its type. The key is created if it "
+            + "doesn't exist.",
         accessOf: { arguments in
             for index in 3..<max(3, arguments.count) where arguments[index].isKeyword("GET") {
                 return [.readWrite, .access, .update]
@@ -106,7 +107,8 @@ public enum SETEX: KeyCommand {
         "setex", arity: 4, [.write, .denyOOM], keys: [.one(at: 1, [.overwrite, .update])],
         usage: "key:key seconds:integer value", since: "2.0.0", complexity: "O(1)",
         summary:
-            "Sets the string value and expiration time of a key. Creates the key if it doesn't exist."
+            "Sets the string value and expiration time of a key. Creates the key if it "
+            + "doesn't exist."
     )
 
     public static func run(

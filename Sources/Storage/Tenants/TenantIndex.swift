@@ -22,7 +22,8 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
     private let parts: UnsafeMutablePointer<Part>
     private let total = Atomic<Int>(0)
 
-    /// Bytes that the index takes for a tenant: an entry of header, payload and id, and a slot in a bucket.
+    /// Bytes that the index takes for a tenant: an entry of header, payload and id, and a slot in a
+    /// bucket.
     static func entrySize(_ id: Bytes) -> Int {
         Block.sizeClass(16 + id.count) + Bucket.byteCount / 5
     }
