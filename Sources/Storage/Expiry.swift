@@ -33,10 +33,10 @@ extension UnsafeMutablePointer where Pointee == Worker {
     /// segment: up to 441 entries. Thread `thread` of `threadCount` looks after every
     /// `threadCount`-th shard, so that several may call this at once.
     ///
-    /// Returns when to call again: in a millisecond, where the budget was used up, or in a few where that
-    /// was for nothing; else the first moment at which something that was there expires; nil where
-    /// nothing does, or the sweep is switched off. What a command adds behind the sweep's back may be due sooner, so whoever has run
-    /// commands calls again soon in any case.
+    /// Returns when to call again: in a millisecond, where the budget was used up, or in a few
+    /// where that was for nothing; else the first moment at which something that was there expires;
+    /// nil where nothing does, or the sweep is switched off. What a command adds behind the sweep's
+    /// back may be due sooner, so whoever has run commands calls again soon in any case.
     public func sweepExpired(
         budgetMicroseconds: Int, thread: Int = 0, threadCount: Int = 1
     ) -> Milliseconds? {
@@ -62,7 +62,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
             let offset = (thread + threadCount - turn) % threadCount
             for tenant in tenants {
                 guard sweep(tenant, offset: offset, stride: threadCount, deadline) else {
-                    // Why a pause: clients' requests come between two slices, and so does whoever else wants the core.
+                    // Why a pause: clients' requests come between two slices, and so does whoever
+                    // else wants the core.
                     return pointee.now + (pointee.sweep.removedCount > 0 ? 1 : 4)
                 }
                 pointee.sweep.database = 0

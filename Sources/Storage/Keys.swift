@@ -89,7 +89,8 @@ public struct Keys {
         }
         let resolved = KeyRouter.resolve(
             key, keyspace: keyspace, registry: registry, creating: false)
-        precondition(worker.holds(resolved.shard), "a command used a key that its spec does not name")
+        precondition(
+            worker.holds(resolved.shard), "a command used a key that its spec does not name")
         return resolved
     }
 
@@ -180,7 +181,8 @@ public struct Keys {
     /// Notes the access, by the clock or the counter that the eviction policy goes by.
     @inline(__always)
     func touch(_ entry: Entry) {
-        let next = Access.next(entry.access, now: now, settings: settings, random: &worker.pointee.random)
+        let next = Access.next(
+            entry.access, now: now, settings: settings, random: &worker.pointee.random)
         if next != entry.access { entry.access = next }
     }
 

@@ -14,10 +14,10 @@ import Synchronization
 /// There is one for the process, as there is one allocator.
 ///
 /// Invariants:
-/// 1. A participant's word is 0 while it is quiet, else the epoch that it began its tick in. A block retired in
-///    epoch e is freed when every word is 0 or above e.
-/// 2. The queue is in the order of epochs, so that what can be freed stands at its front: a look costs as much as it
-///    frees.
+/// 1. A participant's word is 0 while it is quiet, else the epoch that it began its tick in. A
+///    block retired in epoch e is freed when every word is 0 or above e.
+/// 2. The queue is in the order of epochs, so that what can be freed stands at its front: a look
+///    costs as much as it frees.
 public enum Reclamation {
     public static let participantCountMax = 256
     /// How many blocks one tick frees at its end; what is beyond is left to the reclaimer's thread.
@@ -67,8 +67,8 @@ public enum Reclamation {
     /// Frees all that can be freed now. For threads that serve nobody.
     static func collectAll() { _ = shared.collect(limit: .max) }
 
-    /// Returns when every tick that is running now has ended: what was put out of reach before may then be freed.
-    /// For threads that serve nobody.
+    /// Returns when every tick that is running now has ended: what was put out of reach before may
+    /// then be freed. For threads that serve nobody.
     static func waitForQuiet() {
         let epoch = shared.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
         while shared.oldestTick <= epoch { usleep(500) }  // Bound: ticks end.
@@ -87,7 +87,9 @@ public enum Reclamation {
         var first = 0
 
         /// Takes up to `target.count` blocks of epochs before `epoch` off the front.
-        mutating func take(before epoch: UInt64, into target: UnsafeMutableBufferPointer<UInt>) -> Int {
+        mutating func take(before epoch: UInt64, into target: UnsafeMutableBufferPointer<UInt>)
+            -> Int
+        {
             var count = 0
             while count < target.count, first < blocks.count, blocks[first].epoch < epoch {
                 target[count] = blocks[first].block

@@ -123,7 +123,8 @@ public struct RESPParser: ~Copyable {
     @inline(never)
     private mutating func longHeader(_ bytes: Bytes) -> Length {
         guard let end = lineEnd(bytes, from: 1) else {
-            return bytes.count > RESPParser.lineSizeMax ? .malformed(.tooBigMultibulkCount) : .needMore
+            return bytes.count > RESPParser.lineSizeMax
+                ? .malformed(.tooBigMultibulkCount) : .needMore
         }
         guard let value = ASCIIInteger.parse(bytes[1..<end]),
             value <= RESPParser.multibulkCountMax
@@ -148,7 +149,9 @@ public struct RESPParser: ~Copyable {
         while remaining > 0 {
             if bulkSize < 0 {
                 // Why first: nearly every argument is shorter than a hundred bytes.
-                if scanned + 4 < bytes.count, bytes[scanned] == 36, ASCII.isDigit(bytes[scanned + 1]) {
+                if scanned + 4 < bytes.count, bytes[scanned] == 36,
+                    ASCII.isDigit(bytes[scanned + 1])
+                {
                     if bytes[scanned + 2] == 13 {
                         bulkSize = Int(bytes[scanned + 1] &- 48)
                         scanned += 4

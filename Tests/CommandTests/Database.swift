@@ -61,7 +61,8 @@ final class Database {
         }
         let keyspace = registry.keyspace(registry.server, number)
         _ = Executor(worker: worker).run(
-            entry, command, arguments, keyspace, nil, requestSize: 0, leavesAccessTime: false, &reply)
+            entry, command, arguments, keyspace, nil, requestSize: 0, leavesAccessTime: false,
+            &reply)
         _ = list.count
         return buffer.pointee.readable.array
     }
