@@ -41,6 +41,9 @@ final class Reactor: @unchecked Sendable {
     let mailbox: Mailbox<Message>
     let tickLock = TickLock()
     var loop: EpollLoop
+    /// What the sessions work with. Why beside `thread`: that is being changed while one of them serves, and what
+    /// it serves may ask for the reactor's worker.
+    let worker: WorkerReference
     var thread: ServingThread
     /// What other threads read of this one's counters. Why beside `thread`: that is being changed while it serves.
     let statistics: UnsafeMutablePointer<Statistics>
@@ -79,7 +82,7 @@ final class Reactor: @unchecked Sendable {
         self.server = server
         self.mailbox = mailbox
         self.loop = loop
-        let worker = WorkerReference.allocate(capacity: 1)
+        worker = WorkerReference.allocate(capacity: 1)
         worker.initialize(to: Worker(registry: server.registry, settings: server.settings))
         statistics = worker.pointee.statistics
         commandStatistics = CommandStatistics(count: server.commands.count)
@@ -92,7 +95,6 @@ final class Reactor: @unchecked Sendable {
         else { return nil }
     }
 
-    var worker: WorkerReference { thread.worker }
     var now: Milliseconds { worker.pointee.now }
 
     /// Serves until it is told to stop and has drained.
