@@ -42,6 +42,10 @@ final class Reactor: @unchecked Sendable {
     let tickLock = TickLock()
     var loop: EpollLoop
     var thread: ServingThread
+    /// The thread's worker, here too: a command that looks at all sessions reads it while `thread` is lent to the session
+    /// that runs the command.
+    // Safety: allocated in init; reactors live as long as the process.
+    let worker: WorkerReference
     /// What other threads read of this one's counters. Why beside `thread`: that is being changed while it serves.
     let statistics: UnsafeMutablePointer<Statistics>
     let commandStatistics: CommandStatistics
@@ -76,7 +80,7 @@ final class Reactor: @unchecked Sendable {
         self.server = server
         self.mailbox = mailbox
         self.loop = loop
-        let worker = WorkerReference.allocate(capacity: 1)
+        worker = .allocate(capacity: 1)
         worker.initialize(to: Worker(registry: server.registry, settings: server.settings))
         statistics = worker.pointee.statistics
         commandStatistics = CommandStatistics(count: server.commands.count)
@@ -89,7 +93,6 @@ final class Reactor: @unchecked Sendable {
         else { return nil }
     }
 
-    var worker: WorkerReference { thread.worker }
     var now: Milliseconds { worker.pointee.now }
 
     /// Serves until it is told to stop and has drained.
