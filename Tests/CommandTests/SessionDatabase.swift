@@ -54,9 +54,9 @@ final class SessionDatabase {
         switch entry.pointee.run {
         case .key:
             return database.run(words.map { Array($0.utf8) })
-        case .session(let command):
+        case .session(let command) where entry.pointee.subcommands.isEmpty || words.count == 1:
             return run(command, words)
-        case .container:
+        case .session, .container:
             let found = Array(words[1].utf8).withBytes { CommandTable.subcommand(entry, $0) }
             guard let found else { return "unknown subcommand" }
             switch found.run {
