@@ -17,7 +17,7 @@ from support.resp import connect, encode
 from support.server import Server
 
 END = b"$3\r\nend\r\n"
-# Lines of one connection, sent at once; after each conversation ECHO tells the end.
+# Lines of one connection, sent as one block; after each conversation ECHO tells the end.
 CONVERSATIONS = {
     "REPLY OFF inside EXEC": "MULTI|SET a 1|CLIENT REPLY OFF|GET a|EXEC|GET a|CLIENT REPLY ON",
     "REPLY SKIP inside EXEC": "MULTI|SET a 1|CLIENT REPLY SKIP|GET a|EXEC|GET a|GET a",
@@ -53,13 +53,15 @@ CONVERSATIONS = {
 def talk(server: Server, lines: str) -> bytes:
     """All that the server sends until the end mark, or until it closes."""
     with connect(server.address, 10) as stream:
-        requests = [line.split() for line in lines.split("|")]
-        # Why a pause within: DEBUG SLEEP moves no clock that was read before the batch began.
-        for request in requests:
-            stream.sendall(encode(request))
-            if request[:2] == ["DEBUG", "SLEEP"]:
-                time.sleep(float(request[2]) + 0.02)
-        stream.sendall(encode(["ECHO", "end"]))
+        block = b""
+        for line in [*lines.split("|"), "ECHO end"]:
+            block += encode(line.split())
+            # Why another block: a batch goes by one moment, so keys expire between two of them.
+            if line.startswith("DEBUG SLEEP"):
+                stream.sendall(block)
+                block = b""
+                time.sleep(0.03)
+        stream.sendall(block)
         received = b""
         try:
             while not received.endswith(END):
