@@ -30,7 +30,8 @@ let package = Package(
     targets: [
         // L0  C: what Glibc's module lacks, and Debian's libraries.
         .target(name: "CLinux"),
-        .systemLibrary(name: "CAllocator", pkgConfig: "jemalloc", providers: [.apt(["libjemalloc-dev"])]),
+        .systemLibrary(
+            name: "CAllocator", pkgConfig: "jemalloc", providers: [.apt(["libjemalloc-dev"])]),
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
@@ -55,8 +56,8 @@ let package = Package(
         module(
             "Server",
             [
-                "Base", "Wire", "Tenancy", "Storage", "Networking", "Commands", "Records", "Sessions", "CLinux",
-                "CAllocator", "COpenSSL",
+                "Base", "Wire", "Tenancy", "Storage", "Networking", "Commands", "Records",
+                "Sessions", "CLinux", "CAllocator", "COpenSSL",
             ]),
 
         // L7  Programs.
@@ -69,7 +70,7 @@ let package = Package(
         tests("BaseTests", ["Base"]),
         tests("WireTests", ["Wire", "Base"]),
         tests("TenancyTests", ["Tenancy", "Base"]),
-        tests("StorageTests", ["Storage", "Tenancy", "Base"]),
+        tests("StorageTests", ["Storage", "Tenancy", "Base", "CAllocator"]),
         tests("CommandTests", ["Commands", "Storage", "Tenancy", "Wire", "Base", "TestSupport"]),
         tests(
             "SessionTests",

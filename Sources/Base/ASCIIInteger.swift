@@ -73,7 +73,8 @@ public enum ASCIIInteger {
     /// Writes `value` at `target`, which must have room for `countMax` bytes, and returns how many
     /// bytes it took.
     @inlinable
-    public static func write(unsigned value: UInt64, to target: UnsafeMutablePointer<UInt8>) -> Int {
+    public static func write(unsigned value: UInt64, to target: UnsafeMutablePointer<UInt8>) -> Int
+    {
         // Why: nearly every length and counter on the wire has one or two digits.
         if value < 10 {
             target[0] = 48 &+ UInt8(truncatingIfNeeded: value)

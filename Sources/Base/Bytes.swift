@@ -116,7 +116,8 @@ extension [UInt8] {
     public func withBytes<Result, Failure: Error>(
         _ body: (Bytes) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        try withUnsafeBufferPointer { (buffer: UnsafeBufferPointer<UInt8>) throws(Failure) -> Result in
+        try withUnsafeBufferPointer {
+            (buffer: UnsafeBufferPointer<UInt8>) throws(Failure) -> Result in
             guard let base = buffer.baseAddress else { return try body(.empty) }
             return try body(Bytes(base, buffer.count))
         }

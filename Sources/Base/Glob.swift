@@ -9,8 +9,8 @@
 /// that is not closed ends with the pattern, a range compares bytes as signed, and a byte behind
 /// `\` in a class keeps its case.
 public enum Glob {
-    /// A pattern with more stars than this, beside one at its end, matches nothing: so it is in Redis, and nobody can
-    /// make a search through millions of keys arbitrarily dear.
+    /// A pattern with more stars than this, beside one at its end, matches nothing: so it is in
+    /// Redis, and nobody can make a search through millions of keys arbitrarily dear.
     public static let starCountMax = 1000
 
     /// Whether `pattern` matches all of `text`.

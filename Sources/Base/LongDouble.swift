@@ -42,7 +42,8 @@ public struct LongDouble: Sendable, Equatable {
         if value.isInfinite { return Array((value < 0 ? "-inf" : "inf").utf8) }
         let size = LongDouble.textSizeMax
         return withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { buffer in
-            var count = min(Int(martlet_print_wide(value, buffer.baseAddress, Int32(size))), size - 1)
+            var count = min(
+                Int(martlet_print_wide(value, buffer.baseAddress, Int32(size))), size - 1)
             // The C library always writes the point and 17 digits, so that this ends at the point
             // at the latest.
             while count > 0, buffer[count - 1] == 48 { count -= 1 }

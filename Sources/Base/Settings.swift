@@ -26,7 +26,8 @@ public struct Settings: ~Copyable {
     public let frequencyDecayMinutes = Number(1)
     /// 0 while DEBUG SET-ACTIVE-EXPIRE has switched the sweep off.
     public let activeExpiryEnabled = Number(1)
-    /// Milliseconds since 1970 until which CLIENT PAUSE has expired keys stay where they are, unseen; 0 is no pause.
+    /// Milliseconds since 1970 until which CLIENT PAUSE has expired keys stay where they are,
+    /// unseen; 0 is no pause.
     public let expiryPausedUntil = Number(0)
 
     public let bulkSizeMax = Number(512 << 20)

@@ -3,9 +3,11 @@
 // different view of glibc's own types.
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <link.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 int martlet_accept(int listener, struct sockaddr_storage *address, socklen_t *length) {
     return accept4(listener, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -21,6 +23,23 @@ __attribute__((constructor)) static void draw_hash_seed(void) {
         abort();
     }
 }
+
+// Read-only segments are clean pages of files: dropped ones come back when they are touched.
+static int release_segments(struct dl_phdr_info *object, size_t size, void *unused) {
+    (void)size;
+    (void)unused;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (int index = 0; index < object->dlpi_phnum; index++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[index];
+        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W)) continue;
+        const uintptr_t start = (object->dlpi_addr + segment->p_vaddr) & ~(page - 1);
+        const uintptr_t end = object->dlpi_addr + segment->p_vaddr + segment->p_memsz;
+        madvise((void *)start, end - start, MADV_DONTNEED);
+    }
+    return 0;
+}
+
+void martlet_release_code_pages(void) { dl_iterate_phdr(release_segments, NULL); }
 
 int martlet_parse_wide(const char *text, martlet_wide *value) {
     char *end;

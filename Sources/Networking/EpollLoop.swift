@@ -43,7 +43,8 @@ public struct EpollLoop: EventLoop, ~Copyable {
 
     public mutating func wait(timeout: Int?) -> Int {
         let milliseconds = timeout.map { Int32(clamping: max(0, $0)) } ?? -1
-        return max(0, Int(martlet_epoll_wait(loop, events, Int32(EpollLoop.capacity), milliseconds)))
+        return max(
+            0, Int(martlet_epoll_wait(loop, events, Int32(EpollLoop.capacity), milliseconds)))
     }
 
     public func event(_ index: Int) -> Event {

@@ -9,7 +9,8 @@ import CLinux
 public protocol EventLoop: ~Copyable {
     /// Begins to watch `fd` for reading; its events carry `token`.
     mutating func add(_ fd: Int32, token: UInt64, exclusive: Bool) -> Bool
-    /// Says what the socket's owner wants to hear of from now on. That the socket is broken it always hears.
+    /// Says what the socket's owner wants to hear of from now on. That the socket is broken it
+    /// always hears.
     mutating func modify(_ fd: Int32, token: UInt64, interest: Interest)
     mutating func remove(_ fd: Int32)
     /// Waits for events, at most until `timeout` milliseconds have passed; nil is for ever. Returns
@@ -26,7 +27,8 @@ public protocol EventLoop: ~Copyable {
 public struct Interest: Equatable, Sendable {
     public var reading: Bool
     public var writing: Bool
-    /// That the other end sends no more. A loop says so again and again, so whoever knows must not ask again.
+    /// That the other end sends no more. A loop says so again and again, so whoever knows must not
+    /// ask again.
     public var end: Bool
 
     public init(reading: Bool, writing: Bool, end: Bool) {

@@ -22,7 +22,8 @@ public enum Socket {
     }
 
     /// Listens on a unix socket; a file that an earlier server left there is replaced.
-    public static func listen(path: String, permissions: Int, backlog: Int) throws(Failure) -> Int32 {
+    public static func listen(path: String, permissions: Int, backlog: Int) throws(Failure) -> Int32
+    {
         let what = "cannot listen on unix socket \(path)"
         var name = try SocketAddress(path: path, what: what)
         let fd = try open(AF_UNIX, flags, what)
@@ -96,7 +97,9 @@ public enum Socket {
     }
 
     /// The next waiting connection of `listener`, or nil where there is none now.
-    public static func accept(_ listener: Int32, unixPath: String?, keepAliveSeconds: Int) -> Accepted? {
+    public static func accept(_ listener: Int32, unixPath: String?, keepAliveSeconds: Int)
+        -> Accepted?
+    {
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let fd = martlet_accept(listener, &storage, &length)
@@ -139,7 +142,9 @@ public enum Socket {
     }
 
     /// "address:port" and whether the address is this machine's own.
-    private static func describe(_ storage: inout sockaddr_storage) -> (text: String, isLoopback: Bool) {
+    private static func describe(_ storage: inout sockaddr_storage) -> (
+        text: String, isLoopback: Bool
+    ) {
         var text = [CChar](repeating: 0, count: 64)
         if Int32(storage.ss_family) == AF_INET6 {
             return withUnsafePointer(to: &storage) {

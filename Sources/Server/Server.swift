@@ -142,6 +142,8 @@ public final class Server: @unchecked Sendable {
             threads.append(thread)
         }
         announce()
+        Allocator.purge()
+        martlet_release_code_pages()
         reactors[0].run()
         for thread in threads { pthread_join(thread, nil) }
         stopRecords()

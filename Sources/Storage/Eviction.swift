@@ -18,7 +18,8 @@ import Tenancy
 extension UnsafeMutablePointer where Pointee == Worker {
     private var registry: TenantRegistry { pointee.registry._withUnsafeGuaranteedRef { $0 } }
 
-    /// Evicts until the server is below `memoryMax`. False where the policy forbids it or nothing can go.
+    /// Evicts until the server is below `memoryMax`. False where the policy forbids it or nothing
+    /// can go.
     @inline(never)
     public func makeRoom(_ memoryMax: Int) -> Bool {
         settleHeld()
@@ -64,13 +65,13 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 
     private var policy: EvictionPolicy {
-        EvictionPolicy(rawValue: pointee.settings.values.pointee.evictionPolicy.value) ?? .noEviction
+        EvictionPolicy(rawValue: pointee.settings.values.pointee.evictionPolicy.value)
+            ?? .noEviction
     }
 
     private func settleHeld() {
         for index in 0..<pointee.lockedCount { registry.settle(pointee.locked[index]) }
     }
-
 
     /// Evicts one key of the tenant. A tenant at its own limit under `noeviction` gives its least
     /// recently used key: its plan asked for eviction.
@@ -143,7 +144,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
         case .allKeysLRU, .volatileLRU, .noEviction:
             Int64(Access.idleSeconds(entry.access, now: pointee.now))
         case .allKeysLFU, .volatileLFU:
-            255 - Int64(Access.frequency(entry.access, now: pointee.now, settings: pointee.settings))
+            255
+                - Int64(
+                    Access.frequency(entry.access, now: pointee.now, settings: pointee.settings))
         case .allKeysRandom, .volatileRandom:
             Int64(pointee.random.next(below: 1 << 32))
         case .volatileTTL:

@@ -23,7 +23,8 @@ struct SweepPosition {
 // looks at one word of a shard that has nothing to do, and of others only at the segments that
 // have; and it can tell when the next one is worth while, so that an idle server sleeps.
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Whether CLIENT PAUSE forbids that anything changes, be it only by the removal of what has expired.
+    /// Whether CLIENT PAUSE forbids that anything changes, be it only by the removal of what has
+    /// expired.
     var isExpiryPaused: Bool {
         Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value) > pointee.now
     }
@@ -32,15 +33,17 @@ extension UnsafeMutablePointer where Pointee == Worker {
     /// segment: up to 441 entries. Thread `thread` of `threadCount` looks after every
     /// `threadCount`-th shard, so that several may call this at once.
     ///
-    /// Returns when to call again: in a millisecond, where the budget was used up, or in a few where that
-    /// was for nothing; else the first moment at which something that was there expires; nil where
-    /// nothing does, or the sweep is switched off. What a command adds behind the sweep's back may be due sooner, so whoever has run
-    /// commands calls again soon in any case.
+    /// Returns when to call again: in a millisecond, where the budget was used up, or in a few
+    /// where that was for nothing; else the first moment at which something that was there expires;
+    /// nil where nothing does, or the sweep is switched off. What a command adds behind the sweep's
+    /// back may be due sooner, so whoever has run commands calls again soon in any case.
     public func sweepExpired(
         budgetMicroseconds: Int, thread: Int = 0, threadCount: Int = 1
     ) -> Milliseconds? {
         guard pointee.settings.values.pointee.activeExpiryEnabled.value != 0 else { return nil }
-        if isExpiryPaused { return Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value) }
+        if isExpiryPaused {
+            return Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value)
+        }
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         let deadline = Clock.monotonicNanoseconds + Int64(budgetMicroseconds) * 1000
         pointee.sweep.removedCount = 0
@@ -59,7 +62,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
             let offset = (thread + threadCount - turn) % threadCount
             for tenant in tenants {
                 guard sweep(tenant, offset: offset, stride: threadCount, deadline) else {
-                    // Why a pause: clients' requests come between two slices, and so does whoever else wants the core.
+                    // Why a pause: clients' requests come between two slices, and so does whoever
+                    // else wants the core.
                     return pointee.now + (pointee.sweep.removedCount > 0 ? 1 : 4)
                 }
                 pointee.sweep.database = 0
@@ -127,7 +131,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
         if !slot.entry.isAbsent {
             pointee.statistics.pointee.expiredKeys.bump()
             shard.pointee.usage.expired += 1
-            if shard.pointee.watchers != nil { shard.notifyWatchers(Hash(slot.entry.key)) }
+            if shard.pointee.watchers != nil {
+                shard.notifyWatchersOfExpiry(Hash(slot.entry.key))
+            }
         }
         table.remove(slot, shrinking: false)
     }

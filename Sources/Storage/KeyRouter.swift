@@ -221,7 +221,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
     func expire(_ shard: ShardReference, _ slot: Table.Slot) {
         pointee.statistics.pointee.expiredKeys.bump()
         shard.pointee.usage.expired += 1
-        if shard.pointee.watchers != nil { shard.notifyWatchers(Hash(slot.entry.key)) }
+        if shard.pointee.watchers != nil { shard.notifyWatchersOfExpiry(Hash(slot.entry.key)) }
         shard.pointee.table.remove(slot)
     }
 

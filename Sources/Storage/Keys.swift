@@ -21,7 +21,8 @@ public struct Keys {
     public let keyspace: KeyspaceReference
     /// Whether reads leave the access time alone (CLIENT NO-TOUCH).
     public var leavesAccessTime = false
-    /// Whether the command inserts nothing, so that what has expired may stay while clients are paused.
+    /// Whether the command inserts nothing, so that what has expired may stay while clients are
+    /// paused.
     public var isReadOnly = false
     /// The command may be answered from records: a miss on a record's key is noted.
     public var recordMisses: UnsafeMutablePointer<RecordMisses>?
@@ -88,7 +89,8 @@ public struct Keys {
         }
         let resolved = KeyRouter.resolve(
             key, keyspace: keyspace, registry: registry, creating: false)
-        precondition(worker.holds(resolved.shard), "a command used a key that its spec does not name")
+        precondition(
+            worker.holds(resolved.shard), "a command used a key that its spec does not name")
         return resolved
     }
 
@@ -179,7 +181,8 @@ public struct Keys {
     /// Notes the access, by the clock or the counter that the eviction policy goes by.
     @inline(__always)
     func touch(_ entry: Entry) {
-        let next = Access.next(entry.access, now: now, settings: settings, random: &worker.pointee.random)
+        let next = Access.next(
+            entry.access, now: now, settings: settings, random: &worker.pointee.random)
         if next != entry.access { entry.access = next }
     }
 

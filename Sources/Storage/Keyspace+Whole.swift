@@ -31,7 +31,14 @@ extension UnsafeMutablePointer where Pointee == Worker {
             let count = shard.pointee.table.count
             guard count > 0 else { return }
             removed += count
-            shard.notifyAllWatchers { hash in shard.pointee.table.contains(hash) }
+            shard.notifyAllWatchers { hash, wasExpired in
+                // What is gone has expired no more.
+                if wasExpired {
+                    wasExpired = false
+                    return false
+                }
+                return shard.pointee.table.contains(hash)
+            }
             reclaimer.free(shard.pointee.table)
             shard.pointee.table = Table(prefixBits: keyspace.pointee.shardBits)
             shard.pointee.sweepCursor = 0
@@ -104,9 +111,17 @@ extension UnsafeMutablePointer where Pointee == Worker {
         precondition(left.pointee.tenant == right.pointee.tenant && left != right)
         for (own, other) in [(left, right), (right, left)] {
             for index in 0..<own.shardCount {
-                own.shard(at: index).notifyAllWatchers { hash in
-                    own.hasVisible(hash, now: pointee.now)
-                        || other.hasVisible(hash, now: pointee.now)
+                own.shard(at: index).notifyAllWatchers { hash, wasExpired in
+                    let isReplaced = other.has(hash)
+                    let isReplacedByExpired =
+                        isReplaced && !other.hasVisible(hash, now: pointee.now)
+                    if wasExpired {
+                        wasExpired = isReplacedByExpired
+                        return isReplaced && !isReplacedByExpired
+                    }
+                    // Nothing gives way to what nobody sees.
+                    wasExpired = isReplacedByExpired && !own.has(hash)
+                    return !wasExpired && (isReplaced || own.has(hash))
                 }
             }
         }
@@ -130,6 +145,11 @@ extension UnsafeMutablePointer where Pointee == Worker {
 }
 
 extension UnsafeMutablePointer where Pointee == Keyspace {
+    /// Whether a key of this hash is there, be it expired.
+    fileprivate func has(_ hash: Hash) -> Bool {
+        shard(hash).pointee.table.contains(hash) { !$0.isAbsent }
+    }
+
     /// Whether a key of this hash is there that commands see.
     fileprivate func hasVisible(_ hash: Hash, now: Milliseconds) -> Bool {
         shard(hash).pointee.table.contains(hash) { !$0.isAbsent && !$0.isExpired(at: now) }

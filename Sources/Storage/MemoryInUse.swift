@@ -3,9 +3,9 @@ import Base
 import CAllocator
 import Synchronization
 
-// What `maxmemory` bounds: the whole process, as in Redis. Tables are known exactly at any moment; what else is
-// allocated (connections, buffers, code's own objects) is asked of the allocator every so often, as the question takes
-// some microseconds.
+// What `maxmemory` bounds: the whole process, as in Redis. Tables are known exactly at any moment;
+// what else is allocated (connections, buffers, code's own objects) is asked of the allocator every
+// so often, as the question takes some microseconds.
 extension TenantRegistry {
     /// How long a measure is good for.
     private static let measureInterval: Milliseconds = 100
@@ -29,7 +29,8 @@ extension TenantRegistry {
         var allocated = 0
         var size = MemoryLayout<Int>.size
         guard mallctl("stats.allocated", &allocated, &size, nil, 0) == 0 else { return }
-        let known = settledMemory.load(ordering: .relaxed)
+        let known =
+            settledMemory.load(ordering: .relaxed)
             + Reclaimer.shared.pendingSize.load(ordering: .relaxed)
         otherMemory.store(max(0, allocated - known), ordering: .relaxed)
     }

@@ -3,11 +3,11 @@ import Base
 import Glibc
 import Synchronization
 
-/// Frees what takes long to free, on a thread of its own: the tables of a flush or of a deleted tenant, a collection
-/// of a million members.
+/// Frees what takes long to free, on a thread of its own: the tables of a flush or of a deleted
+/// tenant, a collection of a million members.
 ///
-/// Why it waits for a quiet moment first, once for each table: then nobody can be reading its segments, and they
-/// are freed here and not at the end of somebody's tick.
+/// Why it waits for a quiet moment first, once for each table: then nobody can be reading its
+/// segments, and they are freed here and not at the end of somebody's tick.
 public final class Reclaimer: Sendable {
     private let queue = Mutex<[Table]>([])
     private let isRunning = Atomic<Bool>(false)
@@ -50,11 +50,13 @@ public final class Reclaimer: Sendable {
     private func start() {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(self).toOpaque()
-        let status = pthread_create(&thread, nil, { context in
-            guard let context else { return nil }
-            Unmanaged<Reclaimer>.fromOpaque(context).takeRetainedValue().drain()
-            return nil
-        }, context)
+        let status = pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                Unmanaged<Reclaimer>.fromOpaque(context).takeRetainedValue().drain()
+                return nil
+            }, context)
         if status == 0 {
             pthread_detach(thread)
         } else {

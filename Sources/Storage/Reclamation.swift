@@ -14,10 +14,10 @@ import Synchronization
 /// There is one for the process, as there is one allocator.
 ///
 /// Invariants:
-/// 1. A participant's word is 0 while it is quiet, else the epoch that it began its tick in. A block retired in
-///    epoch e is freed when every word is 0 or above e.
-/// 2. The queue is in the order of epochs, so that what can be freed stands at its front: a look costs as much as it
-///    frees.
+/// 1. A participant's word is 0 while it is quiet, else the epoch that it began its tick in. A
+///    block retired in epoch e is freed when every word is 0 or above e.
+/// 2. The queue is in the order of epochs, so that what can be freed stands at its front: a look
+///    costs as much as it frees.
 public enum Reclamation {
     public static let participantCountMax = 256
     /// How many blocks one tick frees at its end; what is beyond is left to the reclaimer's thread.
@@ -67,8 +67,8 @@ public enum Reclamation {
     /// Frees all that can be freed now. For threads that serve nobody.
     static func collectAll() { _ = shared.collect(limit: .max) }
 
-    /// Returns when every tick that is running now has ended: what was put out of reach before may then be freed.
-    /// For threads that serve nobody.
+    /// Returns when every tick that is running now has ended: what was put out of reach before may
+    /// then be freed. For threads that serve nobody.
     static func waitForQuiet() {
         let epoch = shared.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
         while shared.oldestTick <= epoch { usleep(500) }  // Bound: ticks end.
@@ -76,18 +76,20 @@ public enum Reclamation {
 
     private static let shared = State()
 
-    private struct Retired {
+    struct Retired {
         let block: UInt
         let epoch: UInt64
     }
 
     /// Blocks in the order in which they were retired; those before `first` are freed.
-    private struct Queue: Sendable {
+    struct Queue: Sendable {
         var blocks: [Retired] = []
         var first = 0
 
         /// Takes up to `target.count` blocks of epochs before `epoch` off the front.
-        mutating func take(before epoch: UInt64, into target: UnsafeMutableBufferPointer<UInt>) -> Int {
+        mutating func take(before epoch: UInt64, into target: UnsafeMutableBufferPointer<UInt>)
+            -> Int
+        {
             var count = 0
             while count < target.count, first < blocks.count, blocks[first].epoch < epoch {
                 target[count] = blocks[first].block
@@ -95,7 +97,7 @@ public enum Reclamation {
                 count += 1
             }
             if first == blocks.count {
-                blocks.removeAll(keepingCapacity: blocks.count <= 4096)
+                blocks.removeAll(keepingCapacity: blocks.capacity <= 8192)
                 first = 0
             } else if first >= 1024 && first * 2 >= blocks.count {
                 // Why half: each block is then moved once for each that was freed.

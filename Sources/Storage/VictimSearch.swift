@@ -3,16 +3,17 @@ import Base
 import Synchronization
 import Tenancy
 
-/// Which tenant gives way when the server's memory is full: one that is beyond its share, the furthest as far as is
-/// known.
+/// Which tenant gives way when the server's memory is full: one that is beyond its share, the
+/// furthest as far as is known.
 ///
-/// Why not the furthest of all: with a hundred thousand tenants, comparing all of them for each key that goes
-/// would stop the command. So each eviction looks at a few and goes on where the last one stopped. It knows besides
-/// whose keys the command names, as they are who grows, and who was furthest beyond in the last full round.
-/// While there are few tenants all are compared.
+/// Why not the furthest of all: with a hundred thousand tenants, comparing all of them for each key
+/// that goes would stop the command. So each eviction looks at a few and goes on where the last one
+/// stopped. It knows besides whose keys the command names, as they are who grows, and who was
+/// furthest beyond in the last full round. While there are few tenants all are compared.
 ///
-/// A tenant within its share is chosen only if a whole round has met nobody beyond: then shares promise more than
-/// there is. The next whole round is due when as many keys have gone as a sixteenth of the tenants.
+/// A tenant within its share is chosen only if a whole round has met nobody beyond: then shares
+/// promise more than there is. The next whole round is due when as many keys have gone as a
+/// sixteenth of the tenants.
 struct VictimSearch {
     /// `TenantIndex.group` to go on with.
     var group: UInt64 = 0
@@ -59,13 +60,15 @@ extension UnsafeMutablePointer where Pointee == Worker {
             return
         }
         var ends = 0
-        while candidate.ratio <= 1 && ends < 2 {  // Bound: two ends of the index have a whole round between.
+        // Bound: two ends of the index have a whole round between.
+        while candidate.ratio <= 1 && ends < 2 {
             if !walk(&candidate) { ends += 1 }
         }
         pointee.victims.evictionsUntilRound = candidate.ratio <= 1 ? count / 16 : 0
     }
 
-    /// Looks at the next group of tenants. False where the round has ended, and the next one begins.
+    /// Looks at the next group of tenants. False where the round has ended, and the next one
+    /// begins.
     private func walk(_ candidate: inout Candidate) -> Bool {
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         guard let group = registry.index.group(from: pointee.victims.group) else {

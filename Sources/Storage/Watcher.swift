@@ -13,6 +13,9 @@ public struct Watcher: ~Copyable {
     var shard: ShardReference?
     /// The session's flag: set when a watched key has changed; EXEC then does nothing.
     let isDirty: UnsafeMutablePointer<Atomic<Bool>>
+    /// The key had expired already when the watch began, so that its removal changes nothing. Read
+    /// and changed under the shard's lock.
+    var wasExpired: Bool
     var next: UnsafeMutablePointer<Watcher>?
 }
 
@@ -32,11 +35,29 @@ extension UnsafeMutablePointer where Pointee == Shard {
         }
     }
 
-    /// Marks every session that watches a key which `condition` picks by its hash.
-    func notifyAllWatchers(where condition: (Hash) -> Bool) {
+    /// `notifyWatchers` of a key that is removed because it has expired: who has watched it as an
+    /// expired one from the beginning sees no change.
+    @inline(never)
+    func notifyWatchersOfExpiry(_ hash: Hash) {
         var watcher = pointee.watchers
         while let current = watcher {
-            if condition(current.pointee.hash) {
+            if current.pointee.hash == hash {
+                if current.pointee.wasExpired {
+                    current.pointee.wasExpired = false
+                } else {
+                    current.pointee.isDirty.pointee.store(true, ordering: .releasing)
+                }
+            }
+            watcher = current.pointee.next
+        }
+    }
+
+    /// Marks every session that watches a key of which `isChanged` says so; it is given the key's
+    /// hash and whether the watched key had expired, which it may correct.
+    func notifyAllWatchers(where isChanged: (Hash, _ wasExpired: inout Bool) -> Bool) {
+        var watcher = pointee.watchers
+        while let current = watcher {
+            if isChanged(current.pointee.hash, &current.pointee.wasExpired) {
                 current.pointee.isDirty.pointee.store(true, ordering: .releasing)
             }
             watcher = current.pointee.next
@@ -44,11 +65,15 @@ extension UnsafeMutablePointer where Pointee == Shard {
     }
 
     /// Begins a watch, under the shard's lock.
-    func watch(_ hash: Hash, _ isDirty: UnsafeMutablePointer<Atomic<Bool>>) -> WatcherReference {
+    func watch(
+        _ hash: Hash, _ isDirty: UnsafeMutablePointer<Atomic<Bool>>, wasExpired: Bool
+    ) -> WatcherReference {
         let watcher = Block.allocate(MemoryLayout<Watcher>.size)
             .bindMemory(to: Watcher.self, capacity: 1)
         watcher.initialize(
-            to: Watcher(hash: hash, shard: self, isDirty: isDirty, next: pointee.watchers))
+            to: Watcher(
+                hash: hash, shard: self, isDirty: isDirty, wasExpired: wasExpired,
+                next: pointee.watchers))
         pointee.watchers = watcher
         return watcher
     }
@@ -85,12 +110,11 @@ extension UnsafeMutablePointer where Pointee == Shard {
 }
 
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Begins to watch `key` in `keyspace`: `isDirty` becomes true when it changes. Returns the
-    /// watch and whether the key had expired already. A tenant that the key names comes into being,
-    /// and stays while it is watched.
+    /// Begins to watch `key` in `keyspace`: `isDirty` becomes true when it changes. A tenant that
+    /// the key names comes into being, and stays while it is watched.
     public func watch(
         _ key: Bytes, _ keyspace: KeyspaceReference, _ isDirty: UnsafeMutablePointer<Atomic<Bool>>
-    ) -> (watcher: WatcherReference, wasExpired: Bool) {
+    ) -> WatcherReference {
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         while true {  // Bound: a keyspace is dropped once; the next turn makes another.
             let resolved = KeyRouter.resolve(
@@ -100,7 +124,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
             if resolved.shard.pointee.isDead { continue }
             let slot = resolved.shard.pointee.table.find(resolved.hash, key)
             let wasExpired = slot?.entry.isExpired(at: pointee.now) ?? false
-            return (resolved.shard.watch(resolved.hash, isDirty), wasExpired)
+            return resolved.shard.watch(resolved.hash, isDirty, wasExpired: wasExpired)
         }
     }
 
@@ -119,9 +143,15 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
     }
 
-    /// Whether `key` is there but has expired. Takes its shard's lock where it is not held.
-    public func isExpired(_ key: Bytes, in keyspace: KeyspaceReference) -> Bool {
-        withEntry(key, in: keyspace) { $0?.isExpired(at: pointee.now) ?? false }
+    /// Whether the key that `watcher` watches has expired since the watch began and is still there.
+    /// Takes its shard's lock where it is not held.
+    public func hasExpired(
+        _ key: Bytes, in keyspace: KeyspaceReference, since watcher: WatcherReference
+    ) -> Bool {
+        withEntry(key, in: keyspace) { entry in
+            guard let entry, !watcher.pointee.wasExpired else { return false }
+            return entry.isExpired(at: pointee.now)
+        }
     }
 
     /// Whether `key` is there, a record that is known to be absent included.

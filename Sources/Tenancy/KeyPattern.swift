@@ -68,7 +68,9 @@ public struct KeyPattern: Sendable, Equatable {
             }
         }
         guard tenantSeen else { throw Malformed(reason: "{tenant} is missing") }
-        if case .some(.field) = parts.first { throw Malformed(reason: "nothing parts {tenant} from what follows") }
+        if case .some(.field) = parts.first {
+            throw Malformed(reason: "nothing parts {tenant} from what follows")
+        }
         for (left, right) in zip(parts, parts.dropFirst()) where left == .field && right != .rest {
             guard case .literal = right else {
                 throw Malformed(reason: "nothing parts two names in braces")
@@ -93,7 +95,9 @@ public struct KeyPattern: Sendable, Equatable {
     private func fieldEnd(_ key: Bytes, from start: Int, _ rest: ArraySlice<Part>) -> Int? {
         switch rest.first {
         case .literal(let literal):
-            guard let offset = key.suffix(from: start).firstIndex(of: literal[0]) else { return nil }
+            guard let offset = key.suffix(from: start).firstIndex(of: literal[0]) else {
+                return nil
+            }
             return start + offset
         case .rest, .field, nil:
             return key.count

@@ -20,6 +20,7 @@ public enum Decimal {
     private static func format(_ pattern: String, _ value: Double) -> String {
         var buffer = [CChar](repeating: 0, count: 400)
         let count = withVaList([value]) { vsnprintf(&buffer, buffer.count, pattern, $0) }
-        return String(decoding: buffer.prefix(Int(max(0, count))).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return String(
+            decoding: buffer.prefix(Int(max(0, count))).map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 }

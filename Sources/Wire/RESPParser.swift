@@ -80,19 +80,18 @@ public struct RESPParser: ~Copyable {
     @inline(__always)
     public mutating func next(_ bytes: Bytes, into list: inout ArgumentList) -> Outcome {
         guard !bytes.isEmpty else { return .needMore }
-        if remaining == 0 {
-            guard bytes[0] == UInt8(ascii: "*") else { return nextInline(bytes, into: &list) }
-            switch header(bytes) {
-            case .value(let value):
-                if value <= 0 {
-                    let consumed = scanned
-                    scanned = 0
-                    return .request(argumentCount: 0, consumed: consumed)
-                }
-                remaining = value
-            case .needMore: return .needMore
-            case .malformed(let error): return .malformed(error)
+        guard remaining == 0 else { return moreBulks(bytes, into: &list) }
+        guard bytes[0] == UInt8(ascii: "*") else { return nextInline(bytes, into: &list) }
+        switch header(bytes) {
+        case .value(let value):
+            if value <= 0 {
+                let consumed = scanned
+                scanned = 0
+                return .request(argumentCount: 0, consumed: consumed)
             }
+            remaining = value
+        case .needMore: return .needMore
+        case .malformed(let error): return .malformed(error)
         }
         return bulks(bytes, into: &list)
     }
@@ -124,7 +123,8 @@ public struct RESPParser: ~Copyable {
     @inline(never)
     private mutating func longHeader(_ bytes: Bytes) -> Length {
         guard let end = lineEnd(bytes, from: 1) else {
-            return bytes.count > RESPParser.lineSizeMax ? .malformed(.tooBigMultibulkCount) : .needMore
+            return bytes.count > RESPParser.lineSizeMax
+                ? .malformed(.tooBigMultibulkCount) : .needMore
         }
         guard let value = ASCIIInteger.parse(bytes[1..<end]),
             value <= RESPParser.multibulkCountMax
@@ -143,20 +143,15 @@ public struct RESPParser: ~Copyable {
 
     @inline(__always)
     private mutating func bulks(_ bytes: Bytes, into list: inout ArgumentList) -> Outcome {
-        let resumed = !pending.isEmpty
         let listed = list.count
-        if resumed {
-            for argument in pending {
-                list.append(bytes[argument.offset..<argument.offset + argument.count])
-            }
-        }
-        let known = list.count
         var scanned = self.scanned
         // Bound: at most 2^31 arguments, and each takes bytes that must have arrived.
         while remaining > 0 {
             if bulkSize < 0 {
                 // Why first: nearly every argument is shorter than a hundred bytes.
-                if scanned + 4 < bytes.count, bytes[scanned] == 36, ASCII.isDigit(bytes[scanned + 1]) {
+                if scanned + 4 < bytes.count, bytes[scanned] == 36,
+                    ASCII.isDigit(bytes[scanned + 1])
+                {
                     if bytes[scanned + 2] == 13 {
                         bulkSize = Int(bytes[scanned + 1] &- 48)
                         scanned += 4
@@ -174,13 +169,13 @@ public struct RESPParser: ~Copyable {
                     case .value(let size):
                         bulkSize = size
                         scanned = self.scanned
-                    case .needMore: return suspend(scanned, bytes, &list, listed, known, resumed)
+                    case .needMore: return suspend(scanned, bytes, &list, listed)
                     case .malformed(let error): return .malformed(error)
                     }
                 }
             }
             guard scanned + bulkSize + 2 <= bytes.count else {
-                return suspend(scanned, bytes, &list, listed, known, resumed)
+                return suspend(scanned, bytes, &list, listed)
             }
             list.append(bytes[scanned..<scanned + bulkSize])
             scanned += bulkSize + 2
@@ -188,8 +183,35 @@ public struct RESPParser: ~Copyable {
             remaining &-= 1  // Bound: above 0 by the loop's condition.
         }
         self.scanned = 0
-        if resumed { pending.removeAll() }
         return .request(argumentCount: list.count - listed, consumed: scanned)
+    }
+
+    /// Goes on with a request that did not arrive whole. What is known of it stays in `pending` until it is complete,
+    /// so that a piece costs what is new in it, however many arguments came before.
+    @inline(never)
+    private mutating func moreBulks(_ bytes: Bytes, into list: inout ArgumentList) -> Outcome {
+        while remaining > 0 {  // Bound: as in `bulks`.
+            if bulkSize < 0 {
+                switch bulkHeader(bytes) {
+                case .value(let size): bulkSize = size
+                case .needMore: return .needMore
+                case .malformed(let error): return .malformed(error)
+                }
+            }
+            guard scanned + bulkSize + 2 <= bytes.count else { return .needMore }
+            pending.append((scanned, bulkSize))
+            scanned += bulkSize + 2
+            bulkSize = -1
+            remaining -= 1
+        }
+        for argument in pending {
+            list.append(bytes[argument.offset..<argument.offset + argument.count])
+        }
+        let consumed = scanned
+        let count = pending.count
+        scanned = 0
+        pending.removeAll()
+        return .request(argumentCount: count, consumed: consumed)
     }
 
     @inline(never)
@@ -212,13 +234,12 @@ public struct RESPParser: ~Copyable {
     /// again.
     @inline(never)
     private mutating func suspend(
-        _ scanned: Int, _ bytes: Bytes, _ list: inout ArgumentList, _ listed: Int, _ known: Int,
-        _ resumed: Bool
+        _ scanned: Int, _ bytes: Bytes, _ list: inout ArgumentList, _ listed: Int
     ) -> Outcome {
         self.scanned = scanned
         let total = list.count - listed
         let arguments = list.arguments(from: listed, count: total)
-        for index in (known - listed)..<total {
+        for index in 0..<total {
             let argument = arguments[index]
             pending.append((argument.base - bytes.base, argument.count))
         }

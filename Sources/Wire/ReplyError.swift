@@ -4,7 +4,8 @@
 public enum ReplyError: Sendable {
     case wrongType, notInteger, notFloat, syntax, outOfRange, overflow, noSuchKey
     case invalidExpire, notAuthenticated, outOfMemory, sameObject, negativeIndex
-    case stringTooLong, hashValueNotInteger, hashValueNotFloat, invalidCursor, databaseIndexOutOfRange
+    case stringTooLong, hashValueNotInteger, hashValueNotFloat, invalidCursor,
+        databaseIndexOutOfRange
     case incrementNaN, notPositive, mustBePositive, keyTooLong, offsetOutOfRange
     case timeoutNotInteger, timeoutNegative
 

@@ -3,7 +3,9 @@ import Base
 import Testing
 
 @Suite struct LongDoubleTests {
-    private func parse(_ text: String) -> LongDouble? { Array(text.utf8).withBytes { LongDouble.parse($0) } }
+    private func parse(_ text: String) -> LongDouble? {
+        Array(text.utf8).withBytes { LongDouble.parse($0) }
+    }
 
     private func text(_ text: String) -> String? {
         parse(text).map { String(decoding: $0.text, as: UTF8.self) }

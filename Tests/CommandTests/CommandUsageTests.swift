@@ -18,7 +18,8 @@ import Testing
         let words = name.contains("|") ? 2 : 1
         // Why these: they take a first argument that the handler counts by itself, as in Redis.
         let looser = [
-            "shutdown", "quit", "client|kill", "client|pause", "command|list", "client|list", "lolwut", "memory|usage",
+            "shutdown", "quit", "client|kill", "client|pause", "command|list", "client|list",
+            "lolwut", "memory|usage",
         ]
         let least = CommandUsage.countMin(usage) + words
         if !looser.contains(name) {

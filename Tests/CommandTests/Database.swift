@@ -29,6 +29,7 @@ final class Database {
     /// Moves the database's clock.
     func advance(milliseconds: Int64) { worker.pointee.now += milliseconds }
 
+    @discardableResult
     func run(_ words: String...) -> String { run(words.map { Array($0.utf8) }) }
 
     func run(_ words: [[UInt8]]) -> String { String(decoding: runBytes(words), as: UTF8.self) }
@@ -60,7 +61,8 @@ final class Database {
         }
         let keyspace = registry.keyspace(registry.server, number)
         _ = Executor(worker: worker).run(
-            entry, command, arguments, keyspace, nil, requestSize: 0, leavesAccessTime: false, &reply)
+            entry, command, arguments, keyspace, nil, requestSize: 0, leavesAccessTime: false,
+            &reply)
         _ = list.count
         return buffer.pointee.readable.array
     }

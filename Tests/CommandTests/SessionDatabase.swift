@@ -45,6 +45,12 @@ final class SessionDatabase {
         guard let entry = Array(words[0].utf8).withBytes({ database.table.find($0) }) else {
             return "unknown command"
         }
+        if words.count > 1, !entry.pointee.subcommands.isEmpty,
+            let found = Array(words[1].utf8).withBytes({ CommandTable.subcommand(entry, $0) }),
+            case .session(let command) = found.run
+        {
+            return run(command, words)
+        }
         switch entry.pointee.run {
         case .key:
             return database.run(words.map { Array($0.utf8) })

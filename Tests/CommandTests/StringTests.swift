@@ -22,7 +22,9 @@ import Testing
         #expect(database.run([Array("SET".utf8), every, every]) == "+OK\r\n")
         #expect(database.run([Array("STRLEN".utf8), every]) == ":256\r\n")
         #expect(database.run([Array("APPEND".utf8), every, [0, 13, 10]]) == ":259\r\n")
-        #expect(database.run([Array("GETRANGE".utf8), every, [50, 53, 55], [50, 53, 55]]).utf8.count == 7)
+        #expect(
+            database.run([Array("GETRANGE".utf8), every, [50, 53, 55], [50, 53, 55]]).utf8.count
+                == 7)
     }
 
     @Test func expiredStringsAreGone() {
@@ -61,9 +63,11 @@ import Testing
         database.settings.values.pointee.bulkSizeMax.set(10)
         #expect(database.run("SET", "a", "12345678") == "+OK\r\n")
         #expect(database.run("APPEND", "a", "90") == ":10\r\n")
-        #expect(database.run("APPEND", "a", "1").hasPrefix("-ERR string exceeds maximum allowed size"))
+        #expect(
+            database.run("APPEND", "a", "1").hasPrefix("-ERR string exceeds maximum allowed size"))
         #expect(database.run("SETRANGE", "a", "10", "1").hasPrefix("-ERR string exceeds"))
-        #expect(database.run("LCS", "a", "a").hasPrefix("-ERR Insufficient memory, transient memory"))
+        #expect(
+            database.run("LCS", "a", "a").hasPrefix("-ERR Insufficient memory, transient memory"))
         #expect(database.run("GET", "a") == "$10\r\n1234567890\r\n")
     }
 
@@ -86,8 +90,10 @@ import Testing
         var random = SplitRandom(seed: 7)
         for step in 0..<20_000 {
             let key = "k\(random.next(below: 50))"
-            let size = random.next(below: 10) == 0 ? random.next(below: 3000) : random.next(below: 70)
-            let value = random.next(below: 3) == 0
+            let size =
+                random.next(below: 10) == 0 ? random.next(below: 3000) : random.next(below: 70)
+            let value =
+                random.next(below: 3) == 0
                 ? String(step) : String(repeating: "x", count: size)
             switch random.next(below: 12) {
             case 0, 1: _ = database.run("SET", key, value)
@@ -98,7 +104,8 @@ import Testing
             case 6: _ = database.run("INCR", key)
             case 7: _ = database.run("INCRBYFLOAT", key, "1.5")
             case 8: _ = database.run("GETDEL", key)
-            case 9: _ = database.run("GETEX", key, random.next(below: 2) == 0 ? "PERSIST" : "EX", "5")
+            case 9:
+                _ = database.run("GETEX", key, random.next(below: 2) == 0 ? "PERSIST" : "EX", "5")
             case 10: _ = database.run("HASH", key)
             default: database.advance(milliseconds: Int64(random.next(below: 20)))
             }

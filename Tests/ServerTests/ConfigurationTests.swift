@@ -74,7 +74,8 @@ extension Configuration {
     @Test func commandLineOverEnvironmentOverFile() throws {
         let folder = TemporaryFolder()
         let file = folder.write(
-            "a.conf", "# comment\nmaxclients 100\n TIMEOUT  50 \nmaxmemory-samples 3\nmaxmemory 1kb\n")
+            "a.conf",
+            "# comment\nmaxclients 100\n TIMEOUT  50 \nmaxmemory-samples 3\nmaxmemory 1kb\n")
         let found = try configuration(
             "serve", file, "--maxmemory-samples", "6", "--bind", "127.0.0.1", "::1",
             environment: ["MARTLET_TIMEOUT": "60", "MARTLET_MAXMEMORY_SAMPLES": "4", "HOME": "/"])
@@ -96,7 +97,8 @@ extension Configuration {
         let quote = folder.write("c.conf", "requirepass \"abc\n")
         #expect(refusal(quote) == "\(quote):1: a quote is not closed")
         #expect(
-            refusal("--port", "banana") == "--port: port: argument couldn't be parsed into an integer")
+            refusal("--port", "banana")
+                == "--port: port: argument couldn't be parsed into an integer")
         #expect(
             refusal("--port", "70000")
                 == "--port: port: argument must be between 0 and 65535 inclusive")
@@ -135,7 +137,10 @@ extension Configuration {
     }
 
     @Test func wordsAndQuotes() {
-        #expect(ConfigurationText.words("a  \"b c\" 'd\\'e' \"\\x41\\n\"") == ["a", "b c", "d'e", "A\n"])
+        #expect(
+            ConfigurationText.words("a  \"b c\" 'd\\'e' \"\\x41\\n\"") == [
+                "a", "b c", "d'e", "A\n",
+            ])
         #expect(ConfigurationText.words("a=\"b c\" d") == ["a=b c", "d"])
         #expect(ConfigurationText.words("\"a\"b") == nil)
         #expect(ConfigurationText.words("'a") == nil)
@@ -177,7 +182,9 @@ extension Configuration {
         #expect(found.tenantLines.map(\.id) == ["acme", "beta"])
         #expect(found.tenantLines[0].secretDigest == Secret.digest(Array("s p".utf8)))
         #expect(!found.get("tenant")[1].contains("s p"))
-        #expect(refusal("--tenant-plan", "a memory=x")?.hasSuffix("memory must be a memory value above 0") == true)
+        #expect(
+            refusal("--tenant-plan", "a memory=x")?.hasSuffix(
+                "memory must be a memory value above 0") == true)
         #expect(refusal("--tenant-plan", "a b=1")?.hasSuffix("'b' is no limit of a plan") == true)
         #expect(refusal("--tenant-key-pattern", "abc")?.contains("missing") == true)
     }
@@ -210,7 +217,8 @@ extension Configuration {
             found.set("timeout", "5", "maxmemory", "abc")
                 == "\(prefix) 'maxmemory') - argument must be a memory value")
         #expect(found.integer("timeout") == 0)
-        #expect(found.set("databases", "3") == "\(prefix) 'databases') - can't set immutable config")
+        #expect(
+            found.set("databases", "3") == "\(prefix) 'databases') - can't set immutable config")
         #expect(
             found.set("maxmemory", "1", "maxmemory", "2")
                 == "\(prefix) 'maxmemory') - duplicate parameter")
@@ -223,7 +231,8 @@ extension Configuration {
         #expect(found.settings.values.pointee.idleTimeoutSeconds.value == 7)
         #expect(found.set("maxmemory-policy", "Allkeys-LFU") == nil)
         #expect(
-            found.settings.values.pointee.evictionPolicy.value == EvictionPolicy.allKeysLFU.rawValue)
+            found.settings.values.pointee.evictionPolicy.value == EvictionPolicy.allKeysLFU.rawValue
+        )
         #expect(found.set("save", "") == nil)
         #expect(found.set("maxclients", "1000000000")?.contains("try with") == true)
     }

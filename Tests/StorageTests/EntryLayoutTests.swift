@@ -63,7 +63,8 @@ import Testing
         entry.setEncoding(.embeddedOther)
         entry.storeExpiry(.max)
         entry.setValueSize(3)
-        #expect(entry.type == .hash && entry.encoding == .embeddedOther && entry.access == 0xFF_FFFF)
+        #expect(
+            entry.type == .hash && entry.encoding == .embeddedOther && entry.access == 0xFF_FFFF)
         #expect(entry.expiry == .max && entry.valueSize == 3 && entry.keySize == 3)
         #expect(!entry.isExpired(at: .max - 1) && entry.isExpired(at: .max))
         entry.access = 0
@@ -88,7 +89,9 @@ import Testing
                 let tags = UInt64(other) &* 0x0101_0101_0101_0101
                 if Bucket.matches(tags, tag) != 0 { Issue.record("\(tag) in \(other)") }
                 let third = tags & ~(0xFF << 16) | UInt64(tag) << 16
-                if Bucket.matches(third, tag) != 0x80 << 16 { Issue.record("\(tag) beside \(other)") }
+                if Bucket.matches(third, tag) != 0x80 << 16 {
+                    Issue.record("\(tag) beside \(other)")
+                }
             }
             #expect(Bucket.matches(UInt64(tag) &* 0x0101_0101_0101_0101, tag).nonzeroBitCount == 7)
         }

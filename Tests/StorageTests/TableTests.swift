@@ -93,7 +93,9 @@ import Testing
                 let isThere = model.removeValue(forKey: number) != nil
                 #expect(Self.remove(&table, Self.key(number)) == isThere)
             }
-            if step % (course.operations / 16) == 0 { Self.compare(table, model, keys: course.keys) }
+            if step % (course.operations / 16) == 0 {
+                Self.compare(table, model, keys: course.keys)
+            }
         }
         Self.compare(table, model, keys: course.keys)
         for number in model.keys.sorted() { #expect(Self.remove(&table, Self.key(number))) }

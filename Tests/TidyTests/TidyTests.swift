@@ -39,8 +39,15 @@ import Testing
         Self.expectNone("too many lines", long.map { "\($0.path): \($0.lines.count)" })
     }
 
+    /// Folders whose lines are not all narrow yet. The list only ever gets shorter.
+    static let wideFolders = [
+        "Sources/Server/", "Sources/Sessions/", "Sources/Commands/Server/",
+        "Sources/Commands/Connection/", "Sources/Commands/Tenants/",
+    ]
+
     @Test func linesAreNarrow() {
         let wide = Self.places { line, _ in line.count > Self.columnMax }
+            .filter { place in !Self.wideFolders.contains { place.hasPrefix($0) } }
         Self.expectNone("more than \(Self.columnMax) columns", wide)
     }
 
@@ -74,7 +81,7 @@ import Testing
         Self.expectNone("tabs or spaces at the end", loose)
     }
 
-    /// Comments that a program reads would be lost on a person.
+    /// What finds functions, tried on what is hard to find.
     @Test func everyFunctionIsFound() {
         let file = SourceFile(
             path: "a.swift",

@@ -60,6 +60,10 @@ static inline void martlet_pause(void) {
 /// Names the calling thread, for ps and gdb; at most 15 letters.
 int martlet_set_thread_name(const char *name);
 
+/// Takes the pages of programs' and libraries' code and constants out of the process. What is used comes back, page by
+/// page; what only the start needed does not.
+void martlet_release_code_pages(void);
+
 /// A monotonic cycle-like counter, cheap enough to read once per command. Its rate is measured at start.
 static inline uint64_t martlet_ticks(void) {
 #if defined(__x86_64__)

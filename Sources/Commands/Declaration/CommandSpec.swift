@@ -20,7 +20,8 @@ public struct CommandSpec: Sendable {
     /// The cost in O notation.
     public let complexity: String
     public let summary: String
-    /// What a request does to its keys, where that depends on its options; nil where `keys` says it.
+    /// What a request does to its keys, where that depends on its options; nil where `keys` says
+    /// it.
     public let accessOf: (@Sendable (Arguments) -> KeyAccess)?
     /// Advice to clients, as COMMAND INFO shows it.
     public let tips: [String]

@@ -85,7 +85,8 @@ public final class CommandTable: Sendable {
                     "\(entry.spec.name) is declared twice")
                 place = (place + 1) & (CommandTable.slotCount - 1)
             }
-            slots[place] = Slot(low: words.low, high: words.high, entry: UnsafePointer(entries + index))
+            slots[place] = Slot(
+                low: words.low, high: words.high, entry: UnsafePointer(entries + index))
         }
         self.long = long
     }
@@ -115,7 +116,8 @@ public final class CommandTable: Sendable {
         }
         return Entry(
             spec: spec, group: group, run: run, flags: spec.flags, arity: Int32(spec.arity),
-            singleKey: singleKey, singleKeyCreates: singleKeyCreates, number: own, subcommands: subcommands)
+            singleKey: singleKey, singleKeyCreates: singleKeyCreates, number: own,
+            subcommands: subcommands)
     }
 
     /// The declaration of `name`, in any case; nil of an unknown one.

@@ -85,9 +85,11 @@ extension Executor {
             guard keysMax != .max else { return }
             let missing = worker.missingKeyCount(of: tenant)
             guard missing > 0, tenant.keyCount + missing > keysMax else { return }
-            if tenant.atLimit != .evict || !worker.makeRoom(in: tenant, keysMax: keysMax - missing) {
+            if tenant.atLimit != .evict || !worker.makeRoom(in: tenant, keysMax: keysMax - missing)
+            {
                 refusal = (
-                    "ERR max keys limit exceeded. Limit: \(keysMax), Usage: \(tenant.keyCount)", shard
+                    "ERR max keys limit exceeded. Limit: \(keysMax), Usage: \(tenant.keyCount)",
+                    shard
                 )
             }
         }

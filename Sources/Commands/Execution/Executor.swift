@@ -82,7 +82,7 @@ public struct Executor {
         repeat {
             worker.clearKeys()
             guard resolve(entry, arguments, keyspace, &reply) else { return .refused }
-        // Bound: a keyspace is dropped once; the next turn finds or makes another.
+            // Bound: a keyspace is dropped once; the next turn finds or makes another.
         } while !worker.lockKeys()
         let outcome = runHeld(
             entry, command, arguments, keyspace, requestSize: requestSize,
@@ -99,7 +99,8 @@ public struct Executor {
         _ reply: inout ReplyWriter
     ) -> Bool {
         let index = Int(entry.pointee.singleKey)
-        guard index > 0, index < arguments.count, !entry.pointee.flags.contains(.otherDatabase) else {
+        guard index > 0, index < arguments.count, !entry.pointee.flags.contains(.otherDatabase)
+        else {
             return resolveMany(entry, arguments, keyspace, &reply)
         }
         let key = arguments[index]
@@ -126,7 +127,9 @@ public struct Executor {
         for index in 1..<max(1, arguments.count)
         where arguments[index].count > Storage.Entry.keySizeMax {
             var isKey = false
-            _ = entry.pointee.spec.forEachKey(arguments) { key, _ in if key == index { isKey = true } }
+            _ = entry.pointee.spec.forEachKey(arguments) { key, _ in
+                if key == index { isKey = true }
+            }
             if isKey {
                 reply.error(.keyTooLong)
                 return false

@@ -196,7 +196,8 @@ public enum HEXISTS: KeyCommand {
 /// HLEN key: how many fields there are.
 public enum HLEN: KeyCommand {
     public static let spec = CommandSpec(
-        "hlen", arity: 2, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])], usage: "key:key",
+        "hlen", arity: 2, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])],
+        usage: "key:key",
         since: "2.0.0", complexity: "O(1)", summary: "Returns the number of fields of a hash.")
 
     public static func run(

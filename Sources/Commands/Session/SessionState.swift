@@ -101,18 +101,16 @@ public struct Transaction: ~Copyable {
     }
 }
 
-/// A key under WATCH. `wasExpired`: it had expired already, so that its going changes nothing.
+/// A key under WATCH.
 public struct WatchedKey: Sendable {
     public let key: [UInt8]
     public let database: Int
     // Safety: the link in the shard's list, valid until it is unwatched.
     nonisolated(unsafe) public let watcher: WatcherReference
-    public let wasExpired: Bool
 
-    public init(key: [UInt8], database: Int, watcher: WatcherReference, wasExpired: Bool) {
+    public init(key: [UInt8], database: Int, watcher: WatcherReference) {
         self.key = key
         self.database = database
         self.watcher = watcher
-        self.wasExpired = wasExpired
     }
 }

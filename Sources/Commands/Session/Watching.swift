@@ -11,10 +11,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
         for watched in session.pointee.watched where watched.database == database {
             if watched.key.withBytes({ $0 == key }) { return }
         }
-        let (watcher, wasExpired) = watch(key, keyspace, session.pointee.isDirty)
+        let watcher = watch(key, keyspace, session.pointee.isDirty)
         session.pointee.watched.append(
-            WatchedKey(
-                key: key.array, database: database, watcher: watcher, wasExpired: wasExpired))
+            WatchedKey(key: key.array, database: database, watcher: watcher))
     }
 
     /// Forgets all that the session watches.
@@ -29,9 +28,11 @@ extension UnsafeMutablePointer where Pointee == Worker {
         guard !session.pointee.watched.isEmpty else { return false }
         if session.pointee.isDirty.pointee.load(ordering: .acquiring) { return true }
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
-        for watched in session.pointee.watched where !watched.wasExpired {
+        for watched in session.pointee.watched {
             let keyspace = registry.keyspace(session.pointee.tenant, watched.database)
-            if watched.key.withBytes({ isExpired($0, in: keyspace) }) { return true }
+            if watched.key.withBytes({ hasExpired($0, in: keyspace, since: watched.watcher) }) {
+                return true
+            }
         }
         return false
     }

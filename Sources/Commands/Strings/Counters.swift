@@ -9,7 +9,10 @@ public enum INCR: KeyCommand {
         "incr", arity: 2, [.write, .denyOOM, .fast],
         keys: [.one(at: 1, [.readWrite, .access, .update])], usage: "key:key", since: "1.0.0",
         complexity: "O(1)",
-        summary: "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.")
+        summary:
+            "Increments the integer value of a key by one. Uses 0 as initial value if the key "
+            + "doesn't exist."
+    )
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -24,7 +27,10 @@ public enum DECR: KeyCommand {
         "decr", arity: 2, [.write, .denyOOM, .fast],
         keys: [.one(at: 1, [.readWrite, .access, .update])], usage: "key:key", since: "1.0.0",
         complexity: "O(1)",
-        summary: "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.")
+        summary:
+            "Decrements the integer value of a key by one. Uses 0 as initial value if the key "
+            + "doesn't exist."
+    )
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -39,7 +45,10 @@ public enum INCRBY: KeyCommand {
         "incrby", arity: 3, [.write, .denyOOM, .fast],
         keys: [.one(at: 1, [.readWrite, .access, .update])], usage: "key:key increment:integer",
         since: "1.0.0", complexity: "O(1)",
-        summary: "Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.")
+        summary:
+            "Increments the integer value of a key by a number. Uses 0 as initial value if the key "
+            + "doesn't exist."
+    )
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter

@@ -36,7 +36,8 @@ public enum LCS: KeyCommand {
                 "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
         }
         guard let table = LengthTable(left, right, keepsRows: !options.wantsLength) else {
-            return reply.error("ERR Insufficient memory, failed allocating transient memory for LCS")
+            return reply.error(
+                "ERR Insufficient memory, failed allocating transient memory for LCS")
         }
         if options.wantsLength { return reply.integer(table.total) }
         var common = [UInt8](repeating: 0, count: table.total)
@@ -139,7 +140,8 @@ private struct LengthTable: ~Copyable {
             let above = cells + (row & rowMask) * width
             let current = cells + ((row + 1) & rowMask) * width
             for column in 0..<right.count {
-                current[column + 1] = left[row] == right[column]
+                current[column + 1] =
+                    left[row] == right[column]
                     ? above[column] + 1 : max(above[column + 1], current[column])
             }
         }

@@ -28,7 +28,8 @@ public enum MGET: KeyCommand {
 public enum MSET: KeyCommand {
     public static let spec = CommandSpec(
         "mset", arity: -3, [.write, .denyOOM],
-        keys: [.range(1, -1, step: 2, [.overwrite, .update])], usage: "key:key value [key:key value ...]",
+        keys: [.range(1, -1, step: 2, [.overwrite, .update])],
+        usage: "key:key value [key:key value ...]",
         since: "1.0.1", complexity: "O(N) where N is the number of keys to set.",
         summary: "Atomically creates or modifies the string values of one or more keys.")
 
@@ -55,9 +56,13 @@ public enum MSET: KeyCommand {
 public enum MSETNX: KeyCommand {
     public static let spec = CommandSpec(
         "msetnx", arity: -3, [.write, .denyOOM],
-        keys: [.range(1, -1, step: 2, [.overwrite, .insert])], usage: "key:key value [key:key value ...]",
+        keys: [.range(1, -1, step: 2, [.overwrite, .insert])],
+        usage: "key:key value [key:key value ...]",
         since: "1.0.1", complexity: "O(N) where N is the number of keys to set.",
-        summary: "Atomically modifies the string values of one or more keys only when all keys don't exist.")
+        summary:
+            "Atomically modifies the string values of one or more keys only when all keys don't "
+            + "exist."
+    )
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter

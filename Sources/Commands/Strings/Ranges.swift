@@ -16,7 +16,8 @@ public enum GETRANGE: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        guard let start = ASCIIInteger.parse(arguments[2]), let end = ASCIIInteger.parse(arguments[3])
+        guard let start = ASCIIInteger.parse(arguments[2]),
+            let end = ASCIIInteger.parse(arguments[3])
         else { return reply.error(.notInteger) }
         switch keys.read(arguments[1], as: .string) {
         case .missing: reply.bulk("" as StaticString)

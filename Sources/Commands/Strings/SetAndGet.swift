@@ -6,7 +6,8 @@ import Wire
 /// GET key: the value, or null.
 public enum GET: KeyCommand {
     public static let spec = CommandSpec(
-        "get", arity: 2, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly, .access])],
+        "get", arity: 2, [.readOnly, .fast, .loadsRecords],
+        keys: [.one(at: 1, [.readOnly, .access])],
         usage: "key:key", since: "1.0.0", complexity: "O(1)",
         summary: "Returns the string value of a key.")
 
@@ -32,7 +33,9 @@ public enum SET: KeyCommand {
             EXAT unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | KEEPTTL]
             """,
         since: "1.0.0", complexity: "O(1)",
-        summary: "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
+        summary:
+            "Sets the string value of a key, ignoring its type. The key is created if it "
+            + "doesn't exist.",
         accessOf: { arguments in
             for index in 3..<max(3, arguments.count) where arguments[index].isKeyword("GET") {
                 return [.readWrite, .access, .update]
@@ -70,7 +73,8 @@ public enum SET: KeyCommand {
         } else {
             found = keys.find(key)
         }
-        guard options.condition == .always || (options.condition == .ifPresent) == (found != nil) else {
+        guard options.condition == .always || (options.condition == .ifPresent) == (found != nil)
+        else {
             if !options.returnsOld { reply.null() }
             return
         }
@@ -102,7 +106,10 @@ public enum SETEX: KeyCommand {
     public static let spec = CommandSpec(
         "setex", arity: 4, [.write, .denyOOM], keys: [.one(at: 1, [.overwrite, .update])],
         usage: "key:key seconds:integer value", since: "2.0.0", complexity: "O(1)",
-        summary: "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.")
+        summary:
+            "Sets the string value and expiration time of a key. Creates the key if it "
+            + "doesn't exist."
+    )
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -193,7 +200,9 @@ public enum GETEX: KeyCommand {
             reply.string(keys.content(found))
             if found.entry.hasExpiry { keys.setExpiry(found, nil) }
         case .option(let option):
-            guard let moment = option.moment(now: keys.now, command: "getex", &reply) else { return }
+            guard let moment = option.moment(now: keys.now, command: "getex", &reply) else {
+                return
+            }
             reply.string(keys.content(found))
             if moment <= keys.now { keys.remove(found) } else { keys.setExpiry(found, moment) }
         }

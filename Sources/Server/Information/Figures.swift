@@ -136,6 +136,15 @@ enum Allocator {
     /// Unused pages of all arenas go back to the system; 4096 is jemalloc's number for all of them.
     static func purge() { mallctl("arena.4096.purge", nil, nil, nil, 0) }
 
+    /// Purges where so much is unused that faulting some of it in again costs less than keeping it.
+    static func purgeIfWorthwhile() {
+        refresh()
+        guard figure("stats.resident") - figure("stats.active") > purgeWorthBytes else { return }
+        purge()
+    }
+
+    private static let purgeWorthBytes = 4 << 20
+
     private final class Report { var text = "" }
 
     static func report() -> String {

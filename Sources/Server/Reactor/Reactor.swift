@@ -41,11 +41,10 @@ final class Reactor: @unchecked Sendable {
     let mailbox: Mailbox<Message>
     let tickLock = TickLock()
     var loop: EpollLoop
-    var thread: ServingThread
-    /// The thread's worker, here too: a command that looks at all sessions reads it while `thread` is lent to the session
-    /// that runs the command.
-    // Safety: allocated in init; reactors live as long as the process.
+    /// What the sessions work with. Why beside `thread`: that is being changed while one of them serves, and what
+    /// it serves may ask for the reactor's worker.
     let worker: WorkerReference
+    var thread: ServingThread
     /// What other threads read of this one's counters. Why beside `thread`: that is being changed while it serves.
     let statistics: UnsafeMutablePointer<Statistics>
     let commandStatistics: CommandStatistics
@@ -64,6 +63,9 @@ final class Reactor: @unchecked Sendable {
     var stopDeadline: Milliseconds = 0
     var nextSweep: Milliseconds?
     var changesSeen = 0
+    /// When to look whether memory can be given back; nil while nothing has happened since the last look.
+    private var nextTidying: Milliseconds?
+    private var lastEventAt: Milliseconds = 0
     /// The thread that runs this reactor, once it runs.
     var owner: pthread_t?
     /// How many connections this reactor has, for whoever hands out the next one.
@@ -80,7 +82,7 @@ final class Reactor: @unchecked Sendable {
         self.server = server
         self.mailbox = mailbox
         self.loop = loop
-        worker = .allocate(capacity: 1)
+        worker = WorkerReference.allocate(capacity: 1)
         worker.initialize(to: Worker(registry: server.registry, settings: server.settings))
         statistics = worker.pointee.statistics
         commandStatistics = CommandStatistics(count: server.commands.count)
@@ -118,6 +120,7 @@ final class Reactor: @unchecked Sendable {
         serveUnserved()
         runTimers()
         sweep()
+        tidy(events: events)
         worker.pointee.participant.leave()
     }
 
@@ -172,6 +175,7 @@ final class Reactor: @unchecked Sendable {
         }
         consider(timers.next)
         consider(nextSweep)
+        consider(nextTidying)
         if isStopping { consider(stopDeadline) }
         if server.settings.values.pointee.idleTimeoutSeconds.value > 0, connections.count > 0 {
             consider(nextIdleCheck)
@@ -226,6 +230,27 @@ final class Reactor: @unchecked Sendable {
     }
 
     static let sweepDelay: Milliseconds = 100
+
+    /// After work, gives pages that nobody uses back to the system, once. Why at all: the allocator does so while it
+    /// is called, and an idle server does not call it. Why the first reactor alone: it does so for all.
+    private func tidy(events: Int) {
+        guard number == 0 else { return }
+        if events > 0 {
+            lastEventAt = now
+            if nextTidying == nil { nextTidying = now + Reactor.tidyDelay }
+            return
+        }
+        guard let due = nextTidying, due <= now else { return }
+        let quietSince = now - lastEventAt
+        guard quietSince >= Reactor.tidyDelay else {
+            nextTidying = lastEventAt + Reactor.tidyDelay
+            return
+        }
+        nextTidying = nil
+        Allocator.purgeIfWorthwhile()
+    }
+
+    private static let tidyDelay: Milliseconds = 2000
 }
 
 /// The lock that a reactor holds during a tick: a plain mutex, one instruction when nobody else wants it.

@@ -42,7 +42,9 @@ struct Segment {
 
     /// The smallest bucket count that holds `entries` with room for a quarter more, or the largest.
     static func bucketCount(for entries: Int) -> Int {
-        for count in bucketCounts where capacity(count) >= entries + entries / 5 + 1 { return count }
+        for count in bucketCounts where capacity(count) >= entries + entries / 5 + 1 {
+            return count
+        }
         return bucketCountMax
     }
 

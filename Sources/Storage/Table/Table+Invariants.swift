@@ -44,13 +44,19 @@ extension Table {
         checkDirectory(&broken)
         if entries == 0 { broken.append("segments without entries") }
         if entries != count { broken.append("count \(count), entries \(entries)") }
-        if expiring != expiringCount { broken.append("\(expiringCount) expiring, found \(expiring)") }
+        if expiring != expiringCount {
+            broken.append("\(expiringCount) expiring, found \(expiring)")
+        }
         if absent != Int(absentCount) { broken.append("\(absentCount) absent, found \(absent)") }
-        if deepest != Int(deepestCount) { broken.append("\(deepestCount) deepest, found \(deepest)") }
+        if deepest != Int(deepestCount) {
+            broken.append("\(deepestCount) deepest, found \(deepest)")
+        }
         if deepest == 0 { broken.append("the directory is twice as large as needed") }
         if expiryBound > bound { broken.append("the expiry bound is above a segment's") }
         let measured = measuredSize
-        if measured != allocatedSize { broken.append("charged \(allocatedSize), measured \(measured)") }
+        if measured != allocatedSize {
+            broken.append("charged \(allocatedSize), measured \(measured)")
+        }
         return broken
     }
 
@@ -115,7 +121,9 @@ extension Table {
             }
             probe = segment.next(probe)
         }
-        if entry.byteCount > entry.allocatedSize { broken.append("an entry is larger than its block") }
+        if entry.byteCount > entry.allocatedSize {
+            broken.append("an entry is larger than its block")
+        }
         if let expiry = entry.expiry, expiry < segment.expiryBound {
             broken.append("an entry expires before its segment's bound")
         }

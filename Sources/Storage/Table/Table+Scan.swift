@@ -59,7 +59,8 @@ extension Table {
             while bits != 0 {
                 let entry = bucket.entry(Bucket.lane(bits))
                 let position = positionOf(entry, segment)
-                if position >= start && position < end ?? .max || (end == nil && position >= start) {
+                if position >= start && position < end ?? .max || (end == nil && position >= start)
+                {
                     body(entry)
                     seen += 1
                 }

@@ -101,7 +101,8 @@ extension Budget {
         operations = min(
             perSecond == .max ? Budget.unlimitedLease : max(1, self.operations / share),
             perDay == .max ? Budget.unlimitedLease : max(1, (perDay - operationsToday) / share))
-        bytes = bandwidth == .max
+        bytes =
+            bandwidth == .max
             ? Budget.unlimitedLease : max(1, (bandwidth - bytesToday) / share)
         if perSecond != .max { self.operations -= operations } else { self.operations = 0 }
         operationsToday += operations

@@ -31,7 +31,8 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
 }
 
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Counts a rejection that no key names a shard for. Takes the first shard's lock where it is not held.
+    /// Counts a rejection that no key names a shard for. Takes the first shard's lock where it is
+    /// not held.
     public func countRejection(_ keyspace: KeyspaceReference) {
         let shard = keyspace.shard(at: 0)
         let isHeld = pointee.lockedCount > 0 && holds(shard)
@@ -40,8 +41,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         if !isHeld { shard.release() }
     }
 
-    /// Calls `body` with one shard for each tenant whose keys the command at hand named: the shard of the first
-    /// such key. All are held.
+    /// Calls `body` with one shard for each tenant whose keys the command at hand named: the shard
+    /// of the first such key. All are held.
     @inline(__always)
     public func forEachTenantOfKeys(_ body: (ShardReference) -> Void) {
         let count = pointee.resolvedCount
@@ -84,7 +85,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
         for index in 0..<pointee.resolvedCount {
             let resolved = pointee.resolved[index]
             guard resolved.shard.tenant == tenant else { continue }
-            if resolved.shard.pointee.table.find(resolved.hash, resolved.key) == nil { missing += 1 }
+            if resolved.shard.pointee.table.find(resolved.hash, resolved.key) == nil {
+                missing += 1
+            }
         }
         return missing
     }

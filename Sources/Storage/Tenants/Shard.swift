@@ -163,7 +163,9 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
     /// How many of the keys have an expiry; read as `keyCount` is.
     public var expiringKeyCount: Int {
         var count = 0
-        for index in 0..<shardCount { count += (pointee.shards + index).pointee.table.expiringCount }
+        for index in 0..<shardCount {
+            count += (pointee.shards + index).pointee.table.expiringCount
+        }
         return count
     }
 

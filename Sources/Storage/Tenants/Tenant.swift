@@ -12,8 +12,8 @@ import Tenancy
 ///
 /// Invariants:
 /// 1. An implicit tenant exists while one of its keyspaces holds a key.
-/// 2. `settledMemory` is the sum of its shards' settled sizes and of its structures; between commands nothing is
-///    unsettled.
+/// 2. `settledMemory` is the sum of its shards' settled sizes and of its structures; between
+///    commands nothing is unsettled.
 public struct Tenant: ~Copyable {
     public enum Origin: UInt8, Sendable {
         /// Who has no tenant of their own: the default user.

@@ -22,7 +22,8 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
     private let parts: UnsafeMutablePointer<Part>
     private let total = Atomic<Int>(0)
 
-    /// Bytes that the index takes for a tenant: an entry of header, payload and id, and a slot in a bucket.
+    /// Bytes that the index takes for a tenant: an entry of header, payload and id, and a slot in a
+    /// bucket.
     static func entrySize(_ id: Bytes) -> Int {
         Block.sizeClass(16 + id.count) + Bucket.byteCount / 5
     }
@@ -130,7 +131,8 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         while let start = position {
             if let best, start > table.position(Hash(bits: best << 34 | (1 << 34 - 1))) { break }
             position = table.scan(from: start, limit: 1, bucketLimit: 64) { entry in
-                guard let tenant = TenantIndex.tenant(entry), tenant.pointee.origin != .server else {
+                guard let tenant = TenantIndex.tenant(entry), tenant.pointee.origin != .server
+                else {
                     return
                 }
                 let number = Hash(entry.key).bits >> 34

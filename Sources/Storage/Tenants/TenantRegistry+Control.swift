@@ -60,9 +60,9 @@ extension TenantRegistry {
         tenant.apply(limits(index), planIndex: index)
     }
 
-    /// What a record's plan column says: applied now if the tenant exists, and whenever a key names it anew. Nil, a
-    /// column that says nothing, takes back what it said before. A plan that no directive declares is ignored with
-    /// a line in the log.
+    /// What a record's plan column says: applied now if the tenant exists, and whenever a key names
+    /// it anew. Nil, a column that says nothing, takes back what it said before. A plan that no
+    /// directive declares is ignored with a line in the log.
     public func assignPlan(id: [UInt8], plan: String?) {
         guard id.count <= KeyPattern.tenantSizeMax else { return }
         guard let index = try? planIndex(plan) else {
@@ -107,7 +107,8 @@ extension TenantRegistry {
         control.withLock { $0.digests[id] }
     }
 
-    /// Deletes the tenant; its keys are freed by the reclaimer's thread. The caller has ended its sessions.
+    /// Deletes the tenant; its keys are freed by the reclaimer's thread. The caller has ended its
+    /// sessions.
     public func delete(id: [UInt8]) throws(Refusal) {
         guard let tenant = id.withBytes({ find($0) }), tenant.pointee.origin != .server else {
             throw .missing

@@ -11,8 +11,8 @@ import Tenancy
 public final class TenantRegistry: Sendable {
     /// The tenant of sessions that have none of their own.
     nonisolated(unsafe) public let server: TenantReference
-    /// Who takes over the sessions of a tenant that is deleted, until they are closed: it has nothing and no index
-    /// names it.
+    /// Who takes over the sessions of a tenant that is deleted, until they are closed: it has
+    /// nothing and no index names it.
     nonisolated(unsafe) public let nobody: TenantReference
     public let settings: SettingsReference
     /// Patterns by which keys name their tenants; fixed at start.
@@ -24,7 +24,8 @@ public final class TenantRegistry: Sendable {
     let control: Mutex<Control>
     /// Bytes of all tenants' tables and structures, as far as settled.
     public let settledMemory = Atomic<Int>(0)
-    /// Bytes that the process has allocated beside these: buffers, connections, itself. Measured now and then.
+    /// Bytes that the process has allocated beside these: buffers, connections, itself. Measured
+    /// now and then.
     let otherMemory = Atomic<Int>(0)
     let otherMemoryMeasuredAt = Atomic<Int64>(0)
     /// Of 2^bits shards: the default keyspaces, and those of tenants that were created.
@@ -36,8 +37,9 @@ public final class TenantRegistry: Sendable {
         /// Digest of a secret to the id of its tenant, and the other way round.
         var secrets: [[UInt8]: [UInt8]] = [:]
         var digests: [[UInt8]: [UInt8]] = [:]
-        /// Plans of tenants that keys alone name, by id, whether there is such a key or not: what records assigned and
-        /// what TENANT PLAN set. Rows and administrators make them, so clients cannot fill memory with them.
+        /// Plans of tenants that keys alone name, by id, whether there is such a key or not: what
+        /// records assigned and what TENANT PLAN set. Rows and administrators make them, so clients
+        /// cannot fill memory with them.
         var assignedPlans: [[UInt8]: Int] = [:]
         /// Plans that records named and no directive declares.
         var unknownPlans: Set<String> = []

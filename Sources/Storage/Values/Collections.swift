@@ -73,7 +73,8 @@ extension Keys {
     ) {
         let values = settings.values
         let sizeMax = values.pointee.hashMaxPackedValueSize.value
-        let isSmall = fields.count <= values.pointee.hashMaxPackedEntries.value
+        let isSmall =
+            fields.count <= values.pointee.hashMaxPackedEntries.value
             && fields.allSatisfy { $0.name.count <= sizeMax && $0.value.count <= sizeMax }
         var packed = [UInt8](repeating: 0, count: PackedList.headerSize)
         if isSmall {

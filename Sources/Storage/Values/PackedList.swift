@@ -39,7 +39,8 @@ public struct PackedList {
         var size = Int(bytes[offset])
         var start = offset + 1
         if size == 254 {
-            size = Int(bytes[offset + 1]) | Int(bytes[offset + 2]) << 8
+            size =
+                Int(bytes[offset + 1]) | Int(bytes[offset + 2]) << 8
                 | Int(bytes[offset + 3]) << 16 | Int(bytes[offset + 4]) << 24
             start = offset + 5
         }

@@ -27,11 +27,11 @@ public enum SetMember {
 
 /// The members of a set, to be read, whichever of its three forms it has.
 ///
-/// | form      | encoding       | while                                                             |
-/// |-----------|----------------|-------------------------------------------------------------------|
-/// | intset    | .embeddedOther | all are integers, at most set-max-intset-entries                  |
-/// | listpack  | .embedded      | at most set-max-listpack-entries, of set-max-listpack-value bytes |
-/// | hashtable | .payload       | else; a set that has become one stays one                         |
+/// | form      | encoding       | while                                                     |
+/// |-----------|----------------|-----------------------------------------------------------|
+/// | intset    | .embeddedOther | all are integers, at most set-max-intset-entries          |
+/// | listpack  | .embedded      | at most set-max-listpack-entries, none above -value bytes |
+/// | hashtable | .payload       | else; a set that has become one stays one                 |
 ///
 /// A view: valid until the set changes.
 public struct SetValue {

@@ -53,12 +53,14 @@ public struct NestedTable {
 }
 
 extension Table {
-    /// Frees every entry, segment and the directory. The table is empty afterwards. `isUnreachable`: no thread can be
-    /// reading its buckets without a lock, so that nothing need be retired.
+    /// Frees every entry, segment and the directory. The table is empty afterwards.
+    /// `isUnreachable`: no thread can be reading its buckets without a lock, so that nothing need
+    /// be retired.
     public mutating func freeAll(isUnreachable: Bool = false) {
         guard root != 0 else { return }
         let release = isUnreachable ? Block.free : Reclamation.retire
-        // Why: entries of nested tables have nothing nested themselves, so this is two levels deep at most.
+        // Why: entries of nested tables have nothing nested themselves, so this is two levels deep
+        // at most.
         forEachSegment { segment in
             segment.forEach { Values.free($0) }
             release(segment.base)

@@ -66,7 +66,10 @@ def same_transaction(
     candidate: Reply,
     allowed: Callable[[Sequence[bytes], Reply, Reply], bool],
 ) -> bool:
-    """EXEC's reply: each element by the rules of the command that gave it, or `allowed` by who knows the data."""
+    """EXEC's reply: each element by the rules of the command that gave it.
+
+    `allowed` is asked where those do not suffice: it knows the data.
+    """
     if reference == candidate:
         return True
     if reference.kind != candidate.kind or not isinstance(reference.value, tuple):

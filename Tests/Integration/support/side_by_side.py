@@ -195,7 +195,10 @@ class SideBySide:
     def _set_in_transaction(
         self, step: Step, arguments: Sequence[bytes], reference: Reply, candidate: Reply
     ) -> bool:
-        """OBJECT ENCODING inside EXEC: the key as it was asked for is gone, so only its type is looked at."""
+        """OBJECT ENCODING inside EXEC.
+
+        The key as it was asked for may be gone, so only its type is looked at.
+        """
         if len(arguments) != 3 or arguments[0].upper() != b"OBJECT":
             return False
         if {reference.value, candidate.value} - SET_ENCODINGS:

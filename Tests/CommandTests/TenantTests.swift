@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Glibc
+import Storage
+import Tenancy
+import Testing
+
+/// Tenants that come and go, their plans and secrets, and who gives way when memory is full.
+@Suite struct TenantTests {
+    private static let smallPlan: Plan = {
+        var limits = Limits()
+        limits.keys = 1
+        return Plan(name: "small", limits: limits)
+    }()
+
+    private static func database(plans: [Plan] = []) throws -> Database {
+        Database(plans: plans, patterns: [try KeyPattern("t:{tenant}:*")])
+    }
+
+    private static func plan(_ database: Database, _ id: String) -> String? {
+        let registry = database.registry
+        return Array(id.utf8).withBytes { registry.find($0) }.map { registry.describe($0).plan }
+    }
+
+    @Test func aPlanThatARecordNamedOutlivesTheTenantsKeys() throws {
+        let database = try Self.database(plans: [Self.smallPlan])
+        database.registry.assignPlan(id: Array("7".utf8), plan: "small")
+        for _ in 0..<3 {
+            #expect(Self.plan(database, "7") == nil)
+            #expect(database.run("SET", "t:7:a", "1") == "+OK\r\n")
+            #expect(Self.plan(database, "7") == "small")
+            #expect(database.run("SET", "t:7:b", "1").hasPrefix("-ERR max keys limit exceeded."))
+            #expect(database.run("DEL", "t:7:a") == ":1\r\n")
+        }
+        database.registry.assignPlan(id: Array("7".utf8), plan: "default")
+        #expect(database.run("SET", "t:7:a", "1") == "+OK\r\n")
+        #expect(Self.plan(database, "7") == "default")
+    }
+
+    @Test func theDefaultPlanHoldsForTenantsThatKeysName() throws {
+        var plan = Self.smallPlan
+        plan.name = "default"
+        let database = try Self.database(plans: [plan])
+        #expect(database.run("SET", "t:7:a", "1") == "+OK\r\n")
+        #expect(database.run("SET", "t:7:b", "1").hasPrefix("-ERR max keys limit exceeded."))
+        #expect(database.run("SET", "own", "1") == "+OK\r\n")
+        #expect(database.run("SET", "own2", "1") == "+OK\r\n")
+    }
+
+    @Test func aSecretThatIsTakenCostsNobodyTheirs() throws {
+        let registry = try Self.database().registry
+        let (first, second) = (Array("first".utf8), Array("second".utf8))
+        try registry.create(id: first, plan: nil, secretDigest: [1])
+        try registry.create(id: second, plan: nil, secretDigest: [2])
+        #expect(throws: TenantRegistry.Refusal.secretInUse) {
+            try registry.setSecret(id: second, digest: [1])
+        }
+        #expect(registry.secretDigest(of: second) == [2])
+        try registry.setSecret(id: second, digest: [3])
+        #expect(registry.tenant(secretDigest: [2]) == nil)
+        #expect(registry.tenant(secretDigest: [3])?.id.array == second)
+        try registry.delete(id: first)
+        #expect(registry.tenant(secretDigest: [1]) == nil)
+        try registry.setSecret(id: second, digest: [1])
+        try registry.setSecret(id: second, digest: nil)
+        #expect(!registry.hasSecrets)
+    }
+
+    @Test func nothingIsLeftOfInventedTenants() throws {
+        let database = try Self.database()
+        // The server's own keyspace comes into being with the first command.
+        database.run("GET", "nothing")
+        let before = database.registry.settledMemory.load(ordering: .relaxed)
+        for number in 0..<1000 { #expect(database.run("GET", "t:\(number):k") == "$-1\r\n") }
+        #expect(database.registry.tenantCount == 1)
+        #expect(database.registry.settledMemory.load(ordering: .relaxed) == before)
+        for number in 0..<1000 { database.run("SET", "t:\(number):k", "v") }
+        let each = (database.registry.settledMemory.load(ordering: .relaxed) - before) / 1000
+        #expect(database.registry.tenantCount == 1001)
+        #expect(each > 500 && each < 1024, "\(each) bytes a tenant")
+        for number in 0..<1000 { database.run("DEL", "t:\(number):k") }
+        #expect(database.registry.tenantCount == 1)
+        #expect(database.registry.settledMemory.load(ordering: .relaxed) == before)
+    }
+
+    @Test func aDeletedTenantTakesItsKeysAlong() throws {
+        let database = try Self.database()
+        database.run("GET", "nothing")
+        let before = database.registry.settledMemory.load(ordering: .relaxed)
+        for number in 0..<5000 { database.run("SET", "t:7:\(number)", "v") }
+        let charged = database.registry.settledMemory.load(ordering: .relaxed) - before
+        #expect(charged > 5000 * 32)
+        try database.registry.delete(id: Array("7".utf8))
+        #expect(database.registry.settledMemory.load(ordering: .relaxed) == before)
+        #expect(database.run("GET", "t:7:1") == "$-1\r\n")
+        #expect(database.registry.departed.usage.writes == 5000)
+        var turns = 0
+        while Reclaimer.shared.pendingCount.load(ordering: .relaxed) > 0 && turns < 5000 {
+            usleep(1000)
+            turns += 1
+        }
+        #expect(Reclaimer.shared.pendingCount.load(ordering: .relaxed) == 0)
+    }
+
+    // MARK: - Memory
+
+    @Test func aLimitBelowTheProcessItselfRefusesEveryWrite() throws {
+        let database = try Self.database()
+        database.settings.values.pointee.memoryMax.set(1)
+        #expect(database.run("SET", "k", "v").hasPrefix("-OOM command not allowed"))
+        database.settings.values.pointee.evictionPolicy.set(EvictionPolicy.allKeysLRU.rawValue)
+        #expect(database.run("SET", "k", "v").hasPrefix("-OOM command not allowed"))
+        database.settings.values.pointee.memoryMax.set(0)
+        #expect(database.run("SET", "k", "v") == "+OK\r\n")
+    }
+
+    /// More tenants than are compared at once, so that the search goes on from key to key.
+    @Test(arguments: [4, 300]) func onlyWhoIsBeyondTheirShareGivesWay(tenants: Int) throws {
+        let database = try Self.database()
+        let value = String(repeating: "v", count: 100)
+        for number in 0..<tenants {
+            for key in 0..<3 { database.run("SET", "t:\(number):\(key)", value) }
+        }
+        for key in 0..<20_000 { database.run("SET", "t:hog:\(key)", value) }
+        let registry = database.registry
+        registry.measureOtherMemory(now: database.worker.pointee.now)
+        let limit = registry.memoryInUse - 500_000
+        let settings = database.settings.values
+        settings.pointee.evictionPolicy.set(EvictionPolicy.allKeysRandom.rawValue)
+        settings.pointee.memoryMax.set(limit)
+        for key in 0..<20 {
+            for number in 0..<tenants where number % 7 == 0 {
+                #expect(database.run("SET", "t:\(number):more\(key)", value) == "+OK\r\n")
+            }
+        }
+        #expect(registry.settledMemory.load(ordering: .relaxed) < limit)
+        for number in 0..<tenants {
+            for key in 0..<3 { #expect(database.run("EXISTS", "t:\(number):\(key)") == ":1\r\n") }
+        }
+        let hog = try #require(Array("hog".utf8).withBytes { registry.find($0) })
+        #expect(hog.keyCount < 18_000 && hog.usage.evicted == 20_000 - hog.keyCount)
+    }
+}

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Whole conversations whose replies do not pair with requests, byte for byte as redis-server's.
+
+The oracle reads one reply for each request. What CLIENT REPLY keeps back, what
+CLIENT PAUSE holds and what ends a connection is asked here.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+
+from support.driver import Report, parser, run, seed_of
+from support.resp import connect, encode
+from support.server import Server
+
+END = b"$3\r\nend\r\n"
+# Lines of one connection, sent at once; after each conversation ECHO tells the end.
+CONVERSATIONS = {
+    "REPLY OFF inside EXEC": "MULTI|SET a 1|CLIENT REPLY OFF|GET a|EXEC|GET a|CLIENT REPLY ON",
+    "REPLY SKIP inside EXEC": "MULTI|SET a 1|CLIENT REPLY SKIP|GET a|EXEC|GET a|GET a",
+    "REPLY ON inside EXEC": "CLIENT REPLY OFF|MULTI|GET a|CLIENT REPLY ON|GET a|EXEC|GET a",
+    "REPLY OFF and ON inside EXEC": "MULTI|CLIENT REPLY OFF|CLIENT REPLY ON|GET a|EXEC|GET a",
+    "REPLY OFF and DISCARD": "CLIENT REPLY OFF|MULTI|GET a|DISCARD|EXEC|CLIENT REPLY ON|GET a",
+    "REPLY OFF and EXECABORT": "CLIENT REPLY OFF|MULTI|NOSUCH|EXEC|CLIENT REPLY ON|GET a",
+    "REPLY SKIP": "CLIENT REPLY SKIP|GET a|GET a",
+    "REPLY SKIP twice": "CLIENT REPLY SKIP|CLIENT REPLY SKIP|GET a|GET a",
+    "REPLY SKIP and ON": "CLIENT REPLY SKIP|CLIENT REPLY ON|GET a",
+    "REPLY SKIP under OFF": "CLIENT REPLY OFF|CLIENT REPLY SKIP|GET a|CLIENT REPLY ON|GET a",
+    "REPLY SKIP of an error": "CLIENT REPLY SKIP|NOSUCH|GET a",
+    "REPLY SKIP and MULTI": "CLIENT REPLY SKIP|MULTI|GET a|EXEC",
+    "RESET under OFF": "CLIENT REPLY OFF|GET a|RESET|GET a|CLIENT REPLY ON",
+    "nested MULTI": "MULTI|MULTI|GET a|EXEC",
+    "WATCH inside MULTI": "MULTI|WATCH a|GET a|EXEC",
+    "an expired key under WATCH, deleted": "DEBUG SET-ACTIVE-EXPIRE 0|SET x 1 PX 1|DEBUG SLEEP 0.01"
+    "|WATCH x|EXISTS x|MULTI|PING|EXEC|DEBUG SET-ACTIVE-EXPIRE 1",
+    "an expired key under WATCH, flushed": "DEBUG SET-ACTIVE-EXPIRE 0|SET x 1 PX 1|DEBUG SLEEP 0.01"
+    "|WATCH x|FLUSHDB|MULTI|PING|EXEC|DEBUG SET-ACTIVE-EXPIRE 1",
+    "an expired key under WATCH, set": "DEBUG SET-ACTIVE-EXPIRE 0|SET x 1 PX 1|DEBUG SLEEP 0.01"
+    "|WATCH x|SET x 2|MULTI|PING|EXEC|DEBUG SET-ACTIVE-EXPIRE 1",
+    "an expired key under WATCH, swapped in": "DEBUG SET-ACTIVE-EXPIRE 0|SET x 1 PX 1"
+    "|DEBUG SLEEP 0.01|SELECT 1|WATCH x|SWAPDB 0 1|MULTI|PING|EXEC|DEBUG SET-ACTIVE-EXPIRE 1"
+    "|FLUSHALL|SELECT 0",
+    "MOVE of nothing": "MOVE * 2|MOVE * 0|MOVE * 16|MOVE a 2|MOVE a 2|SELECT 2|MOVE a 0",
+    "keys and what is done to them": "COMMAND GETKEYSANDFLAGS SET k v"
+    "|COMMAND GETKEYSANDFLAGS SET k v NX GET|COMMAND GETKEYSANDFLAGS MSET a 1 b 2",
+    "QUIT in a pipeline": "GET a|QUIT|GET a",
+}
+
+
+def talk(server: Server, lines: str) -> bytes:
+    """All that the server sends until the end mark, or until it closes."""
+    with connect(server.address, 10) as stream:
+        requests = [line.split() for line in lines.split("|")]
+        # Why a pause within: DEBUG SLEEP moves no clock that was read before the batch began.
+        for request in requests:
+            stream.sendall(encode(request))
+            if request[:2] == ["DEBUG", "SLEEP"]:
+                time.sleep(float(request[2]) + 0.02)
+        stream.sendall(encode(["ECHO", "end"]))
+        received = b""
+        try:
+            while not received.endswith(END):
+                part = stream.recv(65536)
+                if not part:
+                    break
+                received += part
+        except (socket.timeout, ConnectionResetError) as error:
+            received += repr(error).encode()
+        return received
+
+
+def compared(reference: Server, candidate: Server, report: Report) -> None:
+    """Every conversation with both."""
+    for name, lines in CONVERSATIONS.items():
+        replies = []
+        for server in (reference, candidate):
+            with server.client() as client:
+                client.call("FLUSHALL")
+                client.call("SET", "a", "0")
+            replies.append(talk(server, lines))
+        report.equal(name, replies[1], replies[0])
+
+
+def pause(server: Server, report: Report) -> None:
+    """CLIENT PAUSE holds what it should, as long as it should."""
+    with server.client() as pauser, server.client() as other:
+        pauser.call("CLIENT", "PAUSE", 300, "ALL")
+        began = time.monotonic()
+        other.call("CLIENT", "UNPAUSE")
+        seconds = time.monotonic() - began
+        report.check("PAUSE ALL holds CLIENT UNPAUSE too", 0.2 < seconds < 2, f"{seconds:.3f} s")
+        pauser.call("CLIENT", "PAUSE", 60_000, "WRITE")
+        began = time.monotonic()
+        other.call("GET", "a")
+        other.send("SET", "a", 1)
+        time.sleep(0.1)
+        fields = pauser.value("INFO", "clients").decode()
+        report.check("PAUSE WRITE holds a write", "blocked_clients:1" in fields)
+        pauser.call("CLIENT", "UNPAUSE")
+        other.read()
+        seconds = time.monotonic() - began
+        report.check("UNPAUSE lets it go", seconds < 2, f"{seconds:.3f} s")
+
+
+def expired_keys(client: object) -> int:
+    """How many keys have been removed as expired."""
+    for line in client.value("INFO", "stats").decode().split():
+        if line.startswith("expired_keys:"):
+            return int(line.partition(":")[2])
+    return -1
+
+
+def pause_and_expiry(server: Server, report: Report) -> None:
+    """Under CLIENT PAUSE keys are expired for readers, and stay where they are."""
+    with server.client() as client:
+        client.call("FLUSHALL")
+        before = expired_keys(client)
+        client.call("MULTI")
+        client.call("SET", "p", 1, "PX", 10)
+        client.call("SET", "q", 1, "PX", 10)
+        client.call("CLIENT", "PAUSE", 60_000, "WRITE")
+        client.call("EXEC")
+        time.sleep(0.4)
+        report.equal("expired under PAUSE", client.value("MGET", "p", "q"), [None, None])
+        report.equal("nothing is removed", expired_keys(client), before)
+        report.equal("DBSIZE", client.value("DBSIZE"), 2)
+        client.call("CLIENT", "UNPAUSE")
+        client.call("MGET", "p", "q")
+        report.equal("afterwards it is", expired_keys(client), before + 2)
+
+
+def main() -> int:
+    """All of it; 0 when every check held."""
+    arguments = parser(__doc__ or "")
+    arguments.add_argument("--reference-binary", default="redis-server")
+    options = arguments.parse_args()
+    seed_of(options)
+    report = Report("conversations")
+    directives = [("enable-debug-command", "yes")]
+    reference = Server(options.reference_binary, directives)
+    candidate = Server(options.server_binary, directives)
+    with reference, candidate:
+        with report.section("the same conversation with both"):
+            compared(reference, candidate, report)
+        for server in (reference, candidate):
+            with report.section(f"CLIENT PAUSE of {'Redis' if server.is_redis else 'Martlet'}"):
+                pause(server, report)
+                pause_and_expiry(server, report)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    run(main)

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Tenancy
+import Testing
+
+@testable import Storage
+
+/// Rates: what leases give out, what they leave, and when the budget refills.
+@Suite struct BudgetTests {
+    static let day: Milliseconds = 86_400_000
+    static let start: Milliseconds = 20_000 * day
+
+    /// A tenant of one plan, with the shards of its first database.
+    struct Metered {
+        let store: Store
+        let keyspace: KeyspaceReference
+        var now = BudgetTests.start
+
+        init(_ change: (inout Limits) -> Void, shards: Int = 16) throws {
+            var limits = Limits()
+            change(&limits)
+            store = try Store(
+                plans: [Plan(name: "metered", limits: limits)], threads: shards > 1 ? 2 : 1)
+            try store.registry.create(
+                id: Array("acme".utf8), plan: "metered", secretDigest: nil)
+            let tenant = try #require(store.tenant("acme"))
+            keyspace = store.registry.keyspace(tenant, 0)
+            #expect(keyspace.shardCount == shards)
+        }
+
+        /// One operation on a shard: nil where it ran.
+        func run(_ shard: Int, bytes: Int = 0) -> BudgetAnswer? {
+            let shard = keyspace.shard(at: shard)
+            shard.acquire()
+            defer { shard.release() }
+            if !shard.hasLease {
+                let answer = shard.renewLeases(now: now)
+                if answer != .granted { return answer }
+            }
+            shard.charge(isRead: true, isWrite: false, bytesIn: bytes, bytesOut: 0)
+            return nil
+        }
+
+        /// Runs operations over all shards until every shard has refused one; returns how many ran.
+        func exhaust(bytes: Int = 0) -> Int {
+            var ran = 0
+            var refused = Set<Int>()
+            var shard = 0
+            while refused.count < keyspace.shardCount && ran < 1_000_000 {
+                if run(shard, bytes: bytes) == nil { ran += 1 } else { refused.insert(shard) }
+                shard = (shard + 1) % keyspace.shardCount
+            }
+            return ran
+        }
+    }
+
+    @Test func withoutLimitsOneQuestionIsEnough() throws {
+        let metered = try Metered { _ in }
+        for _ in 0..<1000 { #expect(metered.run(0) == nil) }
+        #expect(metered.keyspace.shard(at: 0).pointee.operationLease > 1 << 39)
+    }
+
+    @Test func aSecondHasItsOperations() throws {
+        var metered = try Metered { $0.operationsPerSecond = 1000 }
+        for second in 0..<5 {
+            metered.now = Self.start + Milliseconds(second) * 1000
+            let ran = metered.exhaust()
+            #expect(ran >= 900 && ran <= 1000 + metered.keyspace.shardCount, "ran \(ran)")
+        }
+    }
+
+    @Test func aTenthOfASecondRefillsATenth() throws {
+        var metered = try Metered { $0.operationsPerSecond = 1000 }
+        _ = metered.exhaust()
+        metered.now += 100
+        let ran = metered.exhaust()
+        #expect(ran >= 80 && ran <= 100 + metered.keyspace.shardCount, "ran \(ran)")
+    }
+
+    @Test func anIdleHourGivesOneSecond() throws {
+        var metered = try Metered { $0.operationsPerSecond = 1000 }
+        _ = metered.exhaust()
+        metered.now += 3_600_000
+        let ran = metered.exhaust()
+        #expect(ran <= 1000 + metered.keyspace.shardCount, "ran \(ran)")
+    }
+
+    @Test func whoIsRefusedIsToldWhenToComeBack() throws {
+        var metered = try Metered({ $0.operationsPerSecond = 10 }, shards: 1)
+        _ = metered.exhaust()
+        guard case .operationsPerSecond(let limit, let wait)? = metered.run(0) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(limit == 10 && wait > 0 && wait <= 102)
+        metered.now += wait
+        #expect(metered.run(0) == nil, "the wait was too short")
+    }
+
+    @Test func aDayHasItsOperations() throws {
+        var metered = try Metered { $0.operationsPerDay = 5000 }
+        let ran = metered.exhaust()
+        // A lease is at most 1/32 of what is left when it is taken.
+        #expect(ran >= 5000 - 16 * 157 && ran <= 5000 + 16, "ran \(ran)")
+        guard case .operationsPerDay(let limit, let used)? = metered.run(0) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(limit == 5000 && used >= 5000)
+        metered.now = Self.start + Self.day - 1
+        #expect(metered.run(0) != nil, "the day is not over")
+        metered.now = Self.start + Self.day
+        #expect(metered.run(0) == nil, "the next day has begun")
+        let next = metered.exhaust()
+        #expect(next >= 5000 - 16 * 157 && next <= 5000 + 16, "ran \(next)")
+    }
+
+    @Test func aDayHasItsBytes() throws {
+        var metered = try Metered { $0.bandwidthPerDay = 1_000_000 }
+        let ran = metered.exhaust(bytes: 100)
+        // A shard may overrun its lease by the operation that used it up.
+        #expect(ran * 100 <= 1_000_000 + 16 * 100, "moved \(ran * 100)")
+        #expect(ran * 100 >= 1_000_000 - 16 * 31_250, "moved \(ran * 100)")
+        guard case .bandwidthPerDay(let limit, _)? = metered.run(0, bytes: 1) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(limit == 1_000_000)
+        metered.now += Self.day
+        #expect(metered.run(0, bytes: 1) == nil)
+    }
+
+    @Test func oneHugeReplyIsPaidBack() throws {
+        let metered = try Metered({ $0.bandwidthPerDay = 1000 }, shards: 1)
+        #expect(metered.run(0, bytes: 5000) == nil)
+        guard case .bandwidthPerDay(_, let used)? = metered.run(0, bytes: 1) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(used == 5000)
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Tenancy
+import Testing
+
+@testable import Storage
+
+/// Who gives way when memory is full, and that nobody else does.
+@Suite struct EvictionTests {
+    static func store(_ plans: [Plan] = []) throws -> Store {
+        let store = try Store(plans: plans, patterns: ["tenant:{tenant}:*"])
+        store.settings.values.pointee.evictionPolicy.set(EvictionPolicy.allKeysLRU.rawValue)
+        return store
+    }
+
+    @Test func theTenantBeyondItsShareGivesWay() throws {
+        let store = try Self.store()
+        for number in 0..<100 { store.set("tenant:modest:\(number)", size: 100) }
+        for number in 0..<5000 { store.set("tenant:greedy:\(number)", size: 1000) }
+        let memoryMax = store.worker.memoryInUse / 2
+        #expect(store.worker.makeRoom(memoryMax))
+        #expect(store.worker.memoryInUse <= memoryMax)
+        #expect(store.tenant("modest")?.keyCount == 100, "a tenant within its share lost keys")
+        let left = try #require(store.tenant("greedy")).keyCount
+        #expect(left > 1000 && left < 3000, "\(left) keys are left")
+        #expect(store.tenant("greedy")?.usage.evicted == 5000 - left)
+        #expect(store.worker.pointee.statistics.pointee.evictedKeys.value == 5000 - left)
+    }
+
+    @Test func aPlansMemoryIsAShare() throws {
+        var limits = Limits()
+        limits.memory = 64 << 20
+        let store = try Self.store([Plan(name: "large", limits: limits)])
+        try store.registry.create(id: Array("paying".utf8), plan: "large", secretDigest: nil)
+        for number in 0..<5000 { store.set("tenant:paying:\(number)", size: 1000) }
+        for number in 0..<3000 { store.set("tenant:free:\(number)", size: 1000) }
+        let memoryMax = store.worker.memoryInUse - (1 << 20)
+        #expect(store.worker.makeRoom(memoryMax))
+        #expect(store.tenant("paying")?.keyCount == 5000, "what was paid for was evicted")
+        #expect(try #require(store.tenant("free")).keyCount < 3000)
+    }
+
+    @Test func equalTenantsGiveWayAlike() throws {
+        let store = try Self.store()
+        for number in 0..<2000 {
+            for name in ["a", "b", "c"] { store.set("tenant:\(name):\(number)", size: 500) }
+        }
+        #expect(store.worker.makeRoom(store.worker.memoryInUse / 2))
+        let counts = ["a", "b", "c"].compactMap { store.tenant($0)?.keyCount }
+        #expect(counts.count == 3)
+        #expect((counts.max() ?? 0) - (counts.min() ?? 0) < 200, "\(counts)")
+    }
+
+    @Test func nothingGoesWhereThePolicySaysSo() throws {
+        let store = try Self.store()
+        for number in 0..<100 { store.set("key:\(number)", size: 1000) }
+        store.settings.values.pointee.evictionPolicy.set(EvictionPolicy.noEviction.rawValue)
+        #expect(!store.worker.makeRoom(store.worker.memoryInUse / 2))
+        #expect(store.registry.server.keyCount == 100)
+        store.settings.values.pointee.evictionPolicy.set(EvictionPolicy.volatileLRU.rawValue)
+        #expect(!store.worker.makeRoom(store.worker.memoryInUse / 2), "no key has an expiry")
+        #expect(store.registry.server.keyCount == 100)
+    }
+
+    @Test func aTenantsOwnLimitTakesItsOwnKeys() throws {
+        let store = try Self.store()
+        for number in 0..<1000 {
+            store.set("tenant:a:\(number)", size: 100)
+            store.set("tenant:b:\(number)", size: 100)
+        }
+        let tenant = try #require(store.tenant("a"))
+        #expect(store.worker.makeRoom(in: tenant, keysMax: 10))
+        #expect(tenant.keyCount == 10 && store.tenant("b")?.keyCount == 1000)
+        #expect(store.worker.makeRoom(in: try #require(store.tenant("b")), memoryMax: 100_000))
+        #expect(try #require(store.tenant("b")).memoryInUse < 100_000)
+        #expect(tenant.keyCount == 10)
+    }
+}

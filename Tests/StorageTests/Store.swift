@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Tenancy
+
+@testable import Storage
+
+/// A registry and one worker: keys set and removed as commands do it, without commands.
+final class Store {
+    let settings = SettingsReference()
+    let registry: TenantRegistry
+    let worker: WorkerReference
+
+    init(plans: [Plan] = [], patterns: [String] = [], threads: Int = 2) throws {
+        registry = TenantRegistry(
+            settings: settings, plans: plans, patterns: try patterns.map { try KeyPattern($0) },
+            threads: threads)
+        worker = .allocate(capacity: 1)
+        worker.initialize(to: Worker(registry: registry, settings: settings))
+        // Why: what is allocated beside tables is the process's, in which other tests run. Measured
+        // at the moment at which the clock stands, it is not measured again.
+        registry.otherMemoryMeasuredAt.store(worker.pointee.now, ordering: .relaxed)
+        // Why now: so that sums compared before and after do not differ by its structures.
+        _ = registry.keyspace(registry.server, 0)
+    }
+
+    deinit {
+        worker.deinitialize(count: 1)
+        worker.deallocate()
+    }
+
+    func tenant(_ id: String) -> TenantReference? {
+        Array(id.utf8).withBytes { registry.find($0) }
+    }
+
+    /// Runs `body` with the key's shard held, in the database of `tenant`, or of the server's own.
+    func with<Result>(
+        _ key: String, _ tenant: TenantReference? = nil, creating: Bool = true,
+        _ body: (Bytes, inout Keys) -> Result
+    ) -> Result {
+        Array(key.utf8).withBytes { key in
+            let keyspace = registry.keyspace(tenant ?? registry.server, 0)
+            _ = worker.acquire(key, nil, keyspace: keyspace, creating: creating)
+            var keys = Keys(worker: worker, keyspace: keyspace)
+            defer { worker.unlockKeys() }
+            return body(key, &keys)
+        }
+    }
+
+    func set(_ key: String, size: Int = 3, _ tenant: TenantReference? = nil) {
+        let value = [UInt8](repeating: 118, count: size)
+        with(key, tenant) { key, keys in
+            let found = keys.find(key)
+            value.withBytes { keys.setText(key, $0, replacing: found) }
+        }
+    }
+
+    /// Whether the key was there.
+    @discardableResult
+    func remove(_ key: String, _ tenant: TenantReference? = nil) -> Bool {
+        with(key, tenant, creating: false) { key, keys in
+            guard let found = keys.find(key) else { return false }
+            keys.remove(found)
+            return true
+        }
+    }
+
+    func exists(_ key: String, _ tenant: TenantReference? = nil) -> Bool {
+        with(key, tenant, creating: false) { key, keys in keys.find(key) != nil }
+    }
+
+    /// A tick of the thread: what was retired before it is freed at its end.
+    func tick() {
+        worker.pointee.participant.enter()
+        worker.pointee.participant.leave()
+    }
+}

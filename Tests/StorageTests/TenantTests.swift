@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Tenancy
+import Testing
+
+@testable import Storage
+
+/// Tenants that keys name: they come with their first key, cost little, and go with their last.
+@Suite(.serialized) struct TenantTests {
+    static let pattern = "tenant:{tenant}:*"
+
+    @Test func aTenantComesWithItsFirstKeyAndGoesWithItsLast() throws {
+        let store = try Store(patterns: [Self.pattern])
+        #expect(store.tenant("acme") == nil)
+        store.set("tenant:acme:a")
+        store.set("tenant:acme:b")
+        let tenant = try #require(store.tenant("acme"))
+        #expect(tenant.pointee.origin == .implicit && tenant.keyCount == 2)
+        #expect(store.registry.server.keyCount == 0)
+        #expect(store.remove("tenant:acme:a"))
+        #expect(store.tenant("acme") != nil)
+        #expect(store.remove("tenant:acme:b"))
+        #expect(store.tenant("acme") == nil)
+        #expect(store.registry.tenantCount == 1)
+        #expect(store.registry.departed.count == 1)
+    }
+
+    @Test func aReadNamesNobody() throws {
+        let store = try Store(patterns: [Self.pattern])
+        #expect(!store.exists("tenant:acme:a"))
+        #expect(!store.remove("tenant:acme:a"))
+        #expect(store.tenant("acme") == nil && store.registry.tenantCount == 1)
+    }
+
+    @Test func aTenantThatWasCreatedStays() throws {
+        let store = try Store(patterns: [Self.pattern])
+        try store.registry.create(id: Array("acme".utf8), plan: nil, secretDigest: nil)
+        store.set("tenant:acme:a")
+        store.remove("tenant:acme:a")
+        #expect(store.tenant("acme")?.pointee.origin == .created)
+    }
+
+    @Test func aTenantOfOneSmallKeyTakesLessThanAKilobyte() throws {
+        let store = try Store(patterns: [Self.pattern])
+        let before = store.registry.settledMemory.value
+        store.set("tenant:acme:a")
+        let tenant = try #require(store.tenant("acme"))
+        #expect(tenant.memory < 1024, "\(tenant.memory) bytes")
+        #expect(tenant.memoryInUse == tenant.memory)
+        #expect(store.registry.settledMemory.value - before == tenant.memory)
+    }
+
+    @Test func whatGoesIsTakenOffTheBooks() throws {
+        let store = try Store(patterns: [Self.pattern])
+        store.set("other")
+        let before = store.registry.settledMemory.value
+        for number in 0..<100 { store.set("tenant:acme:\(number)", size: 100 * number) }
+        let tenant = try #require(store.tenant("acme"))
+        #expect(store.registry.settledMemory.value - before == tenant.memory)
+        for number in 0..<100 { store.remove("tenant:acme:\(number)") }
+        #expect(store.registry.settledMemory.value == before)
+    }
+
+    @Test func deletingATenantGivesEverythingBack() throws {
+        let store = try Store(patterns: [Self.pattern])
+        let before = store.registry.settledMemory.value
+        try store.registry.create(id: Array("acme".utf8), plan: nil, secretDigest: nil)
+        for number in 0..<500 { store.set("tenant:acme:\(number)", size: 100) }
+        try store.registry.delete(id: Array("acme".utf8))
+        #expect(store.tenant("acme") == nil)
+        #expect(store.registry.settledMemory.value == before)
+        #expect(throws: TenantRegistry.Refusal.missing) {
+            try store.registry.delete(id: Array("acme".utf8))
+        }
+    }
+
+    /// Names that clients invent must not stay: neither on the books nor in the allocator.
+    @Test func inventedNamesLeaveNothingBehind() throws {
+        let store = try Store(patterns: [Self.pattern])
+        func invent(_ numbers: Range<Int>) {
+            for number in numbers {
+                store.set("tenant:t\(number):a")
+                store.remove("tenant:t\(number):a")
+                if number % 64 == 0 { store.tick() }
+            }
+            store.tick()
+        }
+        invent(0..<1000)
+        let settled = store.registry.settledMemory.value
+        let allocated = try AllocatedMemory.bytes()
+        invent(1000..<51_000)
+        #expect(store.registry.tenantCount == 1)
+        #expect(store.registry.settledMemory.value == settled)
+        let growth = try AllocatedMemory.bytes() - allocated
+        // Others may free what was retired here, which looks like growth; fifty thousand tenants
+        // would be more than thirty megabytes.
+        #expect(growth < 16 << 20, "\(growth) bytes stayed")
+        #expect(store.registry.departed.count == 51_000)
+    }
+
+    @Test func manyAtOnceGoTogether() throws {
+        let store = try Store(patterns: [Self.pattern])
+        let before = store.registry.settledMemory.value
+        for number in 0..<5000 { store.set("tenant:t\(number):a") }
+        #expect(store.registry.tenantCount == 5001)
+        for number in 0..<5000 { store.remove("tenant:t\(number):a") }
+        #expect(store.registry.tenantCount == 1)
+        #expect(store.registry.settledMemory.value == before)
+    }
+}
