@@ -13,9 +13,9 @@ import time
 from typing import Callable
 
 from support.driver import Report, parser, run, wait_until
-from support.resp import Client, Reply, encode
+from support.resp import Client, ConnectionLost, Reply, encode
 from support.server import Directive, Server, is_redis
-from support.tenancy import tenant_info
+from support.tenancy import info_number, tenant_info
 
 REQUESTS = re.compile(rb"^ERR max requests limit exceeded\. Limit: (\d+), Usage: (\d+)")
 CAPACITY = re.compile(rb"^ERR DB capacity quota exceeded")
@@ -175,6 +175,35 @@ class Limits:
 
         self.report.check("free again after a close", wait_until(again, 2, 0.05) is not None)
 
+    def deletion(self) -> None:
+        """A deleted tenant's sessions end, its memory comes back, nobody waits."""
+        with self.admin() as admin, self.server.client() as client:
+            admin.value("TENANT", "CREATE", "doomed", "SECRET", "secret-doomed")
+            before = info_number(admin, "memory", "used_memory")
+            client.value("AUTH", "secret-doomed")
+            client.pipeline([("SET", f"k{n}", b"x" * 30) for n in range(100_000)])
+            began = time.monotonic()
+            admin.value("TENANT", "DELETE", "doomed")
+            took = time.monotonic() - began
+            self.report.check("it took under 100 ms", took < 0.1, f"{took * 1000:.1f} ms")
+            try:
+                reply = client.call("GET", "k1")
+                ended = reply.is_error
+            except ConnectionLost:
+                ended = True
+            self.report.check("its session sees nothing any more", ended)
+            gone = admin.call("TENANT", "INFO", "doomed")
+            self.report.check("it is gone", gone.is_error, gone)
+
+            def left() -> int:
+                return info_number(admin, "memory", "used_memory") - before
+
+            freed = wait_until(lambda: left() < 1 << 20, 5, 0.05)
+            self.report.check("its memory comes back", freed is not None, left())
+            with self.server.client() as again:
+                wrong = again.call("AUTH", "secret-doomed")
+            self.report.check("its secret too", wrong.value.startswith(b"WRONGPASS"), wrong)
+
     def isolation(self) -> None:
         """A tenant sees its own keys, and no administration."""
         with self.login("free") as client, self.login("memory-evict") as other:
@@ -221,7 +250,7 @@ def check_all(report: Report, binary: str) -> None:
         checks: list[Callable[[], None]] = [
             limits.memory_reject, limits.memory_evict, limits.keys_reject, limits.keys_evict,
             limits.second_reject, limits.second_throttle, limits.day_reject,
-            limits.bandwidth_reject, limits.connections_reject, limits.isolation,
+            limits.bandwidth_reject, limits.connections_reject, limits.deletion, limits.isolation,
             limits.bytes_counted,
         ]
         for check in checks:
