@@ -5,8 +5,9 @@ import Networking
 
 /// The verb `healthcheck`: whether the server of this configuration answers PING in time.
 ///
-/// It connects where the server listens: over TCP to its first address, or to its unix socket where it has no port.
-/// A server whose only credentials are tenants' secrets answers NOAUTH, which shows as well that it serves.
+/// It connects where the server listens: over TCP to its first address, or to its unix socket where
+/// it has no port. A server whose only credentials are tenants' secrets answers NOAUTH, which shows
+/// as well that it serves.
 enum HealthCheck {
     private static let timeoutSeconds = 3
     private static let replySizeMax = 4096
@@ -38,7 +39,9 @@ enum HealthCheck {
         guard let reply = receive(descriptor, lineCount: lineCount) else {
             return "no answer within \(timeoutSeconds) seconds"
         }
-        guard reply != "+PONG", !(password.isEmpty && reply.hasPrefix("-NOAUTH")) else { return nil }
+        guard reply != "+PONG", !(password.isEmpty && reply.hasPrefix("-NOAUTH")) else {
+            return nil
+        }
         return "the server answers '\(reply)'"
     }
 
@@ -60,7 +63,8 @@ enum HealthCheck {
         return try Socket.connect(address: target, port: port, timeoutSeconds: timeoutSeconds)
     }
 
-    /// The last of the first `lineCount` lines, without its end; nil where they do not come in time.
+    /// The last of the first `lineCount` lines, without its end; nil where they do not come in
+    /// time.
     private static func receive(_ descriptor: Int32, lineCount: Int) -> String? {
         let deadline = Clock.nowMilliseconds + Milliseconds(timeoutSeconds) * 1000
         var reply: [UInt8] = []

@@ -2,7 +2,8 @@
 import Base
 import Glibc
 
-/// What directives ask of the process itself: its directory, its log, its process file, its descriptors.
+/// What directives ask of the process itself: its directory, its log, its process file, its
+/// descriptors.
 enum ProcessSetup {
     /// Before anything is opened: relative paths are seen from `dir`, as in redis.conf.
     static func prepare(_ configuration: Configuration) throws(Server.StartError) {
@@ -18,7 +19,8 @@ enum ProcessSetup {
         configuration.fitClientsToSystem()
     }
 
-    /// Called when the server listens, so that one that could not start leaves another's file alone.
+    /// Called when the server listens, so that one that could not start leaves another's file
+    /// alone.
     static func writeProcessFile(_ configuration: Configuration) {
         let path = configuration.text("pidfile")
         guard !path.isEmpty else { return }

@@ -5,8 +5,8 @@ import Glibc
 
 /// The program `martlet`: which of its verbs was asked for.
 ///
-/// Every verb that needs to know about a server reads the same configuration as `serve` does, from the same places,
-/// so that one container's environment is enough for all of them.
+/// Every verb that needs to know about a server reads the same configuration as `serve` does, from
+/// the same places, so that one container's environment is enough for all of them.
 public enum Program {
     /// Runs the verb and returns the exit status.
     public static func run(_ arguments: [String]) -> Int32 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Records
 
-/// The verb `postgres-setup`: makes the triggers that announce changed records, for the sources and the PostgreSQL
-/// that the configuration names.
+/// The verb `postgres-setup`: makes the triggers that announce changed records, for the sources and
+/// the PostgreSQL that the configuration names.
 enum RecordSetup {
     static func run(
         _ configuration: Configuration, isTeardown: Bool, isApplied: Bool

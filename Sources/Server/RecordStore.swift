@@ -4,10 +4,11 @@ import Records
 import Storage
 import Synchronization
 
-/// The cache that records are kept in: the application's first database. Called by the records thread, in the
-/// order of PostgreSQL's messages.
+/// The cache that records are kept in: the application's first database. Called by the records
+/// thread, in the order of PostgreSQL's messages.
 ///
-/// Each call takes the lock of one shard for as long as a command would, so that readers see the row before or after.
+/// Each call takes the lock of one shard for as long as a command would, so that readers see the
+/// row before or after.
 final class RecordStore: RecordCache, @unchecked Sendable {
     private let registry: TenantRegistry
     private let catalog: RecordCatalog
@@ -55,7 +56,8 @@ final class RecordStore: RecordCache, @unchecked Sendable {
         }
     }
 
-    /// Records obey `maxmemory` as everything does. False where there is no room and none can be made.
+    /// Records obey `maxmemory` as everything does. False where there is no room and none can be
+    /// made.
     private func makeRoom() -> Bool {
         let limit = registry.settings.values.pointee.memoryMax.value
         guard limit > 0, worker.memoryInUse > limit else { return true }

@@ -69,7 +69,8 @@ extension Server: ServerControl {
 
     public func digest(secret: [UInt8]) -> [UInt8] { Secret.digest(secret) }
 
-    /// The sessions run nothing more, and let go of the tenant at once: it may be freed when this returns.
+    /// The sessions run nothing more, and let go of the tenant at once: it may be freed when this
+    /// returns.
     public func closeSessions(of tenant: TenantReference) {
         whileStandingStill {
             for reactor in reactors {
@@ -82,8 +83,9 @@ extension Server: ServerControl {
                     state.pointee.transaction.reset()
                     tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
                     registry.nobody.pointee.connections.wrappingAdd(1, ordering: .relaxed)
-                    // Why nobody and unauthenticated: a session may be in the middle of a command that waits for
-                    // this standstill, and must not go on as somebody who may do more.
+                    // Why nobody and unauthenticated: a session may be in the middle of a command
+                    // that waits for this standstill, and must not go on as somebody who may do
+                    // more.
                     state.pointee.tenant = registry.nobody
                     state.pointee.isAuthenticated = false
                     state.pointee.closesAfterReply = true

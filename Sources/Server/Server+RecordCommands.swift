@@ -6,8 +6,8 @@ import Storage
 
 // What TENANT INVALIDATE and RECORDS ask.
 extension Server {
-    /// Drops the key by which `id` names a row in each source at once, and has the records thread drop the row's
-    /// other keys. Returns how many were dropped at once.
+    /// Drops the key by which `id` names a row in each source at once, and has the records thread
+    /// drop the row's other keys. Returns how many were dropped at once.
     public func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int {
         guard let recordEngine, let catalog = recordCatalog else { return 0 }
         var dropped = 0
@@ -20,7 +20,9 @@ extension Server {
     }
 
     public func invalidateRecords(source: String) -> Bool {
-        guard let recordEngine, let index = recordCatalog?.index(named: source) else { return false }
+        guard let recordEngine, let index = recordCatalog?.index(named: source) else {
+            return false
+        }
         recordEngine.invalidateAll(source: index)
         return true
     }
@@ -66,8 +68,8 @@ extension Server {
 }
 
 extension Server {
-    /// Removes a key from the application's first database now. Within a transaction, whose shards are held already,
-    /// that is left to the records thread.
+    /// Removes a key from the application's first database now. Within a transaction, whose shards
+    /// are held already, that is left to the records thread.
     private func removeRecordKey(_ key: [UInt8], _ worker: WorkerReference) -> Bool {
         guard worker.heldShards.isEmpty else { return false }
         let keyspace = registry.keyspace(registry.server, 0)

@@ -67,7 +67,8 @@ extension Server {
 
     func stopRecords() { recordEngine?.stop() }
 
-    /// Asks for the records of `keys`; the session `token` of `reactor` is resumed when they are settled.
+    /// Asks for the records of `keys`; the session `token` of `reactor` is resumed when they are
+    /// settled.
     func loadRecords(_ keys: [[UInt8]], reactor: Reactor, token: UInt64) {
         let waiter = RecordWaiter(high: UInt64(reactor.number), low: token)
         guard let recordEngine, let catalog = recordCatalog else {

@@ -12,7 +12,8 @@ import Tenancy
 
 /// The process: listeners, reactors, tenants, configuration, and what stops them.
 ///
-/// Threads: one reactor each; this object is what they share. Its mutable parts are atomics and mutexes.
+/// Threads: one reactor each; this object is what they share. Its mutable parts are atomics and
+/// mutexes.
 public final class Server: @unchecked Sendable {
     struct Listener {
         let fd: Int32
@@ -110,12 +111,14 @@ public final class Server: @unchecked Sendable {
         }
     }
 
-    /// `*` is every address of both families; a leading minus forgives an address that is not there.
+    /// `*` is every address of both families; a leading minus forgives an address that is not
+    /// there.
     private func open(_ word: String, _ port: Int, _ backlog: Int) throws(Socket.Failure) {
         if word == "*" {
             listeners.append(
                 Listener(
-                    fd: try Socket.listen(address: "*", port: port, backlog: backlog), unixPath: nil))
+                    fd: try Socket.listen(address: "*", port: port, backlog: backlog), unixPath: nil
+                ))
             return try open("-::*", port, backlog)
         }
         let isOptional = word.hasPrefix("-")
@@ -189,13 +192,15 @@ public final class Server: @unchecked Sendable {
     private static func start(_ reactor: Reactor) -> pthread_t? {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(reactor).toOpaque()
-        let status = pthread_create(&thread, nil, { context in
-            guard let context else { return nil }
-            let reactor = Unmanaged<Reactor>.fromOpaque(context).takeRetainedValue()
-            _ = martlet_set_thread_name("reactor-\(reactor.number)")
-            reactor.run()
-            return nil
-        }, context)
+        let status = pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                let reactor = Unmanaged<Reactor>.fromOpaque(context).takeRetainedValue()
+                _ = martlet_set_thread_name("reactor-\(reactor.number)")
+                reactor.run()
+                return nil
+            }, context)
         return status == 0 ? thread : nil
     }
 
@@ -234,11 +239,12 @@ public final class Server: @unchecked Sendable {
         return best
     }
 
-    /// One slice of the sweep of expired entries; returns when the next is due. One thread at a time: while one
-    /// sweeps, the others' cores are free for requests.
+    /// One slice of the sweep of expired entries; returns when the next is due. One thread at a
+    /// time: while one sweeps, the others' cores are free for requests.
     ///
-    /// Why every reactor goes over all shards and not over a part: one that has changed nothing sleeps, and what
-    /// another wrote into its part would wait for it. What one has swept, the next finds done.
+    /// Why every reactor goes over all shards and not over a part: one that has changed nothing
+    /// sleeps, and what another wrote into its part would wait for it. What one has swept, the next
+    /// finds done.
     func sweep(_ worker: WorkerReference, reactor: Int) -> Milliseconds? {
         if settings.values.pointee.memoryMax.value > 0 {
             registry.measureOtherMemory(now: worker.pointee.now)
@@ -260,8 +266,8 @@ public final class Server: @unchecked Sendable {
 
     /// Runs `body` while every other reactor is between two ticks. The caller holds no shard.
     ///
-    /// The caller's own tick lock is given up while it waits: two threads that want the others to stand still do so
-    /// one after the other, and the one that waits stands still itself.
+    /// The caller's own tick lock is given up while it waits: two threads that want the others to
+    /// stand still do so one after the other, and the one that waits stands still itself.
     public func whileStandingStill<Result>(_ body: () -> Result) -> Result {
         let own = currentReactor
         let number = own?.number ?? reactors.count
@@ -278,7 +284,8 @@ public final class Server: @unchecked Sendable {
         return result
     }
 
-    /// Calls `body` with every session of every reactor; those for which it returns true are closed.
+    /// Calls `body` with every session of every reactor; those for which it returns true are
+    /// closed.
     public func forEachSession(_ body: (borrowing SessionState) -> Bool) {
         whileStandingStill {
             for reactor in reactors {

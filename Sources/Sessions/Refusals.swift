@@ -4,10 +4,12 @@ import Commands
 import Storage
 import Wire
 
-/// Why a request is refused before it runs, in Redis's order and words. All depend on flags, none on a name.
+/// Why a request is refused before it runs, in Redis's order and words. All depend on flags, none
+/// on a name.
 enum Refusals {
     static func refusal(
-        _ entry: UnsafePointer<CommandTable.Entry>, _ arguments: Arguments, _ state: SessionReference,
+        _ entry: UnsafePointer<CommandTable.Entry>, _ arguments: Arguments,
+        _ state: SessionReference,
         _ server: any ServerControl
     ) -> String? {
         let flags = entry.pointee.flags
@@ -31,8 +33,10 @@ enum Refusals {
     }
 
     static let debugForbidden =
-        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it "
-        + "from a local connection, otherwise you need to set this option in the configuration file, and then "
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
+            + "\"local\", you can run it "
+        + "from a local connection, otherwise you need to set this option in the configuration "
+        + "file, and then "
         + "restart the server."
 
     static func wrongArity(_ name: String) -> String {
@@ -45,7 +49,8 @@ enum Refusals {
         text += Array("', with args beginning with: ".utf8)
         var shown = 0
         var index = 1
-        while index < arguments.count && shown < 128 {  // Bound: each turn shows at least three bytes.
+        // Bound: each turn shows at least three bytes.
+        while index < arguments.count && shown < 128 {
             let part = prefix(arguments[index], 128 - shown)
             text += Array("'".utf8) + part + Array("' ".utf8)
             shown += part.count + 3

@@ -6,8 +6,9 @@ import Storage
 import Synchronization
 import Wire
 
-/// What a thread lends to each of its sessions in turn while it serves them: the worker that runs commands, the room
-/// in which a batch of requests is parsed, the buffer that replies are appended to.
+/// What a thread lends to each of its sessions in turn while it serves them: the worker that runs
+/// commands, the room in which a batch of requests is parsed, the buffer that replies are appended
+/// to.
 ///
 /// Why one for the thread and none in the session: ten thousand idle sessions then cost no buffers.
 public struct ServingThread: ~Copyable {
@@ -21,9 +22,11 @@ public struct ServingThread: ~Copyable {
     /// Where misses on record keys are noted; nil where no record source is configured.
     public let recordMisses: UnsafeMutablePointer<RecordMisses>?
     var list = ArgumentList()
-    /// Where the replies begin to which CLIENT REPLY has not been applied yet. EXEC does so itself, one by one.
+    /// Where the replies begin to which CLIENT REPLY has not been applied yet. EXEC does so itself,
+    /// one by one.
     var unmutedFrom = 0
-    // Safety: `batchSize` elements, allocated here and freed with the thread, at the end of the process.
+    // Safety: `batchSize` elements, allocated here and freed with the thread, at the end of the
+    // process.
     let batch: UnsafeMutablePointer<Request>
 
     /// How many requests are parsed and prefetched ahead of the one that runs.
@@ -56,7 +59,8 @@ struct Request {
     var prefetch: Prefetch?
 }
 
-/// How often each command ran, how long that took, how often it was refused or failed: one thread's part.
+/// How often each command ran, how long that took, how often it was refused or failed: one thread's
+/// part.
 public struct CommandStatistics: Sendable {
     public struct Line: ~Copyable {
         public let calls = Atomic<Int>(0)

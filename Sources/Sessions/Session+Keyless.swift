@@ -5,7 +5,8 @@ import Storage
 import Synchronization
 import Wire
 
-// A command that names no key counts for the session's tenant, on the first shard of the selected database.
+// A command that names no key counts for the session's tenant, on the first shard of the selected
+// database.
 extension Session {
     enum KeylessAdmission {
         case granted, refused
@@ -21,7 +22,8 @@ extension Session {
         defer { shard.release() }
         guard !shard.hasLease else { return .granted }
         let answer = shard.renewLeases(now: thread.worker.pointee.now)
-        // Why AUTH and its like run at any limit: a client must be able to log in to see why it is refused.
+        // Why AUTH and its like run at any limit: a client must be able to log in to see why it is
+        // refused.
         guard answer != .granted, !entry.pointee.flags.contains(.noAuth) else { return .granted }
         if case .operationsPerSecond(_, let wait) = answer, tenant.atLimit == .throttle {
             return .throttled(wait)

@@ -29,7 +29,8 @@ extension Session {
         return suspension
     }
 
-    /// Whether nothing stands between a command on keys and its run: no MULTI, no pause, no missing password.
+    /// Whether nothing stands between a command on keys and its run: no MULTI, no pause, no missing
+    /// password.
     @inline(__always)
     private func mayRunAtOnce(on thread: borrowing ServingThread) -> Bool {
         state.pointee.isAuthenticated && !state.pointee.transaction.isOpen && failure == nil
@@ -38,7 +39,8 @@ extension Session {
 
     @inline(__always)
     private mutating func runKeys(
-        _ entry: Entry, _ command: any KeyCommand.Type, _ arguments: Arguments, _ prefetch: Prefetch?,
+        _ entry: Entry, _ command: any KeyCommand.Type, _ arguments: Arguments,
+        _ prefetch: Prefetch?,
         _ size: Int, on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
         let keyspace = thread.keyspace(state)
@@ -80,7 +82,8 @@ extension Session {
         state.pointee.commandCount += 1
     }
 
-    /// The session waits for the records that were missed; after too many turns the request is refused.
+    /// The session waits for the records that were missed; after too many turns the request is
+    /// refused.
     @inline(never)
     mutating func awaitRecords(
         on thread: inout ServingThread, _ reply: inout ReplyWriter
@@ -98,8 +101,8 @@ extension Session {
         return .records(keys)
     }
 
-    /// A miss on the keys that were waited for is now an answer. Only on them: another key of the request may have
-    /// been dropped meanwhile, and its row exists.
+    /// A miss on the keys that were waited for is now an answer. Only on them: another key of the
+    /// request may have been dropped meanwhile, and its row exists.
     @inline(never)
     func excuseAwaited(_ thread: borrowing ServingThread) {
         thread.recordMisses?.pointee.excused = Set(awaited)
@@ -147,7 +150,8 @@ extension Session {
             subcommand = CommandTable.subcommand(container, arguments[1])
             guard subcommand != nil else {
                 return reject(
-                    Refusals.unknownSubcommand(container.pointee.spec.name, arguments[1]), container,
+                    Refusals.unknownSubcommand(container.pointee.spec.name, arguments[1]),
+                    container,
                     thread, &reply)
             }
         }

@@ -6,7 +6,8 @@ import Storage
 import Synchronization
 import Wire
 
-// MULTI and EXEC: requests are kept as bytes, and run together under the locks of all their keys' shards.
+// MULTI and EXEC: requests are kept as bytes, and run together under the locks of all their keys'
+// shards.
 extension Session {
     /// Keeps a request for EXEC.
     func queue(_ entry: Entry, _ arguments: Arguments) {
@@ -53,13 +54,18 @@ extension Session {
         var list = ArgumentList()
         var queued: [Queued] = []
         parseQueue(into: &list, &queued, on: thread)
-        defer { for request in queued { request.owned?.deinitialize(count: 1); request.owned?.deallocate() } }
+        defer {
+            for request in queued {
+                request.owned?.deinitialize(count: 1); request.owned?.deallocate()
+            }
+        }
         if queued.contains(where: { $0.entry.pointee.flags.contains(.denyOOM) }),
             thread.worker.isOutOfMemory
         {
             endTransaction(on: thread)
             reply.error(
-                "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > "
+                "EXECABORT Transaction discarded because of: OOM command not allowed when used "
+                    + "memory > "
                     + "'maxmemory'.")
             return nil
         }
@@ -79,8 +85,9 @@ extension Session {
         var offset = 0
         while offset < bytes.count {  // Bound: `queue` wrote whole requests only.
             let first = list.count
-            guard case .request(let count, let consumed) = parser.next(
-                bytes.suffix(from: offset), into: &list), count > 0
+            guard
+                case .request(let count, let consumed) = parser.next(
+                    bytes.suffix(from: offset), into: &list), count > 0
             else { break }
             let arguments = list.arguments(from: first, count: count)
             if let found = thread.commands._withUnsafeGuaranteedRef({ $0.find(arguments[0]) }) {
@@ -111,8 +118,8 @@ extension Session {
             endTransaction(on: thread)
             return nil
         }
-        // Order: between EXEC's look at the flag and the locks a watched key may have changed. (What has expired was
-        // seen then: the clock stands still within a batch.)
+        // Order: between EXEC's look at the flag and the locks a watched key may have changed.
+        // (What has expired was seen then: the clock stands still within a batch.)
         if state.pointee.isDirty.pointee.load(ordering: .acquiring) {
             worker.unlockKeys()
             endTransaction(on: thread)
@@ -151,7 +158,8 @@ extension Session {
         thread.unmutedFrom = reply.count
         worker.pointee.holdsAllShards = false
         worker.unlockKeys()
-        // Why afterwards: the shard that they count on may not be among those held. Their bytes are EXEC's.
+        // Why afterwards: the shard that they count on may not be among those held. Their bytes are
+        // EXEC's.
         for _ in 0..<keylessCount {
             chargeKeyless(tenant, database, bytesIn: 0, bytesOut: 0, on: thread)
         }
@@ -159,12 +167,14 @@ extension Session {
         return nil
     }
 
-    /// Whether CLIENT REPLY keeps back what is replied now. A command of the transaction may have said so, or ended it.
+    /// Whether CLIENT REPLY keeps back what is replied now. A command of the transaction may have
+    /// said so, or ended it.
     private var isMuted: Bool {
         state.pointee.replyMode == .off || state.pointee.replyMode == .skipThis
     }
 
-    /// Takes every shard that the transaction can touch. False, with an error replied, where a key is refused.
+    /// Takes every shard that the transaction can touch. False, with an error replied, where a key
+    /// is refused.
     private func lockAll(
         _ queued: [Queued], _ list: borrowing ArgumentList, on thread: borrowing ServingThread,
         _ reply: inout ReplyWriter
@@ -216,7 +226,8 @@ extension Session {
         return all
     }
 
-    /// The record keys that the transaction reads and that are not loaded; nil where there are none.
+    /// The record keys that the transaction reads and that are not loaded; nil where there are
+    /// none.
     private func missingRecords(
         _ queued: [Queued], _ list: borrowing ArgumentList, on thread: borrowing ServingThread
     ) -> [[UInt8]]? {
@@ -229,7 +240,9 @@ extension Session {
         for request in queued {
             let arguments = list.arguments(from: request.first, count: request.count)
             database = Session.selected(request.entry, arguments) ?? database
-            guard database == 0, request.entry.pointee.flags.contains(.loadsRecords) else { continue }
+            guard database == 0, request.entry.pointee.flags.contains(.loadsRecords) else {
+                continue
+            }
             _ = request.entry.pointee.spec.forEachKey(arguments) { index, _ in
                 let key = arguments[index]
                 if recordMisses.pointee.isToBeLoaded(key),

@@ -7,12 +7,14 @@ import Wire
 
 /// One conversation: bytes in, replies out, and what must happen beside that. No socket is in it.
 ///
-/// It is a state machine: `serve` takes what has arrived and returns how much of it is done with and what
-/// the owner shall do. A request that cannot be answered yet suspends the session: its bytes are not consumed, nothing
-/// behind it is looked at, and `resume` begins again at the same request. That is the one mechanism for records
-/// that are being loaded, throttled tenants and CLIENT PAUSE.
+/// It is a state machine: `serve` takes what has arrived and returns how much of it is done with
+/// and what the owner shall do. A request that cannot be answered yet suspends the session: its
+/// bytes are not consumed, nothing behind it is looked at, and `resume` begins again at the same
+/// request. That is the one mechanism for records that are being loaded, throttled tenants and
+/// CLIENT PAUSE.
 public struct Session: ~Copyable {
-    // Safety: allocated in init and freed in deinit; other threads read it only while this one stands still.
+    // Safety: allocated in init and freed in deinit; other threads read it only while this one
+    // stands still.
     public let state: SessionReference
     var parser = RESPParser()
     /// Why the session waits; nil while it serves.
@@ -76,8 +78,8 @@ public struct Session: ~Copyable {
     /// How many bytes must be there before the request at the front can be complete; a hint.
     public var bytesAwaited: Int { parser.bytesAwaited }
 
-    /// Answers the requests in `bytes`, which begin behind what was consumed before. Replies are appended to the
-    /// thread's buffer.
+    /// Answers the requests in `bytes`, which begin behind what was consumed before. Replies are
+    /// appended to the thread's buffer.
     public mutating func serve(_ bytes: Bytes, on thread: inout ServingThread) -> Served {
         precondition(suspension == nil, "a suspended session was served")
         parser.bulkSizeMax = thread.worker.pointee.settings.values.pointee.bulkSizeMax.value
@@ -126,8 +128,9 @@ public struct Session: ~Copyable {
         return Served(consumed: consumed, next: next)
     }
 
-    /// Ends a suspension. With a `failure` the request at the front is refused with that text; with `withoutRecords`
-    /// it is answered from what is there, as the records that it asked for are known not to exist.
+    /// Ends a suspension. With a `failure` the request at the front is refused with that text; with
+    /// `withoutRecords` it is answered from what is there, as the records that it asked for are
+    /// known not to exist.
     public mutating func resume(failure: String? = nil, withoutRecords: Bool = false) {
         suspension = nil
         self.failure = failure
@@ -139,7 +142,8 @@ public struct Session: ~Copyable {
         case malformed(RESPParser.ParseError)
     }
 
-    /// Parses the next requests into the thread's batch, and asks for the memory that their keys lie in.
+    /// Parses the next requests into the thread's batch, and asks for the memory that their keys
+    /// lie in.
     @inline(__always)
     private mutating func parseBatch(
         _ bytes: Bytes, on thread: inout ServingThread
@@ -161,7 +165,8 @@ public struct Session: ~Copyable {
                 let isInline = rest[0] != UInt8(ascii: "*")
                 count += 1
                 offset += consumed
-                // Why: inline arguments stand in the parser's own buffer, which the next one overwrites.
+                // Why: inline arguments stand in the parser's own buffer, which the next one
+                // overwrites.
                 if isInline { return (count, .full) }
                 continue
             case .needMore: end = .needMore

@@ -186,8 +186,9 @@ public struct RESPParser: ~Copyable {
         return .request(argumentCount: list.count - listed, consumed: scanned)
     }
 
-    /// Goes on with a request that did not arrive whole. What is known of it stays in `pending` until it is complete,
-    /// so that a piece costs what is new in it, however many arguments came before.
+    /// Goes on with a request that did not arrive whole. What is known of it stays in `pending`
+    /// until it is complete, so that a piece costs what is new in it, however many arguments came
+    /// before.
     @inline(never)
     private mutating func moreBulks(_ bytes: Bytes, into list: inout ArgumentList) -> Outcome {
         while remaining > 0 {  // Bound: as in `bulks`.

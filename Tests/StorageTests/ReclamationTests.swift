@@ -55,7 +55,8 @@ import Testing
         other.leave()
         #expect(Reclamation.waitingCount >= 2000)
         reader.leave()
-        // What the end of the tick leaves is freed by the reclaimer's thread; other tests retire blocks meanwhile.
+        // What the end of the tick leaves is freed by the reclaimer's thread; other tests retire
+        // blocks meanwhile.
         var turns = 0
         while Reclamation.waitingCount >= 2000 && turns < 5000 {
             usleep(1000)

@@ -73,7 +73,8 @@ public enum HELLO: SessionCommand {
         reply.array(0)
     }
 
-    private static func options(_ arguments: Arguments, _ context: inout CommandContext) -> String? {
+    private static func options(_ arguments: Arguments, _ context: inout CommandContext) -> String?
+    {
         var credentials: (user: Bytes, password: Bytes)?
         var name: Bytes?
         var index = 2
@@ -98,8 +99,11 @@ public enum HELLO: SessionCommand {
             if let refusal { return refusal }
         }
         guard context.session.pointee.isAuthenticated else {
-            return "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> "
-                + "AUTH <user> <pass> option can be used to authenticate the client and select the RESP "
+            return
+                "NOAUTH HELLO must be called with the client already authenticated, otherwise "
+                    + "the HELLO <proto> "
+                + "AUTH <user> <pass> option can be used to authenticate the client and select "
+                + "the RESP "
                 + "protocol version at the same time"
         }
         if let name { context.session.pointee.name = name.array }
@@ -108,7 +112,8 @@ public enum HELLO: SessionCommand {
 }
 
 extension CommandContext {
-    /// Makes the session the one whom the credentials name; returns an error's text where they are wrong.
+    /// Makes the session the one whom the credentials name; returns an error's text where they are
+    /// wrong.
     func logIn(user: [UInt8]?, password: [UInt8]) -> String? {
         let refused = "WRONGPASS invalid username-password pair or user is disabled."
         let isDefault = user.map { $0 == Array("default".utf8) } ?? true
@@ -119,7 +124,9 @@ extension CommandContext {
             return refused
         case .noPasswordSet:
             guard user != nil else {
-                return "ERR AUTH <password> called without any password configured for the default user. "
+                return
+                    "ERR AUTH <password> called without any password configured for the "
+                        + "default user. "
                     + "Are you sure your configuration is correct?"
             }
             guard isDefault else { return refused }
@@ -135,8 +142,8 @@ extension CommandContext {
         return nil
     }
 
-    /// Moves the session to `tenant`; false where that one has as many connections as its plan allows. What the
-    /// session watched was another tenant's, so it is forgotten.
+    /// Moves the session to `tenant`; false where that one has as many connections as its plan
+    /// allows. What the session watched was another tenant's, so it is forgotten.
     func enter(_ tenant: TenantReference) -> Bool {
         let current = session.pointee.tenant
         guard tenant != current else { return true }

@@ -43,7 +43,8 @@ public enum SELECT: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        guard let number = ASCIIInteger.parse(arguments[1]), number == Int64(Int32(truncatingIfNeeded: number))
+        guard let number = ASCIIInteger.parse(arguments[1]),
+            number == Int64(Int32(truncatingIfNeeded: number))
         else { return reply.error(.notInteger) }
         guard number >= 0, number < context.settings.values.pointee.databaseCount.value else {
             return reply.error(.databaseIndexOutOfRange)
@@ -81,11 +82,13 @@ public enum RESET: SessionCommand {
         let session = context.session
         session.pointee.transaction.reset()
         context.worker.unwatchAll(session)
-        // The server's own tenant has no limit of connections that was not met when the client connected.
+        // The server's own tenant has no limit of connections that was not met when the client
+        // connected.
         guard context.enter(context.registry.server) else {
             return reply.error("ERR max number of clients reached")
         }
-        session.pointee.isAuthenticated = context.settings.values.pointee.passwordRequired.value == 0
+        session.pointee.isAuthenticated =
+            context.settings.values.pointee.passwordRequired.value == 0
         session.pointee.user = Array("default".utf8)
         session.pointee.database = 0
         session.pointee.protocolVersion = 2
@@ -108,7 +111,8 @@ extension Families {
             .container(
                 CLIENT.self,
                 [
-                    .session(CLIENT_ID.self), .session(CLIENT_INFO.self), .session(CLIENT_LIST.self),
+                    .session(CLIENT_ID.self), .session(CLIENT_INFO.self),
+                    .session(CLIENT_LIST.self),
                     .session(CLIENT_KILL.self), .session(CLIENT_SETNAME.self),
                     .session(CLIENT_GETNAME.self), .session(CLIENT_SETINFO.self),
                     .session(CLIENT_REPLY.self), .session(CLIENT_PAUSE.self),
@@ -119,7 +123,8 @@ extension Families {
 }
 
 extension ReplyWriter {
-    /// The reply of a HELP subcommand: a line for the form, those given, and the one for HELP itself.
+    /// The reply of a HELP subcommand: a line for the form, those given, and the one for HELP
+    /// itself.
     func help(_ container: String, _ lines: [String]) {
         let all =
             ["\(container) <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"] + lines

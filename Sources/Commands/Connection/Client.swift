@@ -107,8 +107,8 @@ public enum CLIENT_REPLY: SessionCommand {
     }
 }
 
-/// CLIENT PAUSE timeout [WRITE | ALL]: commands of all sessions wait; with ALL, which is the default, CLIENT UNPAUSE
-/// too.
+/// CLIENT PAUSE timeout [WRITE | ALL]: commands of all sessions wait; with ALL, which is the
+/// default, CLIENT UNPAUSE too.
 public enum CLIENT_PAUSE: SessionCommand {
     public static let spec = CommandSpec(
         "client|pause", arity: -3, CLIENT.administration,
@@ -153,7 +153,8 @@ public enum CLIENT_UNPAUSE: SessionCommand {
     }
 }
 
-/// CLIENT NO-EVICT ON | OFF: whether the session is spared when clients are disconnected for memory.
+/// CLIENT NO-EVICT ON | OFF: whether the session is spared when clients are disconnected for
+/// memory.
 public enum CLIENT_NO_EVICT: SessionCommand {
     public static let spec = CommandSpec(
         "client|no-evict", arity: 3, CLIENT.administration, usage: "(ON | OFF)", since: "7.0.0",
@@ -173,7 +174,8 @@ public enum CLIENT_NO_TOUCH: SessionCommand {
     public static let spec = CommandSpec(
         "client|no-touch", arity: 3, CLIENT.own, usage: "(ON | OFF)", since: "7.2.0",
         complexity: "O(1)",
-        summary: "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.")
+        summary: "Controls whether commands sent by the client affect the LRU/LFU of accessed keys."
+    )
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter

@@ -54,7 +54,8 @@ public enum CLIENT_LIST: SessionCommand {
         var lines: [(id: UInt64, text: String)] = []
         context.server.forEachSession { session in
             if filter.matches(session, now: now) {
-                let command = session.id == own ? "client|list" : names[session.lastCommand] ?? "NULL"
+                let command =
+                    session.id == own ? "client|list" : names[session.lastCommand] ?? "NULL"
                 lines.append((session.id, ClientLine.text(of: session, now: now, command: command)))
             }
             return false
@@ -68,7 +69,9 @@ public enum CLIENT_LIST: SessionCommand {
 public enum CLIENT_KILL: SessionCommand {
     public static let spec = CommandSpec(
         "client|kill", arity: -3, CLIENT.administration,
-        usage: "(ip:port | [ID client-id:integer] [TYPE (NORMAL | MASTER | REPLICA | PUBSUB)] [USER username] "
+        usage:
+            "(ip:port | [ID client-id:integer] [TYPE (NORMAL | MASTER | REPLICA | PUBSUB)] "
+                + "[USER username] "
             + "[ADDR addr] [LADDR laddr] [SKIPME (YES | NO)] [MAXAGE maxage:integer])",
         since: "2.4.0", complexity: "O(N) where N is the number of client connections",
         summary: "Terminates open connections.")
@@ -137,7 +140,8 @@ public enum CLIENT_KILL: SessionCommand {
             } else if name.isKeyword("LADDR") {
                 filter.localAddress = value.string
             } else if name.isKeyword("USER") {
-                let isKnown = value == Bytes("default" as StaticString)
+                let isKnown =
+                    value == Bytes("default" as StaticString)
                     || context.registry.find(value) != nil
                 guard isKnown else { return "ERR No such user '\(value.string)'" }
                 filter.user = value.array
@@ -206,11 +210,13 @@ enum ClientLine {
         if session.isNoEvict { flags += "e" }
         if session.leavesAccessTime { flags += "T" }
         let multi = session.transaction.isOpen ? session.transaction.count : -1
-        let memory = session.queryBufferSize + session.queryBufferFree + session.outputSize
+        let memory =
+            session.queryBufferSize + session.queryBufferFree + session.outputSize
             + session.transaction.requests.capacity + MemoryLayout<SessionState>.size
         let fields: [(String, String)] = [
             ("id", "\(session.id)"), ("addr", session.address), ("laddr", session.localAddress),
-            ("fd", "\(session.descriptor)"), ("name", String(decoding: session.name, as: UTF8.self)),
+            ("fd", "\(session.descriptor)"),
+            ("name", String(decoding: session.name, as: UTF8.self)),
             ("age", "\(max(0, now - session.createdAt) / 1000)"),
             ("idle", "\(max(0, now - session.lastActiveAt) / 1000)"),
             ("flags", flags.isEmpty ? "N" : flags), ("db", "\(session.database)"), ("sub", "0"),

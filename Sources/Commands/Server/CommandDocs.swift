@@ -86,7 +86,8 @@ public enum COMMAND_DOCS: SessionCommand {
                 pair("token", token, reply)
                 count += 1
             }
-            let flags = (item.isOptional ? ["optional"] : []) + (item.isRepeated ? ["multiple"] : [])
+            let flags =
+                (item.isOptional ? ["optional"] : []) + (item.isRepeated ? ["multiple"] : [])
             if !flags.isEmpty {
                 reply.bulk("flags" as StaticString)
                 COMMAND.statuses(flags, reply)

@@ -89,7 +89,9 @@ public enum COMMAND: SessionCommand {
 
     /// The declaration that "get" or "config|get" names.
     static func find(_ name: Bytes, _ table: CommandTable) -> CommandTable.Entry? {
-        guard let bar = name.firstIndex(of: UInt8(ascii: "|")) else { return table.find(name)?.pointee }
+        guard let bar = name.firstIndex(of: UInt8(ascii: "|")) else {
+            return table.find(name)?.pointee
+        }
         guard let container = table.find(name[0..<bar]) else { return nil }
         return CommandTable.subcommand(container, name.suffix(from: bar + 1))
     }
@@ -246,7 +248,8 @@ public enum COMMAND_GETKEYSANDFLAGS: SessionCommand {
 public enum COMMAND_HELP: SessionCommand {
     public static let spec = CommandSpec(
         "command|help", arity: 2, COMMAND.flags, since: "5.0.0", complexity: "O(1)",
-        summary: "Returns helpful text about the different subcommands.", categories: ["connection"])
+        summary: "Returns helpful text about the different subcommands.", categories: ["connection"]
+    )
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter

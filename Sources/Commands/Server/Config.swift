@@ -22,7 +22,8 @@ public enum CONFIG_GET: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        let found = context.server.configurationGet((2..<arguments.count).map { arguments[$0].array })
+        let found = context.server.configurationGet(
+            (2..<arguments.count).map { arguments[$0].array })
         reply.map(found.count)
         for directive in found {
             reply.bulk(directive.name)

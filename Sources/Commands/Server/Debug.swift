@@ -5,10 +5,12 @@ import Storage
 import Synchronization
 import Wire
 
-/// DEBUG: what tests need and nobody else. Behind `enable-debug-command`; with `local`, for this machine's clients.
+/// DEBUG: what tests need and nobody else. Behind `enable-debug-command`; with `local`, for this
+/// machine's clients.
 public enum DEBUG: SessionCommand {
     public static let spec = CommandSpec(
-        "debug", arity: -2, [.admin, .noScript, .loading, .stale, .debug], usage: "subcommand [arg ...]",
+        "debug", arity: -2, [.admin, .noScript, .loading, .stale, .debug],
+        usage: "subcommand [arg ...]",
         since: "1.0.0", complexity: "Depends on subcommand.",
         summary: "A container for debugging commands.")
 
@@ -42,13 +44,17 @@ public enum DEBUG: SessionCommand {
             sample(arguments[2], &reply)
         } else {
             reply.error(
-                "ERR unknown subcommand or wrong number of arguments for '\(name.string)'. Try DEBUG HELP.")
+                "ERR unknown subcommand or wrong number of arguments for '\(name.string)'. "
+                    + "Try DEBUG HELP."
+            )
         }
     }
 
     static let forbidden =
-        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it "
-        + "from a local connection, otherwise you need to set this option in the configuration file, and then "
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
+            + "\"local\", you can run it "
+        + "from a local connection, otherwise you need to set this option in the configuration "
+        + "file, and then "
         + "restart the server."
 
     private static func mayRun(_ context: CommandContext) -> Bool {
@@ -69,7 +75,7 @@ public enum DEBUG: SessionCommand {
         var rest = timespec(
             tv_sec: Int(microseconds / 1_000_000),
             tv_nsec: Int(microseconds.truncatingRemainder(dividingBy: 1_000_000)) * 1000)
-// Bound: what is left falls with each turn.
+        // Bound: what is left falls with each turn.
         while true {
             var left = timespec()
             guard nanosleep(&rest, &left) != 0, errno == EINTR else { return }
@@ -92,7 +98,8 @@ public enum DEBUG: SessionCommand {
         Array(text.utf8).withBytes { reply.simple($0) }
     }
 
-    /// POPULATE count [prefix] [size]: strings named prefix:0 and so on; those that exist are left alone.
+    /// POPULATE count [prefix] [size]: strings named prefix:0 and so on; those that exist are left
+    /// alone.
     private static func populate(
         _ arguments: Arguments, _ context: CommandContext, _ reply: inout ReplyWriter
     ) {
@@ -102,7 +109,8 @@ public enum DEBUG: SessionCommand {
         let prefix = arguments.count > 3 ? arguments[3].string : "key"
         var size: Int?
         if arguments.count > 4 {
-            guard let wanted = ASCIIInteger.parse(arguments[4]), wanted >= 0, wanted <= 1 << 29 else {
+            guard let wanted = ASCIIInteger.parse(arguments[4]), wanted >= 0, wanted <= 1 << 29
+            else {
                 return reply.error(.mustBePositive)
             }
             size = Int(wanted)
@@ -131,13 +139,15 @@ public enum DEBUG: SessionCommand {
         repeat {
             worker.clearKeys()
             worker.addKey(key, keyspace: keyspace, creating: true)
-        } while !worker.lockKeys()  // Bound: a keyspace is dropped once; the next turn makes another.
+            // Bound: a keyspace is dropped once; the next turn makes another.
+        } while !worker.lockKeys()
         var keys = Keys(worker: worker, keyspace: keyspace)
         if keys.find(key) == nil { keys.setString(key, value, replacing: nil, .remove) }
         worker.unlockKeys()
     }
 
-    /// STRINGMATCH-LEN size pattern: whether the pattern matches so many letters, to try what that costs.
+    /// STRINGMATCH-LEN size pattern: whether the pattern matches so many letters, to try what that
+    /// costs.
     private static func stringMatch(_ arguments: Arguments, _ reply: inout ReplyWriter) {
         guard let size = ASCIIInteger.parse(arguments[2]), size >= 0, size <= 1 << 29 else {
             return reply.error(.mustBePositive)
@@ -189,7 +199,9 @@ public enum DEBUG: SessionCommand {
         default:
             reply.error(
                 "ERR Wrong protocol type name. Please use one of the following: "
-                    + "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false")
+                    + "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|"
+                    + "false"
+            )
         }
     }
 

@@ -15,8 +15,8 @@ public enum MEMORY: Command {
     ]
 }
 
-/// MEMORY USAGE key [SAMPLES count]: bytes that the key takes, at the allocator's true size. Nothing is estimated, so
-/// the number of samples changes nothing; it is checked all the same.
+/// MEMORY USAGE key [SAMPLES count]: bytes that the key takes, at the allocator's true size.
+/// Nothing is estimated, so the number of samples changes nothing; it is checked all the same.
 public enum MEMORY_USAGE: KeyCommand {
     public static let spec = CommandSpec(
         "memory|usage", arity: -3, [.readOnly], keys: [.one(at: 2, [.readOnly])],
@@ -105,7 +105,9 @@ public enum MEMORY_DOCTOR: SessionCommand {
         } else {
             if memory.residentSet > memory.allocated * 2 {
                 findings.append(
-                    "The process holds more than twice what is allocated; MEMORY PURGE gives pages back.")
+                    "The process holds more than twice what is allocated; MEMORY PURGE gives "
+                        + "pages back."
+                )
             }
             if memory.peak > memory.allocated * 3 / 2 {
                 findings.append("The peak was more than 1.5 times what is in use now.")

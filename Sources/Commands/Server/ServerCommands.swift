@@ -91,7 +91,8 @@ public enum SHUTDOWN: SessionCommand {
             }
             seen.insert(word)
         }
-        let contradicts = seen.isSuperset(of: ["SAVE", "NOSAVE"])
+        let contradicts =
+            seen.isSuperset(of: ["SAVE", "NOSAVE"])
             || (seen.contains("ABORT") && seen.count > 1)
         guard !contradicts else { return reply.error(.syntax) }
         if seen.contains("ABORT") {

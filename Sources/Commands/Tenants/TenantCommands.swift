@@ -20,7 +20,8 @@ public enum TENANT: Command {
         case .missing: missing
         case .unknownPlan: "ERR no tenant-plan directive declares that plan"
         case .badID:
-            "ERR a tenant's id is 1 to \(KeyPattern.tenantSizeMax) printable characters without blanks"
+            "ERR a tenant's id is 1 to \(KeyPattern.tenantSizeMax) printable characters "
+                + "without blanks"
         case .secretInUse: "ERR another tenant has that secret"
         }
     }
@@ -116,8 +117,8 @@ public enum TENANT_PLAN: SessionCommand {
     }
 }
 
-/// TENANT SECRET id [NEW | NONE | secret]: whether there is one; a new one made here, and replied this once; or one that
-/// the caller chose. Sessions that the old secret opened go on.
+/// TENANT SECRET id [NEW | NONE | secret]: whether there is one; a new one made here, and replied
+/// this once; or one that the caller chose. Sessions that the old secret opened go on.
 public enum TENANT_SECRET: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|secret", arity: -3, TENANT.flags, usage: "id [NEW | NONE | secret]",
@@ -158,8 +159,8 @@ public enum TENANT_SECRET: SessionCommand {
     }
 }
 
-/// TENANT INVALIDATE id: drops all that is cached of the row that `id` names; replies how many keys were dropped before
-/// the reply, the row's other keys follow within milliseconds.
+/// TENANT INVALIDATE id: drops all that is cached of the row that `id` names; replies how many keys
+/// were dropped before the reply, the row's other keys follow within milliseconds.
 public enum TENANT_INVALIDATE: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|invalidate", arity: 3, TENANT.flags, usage: "id", since: "0.1.0",
@@ -187,7 +188,8 @@ public enum TENANT_WHOAMI: SessionCommand {
 }
 
 extension CommandContext {
-    /// Writes the tenants file and replies OK, or why that failed. The change itself is in force either way.
+    /// Writes the tenants file and replies OK, or why that failed. The change itself is in force
+    /// either way.
     fileprivate func saved(_ reply: inout ReplyWriter) {
         if let problem = server.saveTenants() {
             reply.error("ERR \(problem)")

@@ -23,7 +23,8 @@ public enum TENANT_LIST: SessionCommand {
     }
 }
 
-/// TENANT INFO id: what the tenant has used, and its limits; null is no limit. A tenant may ask of itself.
+/// TENANT INFO id: what the tenant has used, and its limits; null is no limit. A tenant may ask of
+/// itself.
 public enum TENANT_INFO: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|info", arity: 3, [TENANT.flags, .tenantMayRun], usage: "id", since: "0.1.0",
@@ -35,7 +36,8 @@ public enum TENANT_INFO: SessionCommand {
     ) {
         let found = context.registry.find(arguments[2])
         if context.isTenantSession, found != context.session.pointee.tenant {
-            return reply.error("NOPERM this user has no permissions to run the 'tenant|info' command")
+            return reply.error(
+                "NOPERM this user has no permissions to run the 'tenant|info' command")
         }
         guard let tenant = found else { return reply.error(TENANT.missing) }
         let description = context.registry.describe(tenant)
@@ -77,7 +79,8 @@ public enum TENANT_INFO: SessionCommand {
     }
 }
 
-/// TENANT USAGE [id [VERIFY]]: memory, keys and commands in short, of one tenant or, as a map by id, of all.
+/// TENANT USAGE [id [VERIFY]]: memory, keys and commands in short, of one tenant or, as a map by
+/// id, of all.
 public enum TENANT_USAGE: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|usage", arity: -2, TENANT.flags, usage: "[id [VERIFY]]", since: "0.1.0",

@@ -5,7 +5,8 @@ import Storage
 
 // CONFIG GET and CONFIG SET, with Redis's error texts.
 extension Configuration {
-    /// Name and value of every directive that one of the patterns matches, sorted. An alias counts as a name.
+    /// Name and value of every directive that one of the patterns matches, sorted. An alias counts
+    /// as a name.
     public func get(_ patterns: [[UInt8]]) -> [(name: String, value: String)] {
         var found: [(name: String, value: String)] = []
         for directive in Directive.all {
@@ -76,18 +77,22 @@ extension Configuration {
     /// Asks the system for descriptors for `count` clients; returns for how many there are now.
     static func raiseDescriptorLimit(forClients count: Int) -> Int {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return count }
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
+            return count
+        }
         let wanted = rlim_t(count + reservedDescriptors)
         if limit.rlim_cur < wanted {
             var raised = limit
             raised.rlim_cur = min(wanted, limit.rlim_max)
-            if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &raised) == 0 { limit = raised }
+            if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &raised) == 0 {
+                limit = raised
+            }
         }
         return min(count, max(0, Int(clamping: limit.rlim_cur) - reservedDescriptors))
     }
 
-    /// At start: makes `dir` the working directory, and names it from the root from then on. False, with errno set,
-    /// where that cannot be.
+    /// At start: makes `dir` the working directory, and names it from the root from then on. False,
+    /// with errno set, where that cannot be.
     func enterDirectory() -> Bool {
         guard chdir(text("dir")) == 0 else { return false }
         if let directive = Directive.find("dir") {
@@ -96,13 +101,15 @@ extension Configuration {
         return true
     }
 
-    /// At start: makes room for `maxclients`, or lowers it to what the system allows, with a line in the log.
+    /// At start: makes room for `maxclients`, or lowers it to what the system allows, with a line
+    /// in the log.
     public func fitClientsToSystem() {
         let wanted = integer("maxclients")
         let possible = Configuration.raiseDescriptorLimit(forClients: wanted)
         guard possible < wanted, let directive = Directive.find("maxclients") else { return }
         Log.standard.write(
-            .warning, "maxclients is \(possible) instead of \(wanted): the limit of open files is too low")
+            .warning,
+            "maxclients is \(possible) instead of \(wanted): the limit of open files is too low")
         take([(directive, .integer(possible))])
     }
 }

@@ -24,8 +24,9 @@ extension Configuration {
         return nil
     }
 
-    /// The text of the file in which the lines of changed directives are replaced: the new ones stand where the
-    /// first old one stood, or at the end. A directive that the environment sets is left as the file has it.
+    /// The text of the file in which the lines of changed directives are replaced: the new ones
+    /// stand where the first old one stood, or at the end. A directive that the environment sets is
+    /// left as the file has it.
     private func rewritten(_ content: [UInt8], saying said: [String: Directive.Value]) -> String {
         var changed: [String: [String]] = [:]
         for directive in Directive.all where !fromEnvironment.contains(directive.name) {
@@ -48,7 +49,9 @@ extension Configuration {
             if written.insert(name).inserted { lines += replacement }
         }
         let added = Directive.all.filter { changed[$0.name] != nil && !written.contains($0.name) }
-        if !added.isEmpty && !lines.contains(Configuration.mark) { lines.append(Configuration.mark) }
+        if !added.isEmpty && !lines.contains(Configuration.mark) {
+            lines.append(Configuration.mark)
+        }
         for directive in added { lines += changed[directive.name] ?? [] }
         return lines.joined(separator: "\n") + "\n"
     }

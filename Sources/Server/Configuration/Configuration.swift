@@ -4,10 +4,11 @@ import Glibc
 import Synchronization
 import Tenancy
 
-/// The values of all directives: the command line over the environment over the file over the defaults.
+/// The values of all directives: the command line over the environment over the file over the
+/// defaults.
 ///
-/// Why texts here and numbers in `Settings`: this is asked at start and by CONFIG; the path of a request reads
-/// `Settings`, which every change is copied to.
+/// Why texts here and numbers in `Settings`: this is asked at start and by CONFIG; the path of a
+/// request reads `Settings`, which every change is copied to.
 ///
 /// Invariant: every directive has a value of its kind.
 public final class Configuration: Sendable {
@@ -56,7 +57,8 @@ public final class Configuration: Sendable {
     /// The environment of this process.
     public static var processEnvironment: [String: String] {
         var variables: [String: String] = [:]
-        // Safety: environ is a list of C strings that a nil ends; nothing changes it while the server starts.
+        // Safety: environ is a list of C strings that a nil ends; nothing changes it while the
+        // server starts.
         var next = environ
         while let line = next.pointee {
             let text = String(cString: line)
@@ -143,7 +145,8 @@ public final class Configuration: Sendable {
 
     var tenantLines: [TenantLine] { lines("tenant").compactMap { try? TenantLine($0) } }
 
-    /// Where created tenants are kept: in `dir` where somebody set it, else beside the file, else here.
+    /// Where created tenants are kept: in `dir` where somebody set it, else beside the file, else
+    /// here.
     public var tenantsPath: String {
         let name = text("tenants-file")
         if let file, value("dir") == defaults["dir"] {
@@ -154,7 +157,8 @@ public final class Configuration: Sendable {
 
     // MARK: - Changing
 
-    /// `body` is called, without any lock held, after CONFIG SET has changed directives, with their names.
+    /// `body` is called, without any lock held, after CONFIG SET has changed directives, with their
+    /// names.
     public func observe(_ body: @escaping @Sendable (Set<String>) -> Void) {
         observer.withLock { $0 = body }
     }
@@ -177,7 +181,9 @@ extension Directive {
     var initialValue: Value {
         if isRepeatable { return .lines([]) }
         let words = takesWords ? ConfigurationText.words(initial) ?? [] : [initial]
-        guard let value = try? value(of: words) else { fatal("\(name): the default is not acceptable") }
+        guard let value = try? value(of: words) else {
+            fatal("\(name): the default is not acceptable")
+        }
         return value
     }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// What one place says of the directives: a file with those that it includes, the environment, or the command line.
+/// What one place says of the directives: a file with those that it includes, the environment, or
+/// the command line.
 ///
-/// Within a layer the last word counts, and directives that may be repeated add up. A layer above replaces what
-/// those below say of a directive, all its lines.
+/// Within a layer the last word counts, and directives that may be repeated add up. A layer above
+/// replaces what those below say of a directive, all its lines.
 struct ConfigurationLayer {
     private(set) var values: [String: Directive.Value] = [:]
 
@@ -39,7 +40,9 @@ struct ConfigurationLayer {
         do throws(TextFile.Failure) { content = try TextFile.read(path) } catch {
             throw ConfigurationError("\(path): \(error.reason)")
         }
-        for (index, line) in content.split(separator: 10, omittingEmptySubsequences: false).enumerated() {
+        for (index, line) in content.split(separator: 10, omittingEmptySubsequences: false)
+            .enumerated()
+        {
             let place = "\(path):\(index + 1)"
             guard let words = ConfigurationText.words(line) else {
                 throw ConfigurationError("\(place): a quote is not closed")
@@ -71,7 +74,8 @@ struct ConfigurationLayer {
                 continue
             }
             for line in text.utf8.split(separator: 10) {
-                let words = try split(String(decoding: line, as: UTF8.self), for: name, place: variable)
+                let words = try split(
+                    String(decoding: line, as: UTF8.self), for: name, place: variable)
                 if !words.isEmpty { try add(name, words, place: variable) }
             }
         }

@@ -3,8 +3,9 @@ import Base
 
 /// Words and quotes of configuration lines, by redis.conf's rules.
 ///
-/// Words are parted by blanks. "…" understands \n \r \t \b \a \xHH and \ before any other byte; '…' only \'. A
-/// closing quote must be followed by a blank or the end. A line whose first word begins with # is a comment.
+/// Words are parted by blanks. "…" understands \n \r \t \b \a \xHH and \ before any other byte; '…'
+/// only \'. A closing quote must be followed by a blank or the end. A line whose first word begins
+/// with # is a comment.
 enum ConfigurationText {
     /// The words of a line; nil where a quote is not closed.
     static func words(_ line: some Sequence<UInt8>) -> [String]? {
@@ -96,8 +97,8 @@ enum ConfigurationText {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// The word as it must be written so that `words` reads it back: quoted where it is empty or has bytes that
-    /// mean something.
+    /// The word as it must be written so that `words` reads it back: quoted where it is empty or
+    /// has bytes that mean something.
     static func quote(_ word: String) -> String {
         let isPlain = word.utf8.allSatisfy {
             $0 > 32 && $0 != 127 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "'")

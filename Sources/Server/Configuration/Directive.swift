@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// A directive: its name, what it takes, what it is by default, and what it changes. Declared once, in
-/// `Directive.all`; the file, the command line, the environment, CONFIG and README's table derive from it.
+/// A directive: its name, what it takes, what it is by default, and what it changes. Declared once,
+/// in `Directive.all`; the file, the command line, the environment, CONFIG and README's table
+/// derive from it.
 public struct Directive: Sendable {
     public let name: String
     /// The name that Redis knew it by before.
@@ -27,7 +28,8 @@ public struct Directive: Sendable {
         /// Several words on one line.
         case words
         case outputLimits
-        /// A line of words each time it is given; the function checks them and returns what is kept.
+        /// A line of words each time it is given; the function checks them and returns what is
+        /// kept.
         case lines(@Sendable ([String]) throws(Unacceptable) -> [String])
         /// Known from Redis, and off: the only words that are accepted, and why others are not.
         case off([[String]], reason: String)
@@ -191,7 +193,8 @@ extension Directive {
         if case .lines = kind { true } else { false }
     }
 
-    /// Whether one text holds several words: what CONFIG SET, an option or a variable gives is then split.
+    /// Whether one text holds several words: what CONFIG SET, an option or a variable gives is then
+    /// split.
     var takesWords: Bool {
         switch kind {
         case .words, .lines, .outputLimits: true

@@ -9,10 +9,13 @@ extension Directive {
     private static let network: [Directive] = [
         Directive(
             "bind", .words, "127.0.0.1 -::1",
-            "Addresses to listen on; * is all of IPv4 and IPv6, a leading - allows one to be missing."),
+            "Addresses to listen on; * is all of IPv4 and IPv6, a leading - allows one to be "
+                + "missing."
+        ),
         Directive("port", .integer(0...65535), "6379", "TCP port; 0 is none."),
         Directive("unixsocket", .text, "", "Path of a unix socket to listen on."),
-        Directive("unixsocketperm", .octal, "0", "Its permissions, octal; 0 leaves them to the umask."),
+        Directive(
+            "unixsocketperm", .octal, "0", "Its permissions, octal; 0 leaves them to the umask."),
         Directive(
             "tcp-backlog", .integer(0...Int(Int32.max)), "511",
             "Connections that may wait to be accepted."),
@@ -41,7 +44,8 @@ extension Directive {
             apply: number { $0.values.pointee.queryBufferLimit.set($1) }),
         Directive(
             "client-output-buffer-limit", .outputLimits, "normal 0 0 0", isChangeable: true,
-            "Bytes of replies that may wait for a client: at most, and for how many seconds a lower amount.",
+            "Bytes of replies that may wait for a client: at most, and for how many seconds a "
+                + "lower amount.",
             apply: { settings, value in
                 guard case .words(let words) = value, words.count == 4 else { return }
                 settings.values.pointee.outputHardLimit.set(Int(words[1]) ?? 0)
@@ -60,7 +64,8 @@ extension Directive {
     private static let memory: [Directive] = [
         Directive(
             "maxmemory", .memory(0...Int.max), "0", isChangeable: true,
-            "Bytes that all keys may take; 0 is no limit. In a container 75 % of its limit unless told.",
+            "Bytes that all keys may take; 0 is no limit. In a container 75 % of its limit "
+                + "unless told.",
             apply: number { $0.values.pointee.memoryMax.set($1) }),
         Directive(
             "maxmemory-policy",
@@ -114,7 +119,9 @@ extension Directive {
     ]
 
     private static let process: [Directive] = [
-        Directive("threads", .integer(1...256), "1", "Threads that serve clients; one for each core unless told."),
+        Directive(
+            "threads", .integer(1...256), "1",
+            "Threads that serve clients; one for each core unless told."),
         Directive(
             "loglevel", .choice(["debug", "verbose", "notice", "warning"]), "notice",
             isChangeable: true, "The least important lines that are logged.",
@@ -127,7 +134,8 @@ extension Directive {
         Directive("dir", .text, ".", "The working directory."),
         Directive("pidfile", .text, "", "File for the process id; empty is none."),
         Directive(
-            "daemonize", .off([["no"]], reason: "Martlet stays in the foreground: only 'no' is accepted"),
+            "daemonize",
+            .off([["no"]], reason: "Martlet stays in the foreground: only 'no' is accepted"),
             "no", "Martlet stays in the foreground, for whatever supervises it."),
         Directive(
             "enable-debug-command", .choice(["no", "yes", "local"]), "no",
@@ -137,10 +145,12 @@ extension Directive {
                 settings.values.pointee.debugCommand.set(access)
             }),
         Directive(
-            "save", .off([[""]], reason: "nothing is saved to disk yet: only \"\", off, is accepted"),
+            "save",
+            .off([[""]], reason: "nothing is saved to disk yet: only \"\", off, is accepted"),
             "", isChangeable: true, "Snapshots; only \"\", none."),
         Directive(
-            "appendonly", .off([["no"]], reason: "nothing is saved to disk yet: only 'no' is accepted"),
+            "appendonly",
+            .off([["no"]], reason: "nothing is saved to disk yet: only 'no' is accepted"),
             "no", isChangeable: true, "The append-only file; only no."),
     ]
 
@@ -156,7 +166,8 @@ extension Directive {
             }, "", "Keys that name their tenant, as tenant:{tenant}:*. Once for each pattern."),
         Directive(
             "tenant-plan", .lines { words throws(Unacceptable) in try PlanLine(words).words }, "",
-            "A plan: NAME [memory=] [keys=] [ops-per-second=] [ops-per-day=] [bandwidth-per-day=] [connections=] "
+            "A plan: NAME [memory=] [keys=] [ops-per-second=] [ops-per-day=] "
+                + "[bandwidth-per-day=] [connections=] "
                 + "[at-limit=reject|evict|throttle]. Once for each plan."),
         Directive(
             "tenant", .lines { words throws(Unacceptable) in try TenantLine(words).words }, "",
@@ -165,20 +176,24 @@ extension Directive {
     ]
 
     private static let records: [Directive] = [
-        Directive("postgres-url", .text, "", "The PostgreSQL that records come from; DATABASE_URL unless told."),
+        Directive(
+            "postgres-url", .text, "",
+            "The PostgreSQL that records come from; DATABASE_URL unless told."),
         Directive(
             "record-source",
             .lines { words throws(Unacceptable) in
                 guard words.count > 1 else { throw Unacceptable("wrong number of arguments") }
                 return words
             }, "",
-            "Keys that a table answers: NAME table=… key=… [key=…] [columns=…] [tenant=COLUMN] [plan=COLUMN] "
+            "Keys that a table answers: NAME table=… key=… [key=…] [columns=…] [tenant=COLUMN] "
+                + "[plan=COLUMN] "
                 + "[format=json|hash] [ttl=] [negative-ttl=] [stale-ttl=]. Once for each source."),
         Directive(
             "record-breaker-threshold", .integer(1...1_000_000), "3",
             "Failures in a row after which PostgreSQL is left alone."),
         Directive(
-            "record-breaker-timeout", .integer(1...86_400), "60", "Seconds for which it is then left alone."),
+            "record-breaker-timeout", .integer(1...86_400), "60",
+            "Seconds for which it is then left alone."),
     ]
 
     /// An `apply` for directives that are one number.

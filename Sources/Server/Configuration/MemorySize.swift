@@ -2,7 +2,8 @@
 import Base
 import Glibc
 
-/// Sizes as configuration says them: digits and a unit, k = 1000, kb = 1024, and so on, in any case.
+/// Sizes as configuration says them: digits and a unit, k = 1000, kb = 1024, and so on, in any
+/// case.
 enum MemorySize {
     private static let units: [(name: String, factor: Int)] = [
         ("", 1), ("b", 1), ("k", 1000), ("kb", 1 << 10), ("m", 1_000_000), ("mb", 1 << 20),
@@ -20,20 +21,23 @@ enum MemorySize {
         return overflowed ? nil : size
     }
 
-    /// The memory that the control group of this process may take, where one limits it: version 2, then 1.
+    /// The memory that the control group of this process may take, where one limits it: version 2,
+    /// then 1.
     static var containerLimit: Int? {
         for path in candidates() {
             guard let content = try? TextFile.read(path),
                 let limit = Int(String(decoding: content.filter { $0 > 32 }, as: UTF8.self))
             else { continue }
-            // Why the machine's memory: without a limit, version 1 shows a number beyond any machine.
+            // Why the machine's memory: without a limit, version 1 shows a number beyond any
+            // machine.
             let machine = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
             if limit > 0 && limit < machine { return limit }
         }
         return nil
     }
 
-    /// Where a limit may stand: the group that /proc/self/cgroup names, and the root as a container sees it.
+    /// Where a limit may stand: the group that /proc/self/cgroup names, and the root as a container
+    /// sees it.
     private static func candidates() -> [String] {
         var paths: [String] = []
         let content = (try? TextFile.read("/proc/self/cgroup")) ?? []
@@ -45,14 +49,17 @@ enum MemorySize {
             if group == "/" { group = "" }
             if parts[1].isEmpty {
                 paths.append("/sys/fs/cgroup\(group)/memory.max")
-            } else if String(decoding: parts[1], as: UTF8.self).split(separator: ",").contains("memory") {
+            } else if String(decoding: parts[1], as: UTF8.self).split(separator: ",").contains(
+                "memory")
+            {
                 paths.append("/sys/fs/cgroup/memory\(group)/memory.limit_in_bytes")
             }
         }
         return paths + ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
     }
 
-    /// What `maxmemory` is where nobody says: three quarters of the container's limit, else 0, no limit.
+    /// What `maxmemory` is where nobody says: three quarters of the container's limit, else 0, no
+    /// limit.
     static var memoryMaxDefault: Int {
         containerLimit.map { $0 / 4 * 3 } ?? 0
     }

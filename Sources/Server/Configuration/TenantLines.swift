@@ -2,8 +2,8 @@
 import Base
 import Tenancy
 
-/// `NAME [memory=] [keys=] [ops-per-second=] [ops-per-day=] [bandwidth-per-day=] [connections=] [at-limit=]`:
-/// the words of a `tenant-plan` directive.
+/// `NAME [memory=] [keys=] [ops-per-second=] [ops-per-day=] [bandwidth-per-day=] [connections=]
+/// [at-limit=]`: the words of a `tenant-plan` directive.
 struct PlanLine {
     let plan: Plan
     let words: [String]
@@ -42,7 +42,8 @@ struct PlanLine {
         return size
     }
 
-    private static func count(_ key: String, _ value: String) throws(Directive.Unacceptable) -> Int {
+    private static func count(_ key: String, _ value: String) throws(Directive.Unacceptable) -> Int
+    {
         guard let count = Int(value), count > 0 else {
             throw Directive.Unacceptable("\(key) must be an integer above 0")
         }
@@ -50,8 +51,9 @@ struct PlanLine {
     }
 }
 
-/// `ID [plan=] [secret=]`: the words of a `tenant` directive, and of a line of the tenants file, where the digest of
-/// the secret stands instead: `secret-digest=`. A secret is forgotten as soon as it is read.
+/// `ID [plan=] [secret=]`: the words of a `tenant` directive, and of a line of the tenants file,
+/// where the digest of the secret stands instead: `secret-digest=`. A secret is forgotten as soon
+/// as it is read.
 struct TenantLine: Equatable {
     let id: String
     let plan: String?
@@ -69,7 +71,9 @@ struct TenantLine: Equatable {
             id.utf8.allSatisfy({ ASCII.isPrintable($0) && $0 != 32 })
         else {
             throw Directive.Unacceptable(
-                "a tenant's id is 1 to \(KeyPattern.tenantSizeMax) printable characters without blanks")
+                "a tenant's id is 1 to \(KeyPattern.tenantSizeMax) printable characters "
+                    + "without blanks"
+            )
         }
         var plan: String?
         var digest: [UInt8]?

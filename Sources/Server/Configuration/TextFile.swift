@@ -2,7 +2,8 @@
 import Base
 import Glibc
 
-/// Small files read whole and written so that a crash leaves the old content or the new, never a part.
+/// Small files read whole and written so that a crash leaves the old content or the new, never a
+/// part.
 enum TextFile {
     /// Why a file could not be read or written, in the system's words.
     struct Failure: Error, Equatable {
@@ -28,8 +29,8 @@ enum TextFile {
         }
     }
 
-    /// Writes a temporary file beside `path`, brings it to the disk, and renames it over `path`, whose permissions
-    /// it takes over. `mode` is for a file that does not exist yet.
+    /// Writes a temporary file beside `path`, brings it to the disk, and renames it over `path`,
+    /// whose permissions it takes over. `mode` is for a file that does not exist yet.
     static func write(_ text: String, to path: String, mode: mode_t) throws(Failure) {
         var status = stat()
         let mode = stat(path, &status) == 0 ? status.st_mode & 0o7777 : mode

@@ -103,7 +103,8 @@ extension Server {
     public func memoryFigures() -> MemoryFigures {
         Allocator.refresh()
         var figures = MemoryFigures()
-        // Why less what waits to be freed: nobody uses it, and `maxmemory` does not count it either.
+        // Why less what waits to be freed: nobody uses it, and `maxmemory` does not count it
+        // either.
         let pending = reclaimer.pendingSize.load(ordering: .relaxed)
         figures.allocated = max(0, Allocator.figure("stats.allocated") - pending)
         figures.active = Allocator.figure("stats.active")

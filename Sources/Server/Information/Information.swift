@@ -10,8 +10,8 @@ import Tenancy
 
 /// INFO's text: sections of "name:value" lines, with Redis's names where Redis has the figure.
 ///
-/// Sections that do not apply (persistence, scripts) are left out. A tenant is shown the server's version and its own
-/// figures, nothing of others.
+/// Sections that do not apply (persistence, scripts) are left out. A tenant is shown the server's
+/// version and its own figures, nothing of others.
 struct Information {
     typealias Lines = [(name: String, value: String)]
 
@@ -33,7 +33,8 @@ struct Information {
         var information = Information(server: server)
         for section in sections {
             if isTenant && !forTenants.contains(section) { continue }
-            let isShown = isAll || asked.contains(section)
+            let isShown =
+                isAll || asked.contains(section)
                 || (isUsual && !onlyWhenNamed.contains(section))
             if isShown { information.add(section, isTenant ? tenant : nil) }
         }
@@ -249,7 +250,8 @@ enum System {
     static var name: String {
         var name = utsname()
         uname(&name)
-        return [text(&name.sysname), text(&name.release), text(&name.machine)].joined(separator: " ")
+        return [text(&name.sysname), text(&name.release), text(&name.machine)].joined(
+            separator: " ")
     }
 
     /// A field of a C structure that is an array of characters.

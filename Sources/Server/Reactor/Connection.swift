@@ -5,11 +5,12 @@ import Sessions
 
 /// A socket and its session: what arrived and was not consumed, what was answered and not sent.
 ///
-/// Both buffers are empty for nearly every connection at nearly every moment: bytes are parsed where the thread
-/// received them, and replies sent from where the thread wrote them.
+/// Both buffers are empty for nearly every connection at nearly every moment: bytes are parsed
+/// where the thread received them, and replies sent from where the thread wrote them.
 struct Connection: ~Copyable {
     let fd: Int32
-    /// Index into the reactor's table, and the table place's generation, so that an old event or timer is recognised.
+    /// Index into the reactor's table, and the table place's generation, so that an old event or
+    /// timer is recognised.
     let token: UInt64
     var session: Session
     var input = ByteBuffer()
@@ -20,7 +21,8 @@ struct Connection: ~Copyable {
     var isClosing = false
     /// No more is read; closed when all that has arrived is answered and the answers are out.
     var hasEnded = false
-    /// The client sends no more, which was heard while the session waited: there may be bytes before that end.
+    /// The client sends no more, which was heard while the session waited: there may be bytes
+    /// before that end.
     var knowsOfEnd = false
     /// CLIENT KILL has it on its list: it is closed with the next tick.
     var isKilled = false

@@ -51,17 +51,22 @@ extension Reactor {
         return true
     }
 
-    private static let protectedModeText: StaticString =
-        "-DENIED Martlet is running in protected mode because protected mode is enabled and no password and no tenant secret is set. In this mode connections are only accepted from the loopback interface. Set requirepass, or create tenants with secrets, or turn protected-mode off if the network itself keeps strangers out.\r\n"
+    private static let protectedModeText: String =
+        "-DENIED Martlet is running in protected mode because protected mode is enabled and no "
+            + "password and no tenant secret is set. In this mode connections are only "
+            + "accepted from the loopback interface. Set requirepass, or create tenants with "
+            + "secrets, or turn protected-mode off if the network itself keeps strangers out.\r\n"
 
-    private func refuse(_ accepted: Socket.Accepted, _ text: StaticString) {
-        _ = Glibc.send(
-            accepted.fd, text.utf8Start, text.utf8CodeUnitCount, Int32(MSG_NOSIGNAL))
+    private func refuse(_ accepted: Socket.Accepted, _ text: String) {
+        var text = text
+        text.withUTF8 {
+            _ = Glibc.send(accepted.fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+        }
         Glibc.close(accepted.fd)
     }
 
-    /// No descriptor is left for who waits. Why it is turned away: the listener would say again and again, for ever,
-    /// that somebody waits.
+    /// No descriptor is left for who waits. Why it is turned away: the listener would say again and
+    /// again, for ever, that somebody waits.
     private func refuseForDescriptors(_ listener: Int32) {
         guard spareDescriptor >= 0 else { return }
         Glibc.close(spareDescriptor)

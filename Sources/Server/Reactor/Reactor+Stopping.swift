@@ -25,8 +25,8 @@ extension Reactor {
         }
     }
 
-    /// Receives and serves what has arrived, and no more. A connection that has to wait meanwhile is drained further
-    /// when it goes on.
+    /// Receives and serves what has arrived, and no more. A connection that has to wait meanwhile
+    /// is drained further when it goes on.
     func drain(_ connection: ConnectionReference) {
         let token = connection.pointee.token
         for _ in 0..<Reactor.lastReceivesMax {
@@ -51,7 +51,8 @@ extension Reactor {
 
     var isDrained: Bool { connections.count == 0 || now >= stopDeadline }
 
-    /// The deadline has come, or nobody is left. Whoever still waits for an answer learns why there is none.
+    /// The deadline has come, or nobody is left. Whoever still waits for an answer learns why there
+    /// is none.
     func closeAll() {
         let text: StaticString = "-ERR Server is shutting down\r\n"
         for connection in connections.all {

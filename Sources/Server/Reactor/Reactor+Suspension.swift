@@ -42,10 +42,11 @@ extension Reactor {
         settle(token)
     }
 
-    /// The client of a session that waits sends no more. It may still read, or may be gone altogether: that shows only
-    /// when it is answered.
+    /// The client of a session that waits sends no more. It may still read, or may be gone
+    /// altogether: that shows only when it is answered.
     func hearEnd(_ connection: ConnectionReference) {
-        // Why: a pause may last long, and nobody but the client wants what it holds back. Other waits end soon.
+        // Why: a pause may last long, and nobody but the client wants what it holds back. Other
+        // waits end soon.
         if connection.pointee.session.suspension == .paused { return close(connection) }
         connection.pointee.knowsOfEnd = true
         watch(connection)

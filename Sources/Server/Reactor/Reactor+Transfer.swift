@@ -9,8 +9,8 @@ import Synchronization
 
 // Bytes in, bytes out.
 extension Reactor {
-    /// Receives what has arrived and serves it. Bytes are parsed in the thread's buffer; only what is left of them is
-    /// copied to the connection.
+    /// Receives what has arrived and serves it. Bytes are parsed in the thread's buffer; only what
+    /// is left of them is copied to the connection.
     @inline(__always)
     func receive(_ connection: ConnectionReference) {
         guard connection.pointee.input.isEmpty else { return receiveMore(connection) }
@@ -32,7 +32,8 @@ extension Reactor {
     /// Receives behind what is there already of an unfinished request.
     @inline(never)
     private func receiveMore(_ connection: ConnectionReference) {
-        let awaited = connection.pointee.session.bytesAwaited - connection.pointee.input.readableCount
+        let awaited =
+            connection.pointee.session.bytesAwaited - connection.pointee.input.readableCount
         // Bound: a length that a client merely claims makes room for a megabyte at a time.
         let room = min(max(Reactor.receiveSize, awaited), 1 << 20)
         connection.pointee.input.compact()
@@ -55,15 +56,16 @@ extension Reactor {
         }
     }
 
-    /// Nothing more is read: the client has closed its side, or the server stops. What has arrived is still served,
-    /// and its replies still go out.
+    /// Nothing more is read: the client has closed its side, or the server stops. What has arrived
+    /// is still served, and its replies still go out.
     func endInput(_ connection: ConnectionReference) {
         connection.pointee.hasEnded = true
         guard !closeIfDone(connection) else { return }
         watch(connection)
     }
 
-    /// Closes a connection that has ended when it has nothing left to serve or to send; true where it did.
+    /// Closes a connection that has ended when it has nothing left to serve or to send; true where
+    /// it did.
     @discardableResult
     func closeIfDone(_ connection: ConnectionReference) -> Bool {
         guard connection.pointee.isClosing || connection.pointee.hasEnded,
@@ -97,7 +99,8 @@ extension Reactor {
         updateSizes(connection)
     }
 
-    /// Runs the requests in `bytes`; returns how many bytes are done with, nil where the connection was closed.
+    /// Runs the requests in `bytes`; returns how many bytes are done with, nil where the connection
+    /// was closed.
     @inline(__always)
     private func serve(_ connection: ConnectionReference, _ bytes: Bytes) -> Int? {
         guard !connection.pointee.isClosing, !connection.pointee.isSuspended else { return 0 }
@@ -131,12 +134,15 @@ extension Reactor {
     /// Remembers which part of the thread's replies is this connection's.
     @inline(__always)
     private func note(_ connection: ConnectionReference, _ start: Int, _ end: Int) {
-        if connection.pointee.replyEnd == start && connection.pointee.replyEnd > connection.pointee.replyStart {
+        if connection.pointee.replyEnd == start
+            && connection.pointee.replyEnd > connection.pointee.replyStart
+        {
             connection.pointee.replyEnd = end
             return
         }
         if connection.pointee.replyEnd > connection.pointee.replyStart {
-            // Served twice in one tick with others in between: the earlier part goes to its own buffer first.
+            // Served twice in one tick with others in between: the earlier part goes to its own
+            // buffer first.
             let range = connection.pointee.replyStart..<connection.pointee.replyEnd
             queue(thread.replies.pointee.bytes(range), connection)
         } else {
@@ -187,8 +193,8 @@ extension Reactor {
 
     /// Keeps replies that the socket does not take yet.
     private func queue(_ bytes: Bytes, _ connection: ConnectionReference) {
-        // Why: a client that is always a little behind would else never let the buffer begin anew. Moving no more
-        // than was sent since the last move keeps that linear.
+        // Why: a client that is always a little behind would else never let the buffer begin anew.
+        // Moving no more than was sent since the last move keeps that linear.
         if connection.pointee.output.readIndex > connection.pointee.output.readableCount {
             connection.pointee.output.compact()
         }
@@ -214,7 +220,8 @@ extension Reactor {
         if !closeIfDone(connection) { watch(connection) }
     }
 
-    /// Asks to hear when the socket takes bytes, and closes a connection whose client reads too little.
+    /// Asks to hear when the socket takes bytes, and closes a connection whose client reads too
+    /// little.
     func checkOutput(_ connection: ConnectionReference) {
         updateSizes(connection)
         let settings = server.settings.values
@@ -226,7 +233,8 @@ extension Reactor {
             let patience = Milliseconds(settings.pointee.outputSoftSeconds.value) * 1000
             if connection.pointee.softLimitSince == 0 {
                 connection.pointee.softLimitSince = now
-                // Why a timer: a client that reads nothing and asks for nothing more is looked at by nobody else.
+                // Why a timer: a client that reads nothing and asks for nothing more is looked at
+                // by nobody else.
                 timers.add(deadline: now + patience + 1, token: connection.pointee.token)
             }
             isOver = isOver || now - connection.pointee.softLimitSince > patience

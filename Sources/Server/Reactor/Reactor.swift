@@ -11,12 +11,13 @@ import Wire
 
 /// A thread that owns connections and runs their commands to completion.
 ///
-/// One tick: wait, then for every socket that is ready receive and run all that arrived, then send all replies.
-/// Replies leave at the end of the tick, so that clients that wait for theirs are woken together and their
-/// next requests arrive together: fewer ticks for the same work.
+/// One tick: wait, then for every socket that is ready receive and run all that arrived, then send
+/// all replies. Replies leave at the end of the tick, so that clients that wait for theirs are
+/// woken together and their next requests arrive together: fewer ticks for the same work.
 ///
-/// Threads: everything belongs to the reactor's own thread, except the mailbox and `tickLock`, which is held during a
-/// tick. Who holds the tick locks of all reactors may read every session (`Server.whileStandingStill`).
+/// Threads: everything belongs to the reactor's own thread, except the mailbox and `tickLock`,
+/// which is held during a tick. Who holds the tick locks of all reactors may read every session
+/// (`Server.whileStandingStill`).
 final class Reactor: @unchecked Sendable {
     enum Message: Sendable {
         /// A connection that the accepting reactor hands over.
@@ -41,11 +42,12 @@ final class Reactor: @unchecked Sendable {
     let mailbox: Mailbox<Message>
     let tickLock = TickLock()
     var loop: EpollLoop
-    /// What the sessions work with. Why beside `thread`: that is being changed while one of them serves, and what
-    /// it serves may ask for the reactor's worker.
+    /// What the sessions work with. Why beside `thread`: that is being changed while one of them
+    /// serves, and what it serves may ask for the reactor's worker.
     let worker: WorkerReference
     var thread: ServingThread
-    /// What other threads read of this one's counters. Why beside `thread`: that is being changed while it serves.
+    /// What other threads read of this one's counters. Why beside `thread`: that is being changed
+    /// while it serves.
     let statistics: UnsafeMutablePointer<Statistics>
     let commandStatistics: CommandStatistics
     var connections = ConnectionTable()
@@ -63,7 +65,8 @@ final class Reactor: @unchecked Sendable {
     var stopDeadline: Milliseconds = 0
     var nextSweep: Milliseconds?
     var changesSeen = 0
-    /// When to look whether memory can be given back; nil while nothing has happened since the last look.
+    /// When to look whether memory can be given back; nil while nothing has happened since the last
+    /// look.
     private var nextTidying: Milliseconds?
     private var lastEventAt: Milliseconds = 0
     /// The thread that runs this reactor, once it runs.
@@ -221,8 +224,8 @@ final class Reactor: @unchecked Sendable {
         let changes = worker.pointee.statistics.pointee.changes.value
         if changes != changesSeen {
             changesSeen = changes
-            // Why soon and not now: what was written just now may expire soonest of all; a look costs little
-            // and says when the next is worth it.
+            // Why soon and not now: what was written just now may expire soonest of all; a look
+            // costs little and says when the next is worth it.
             nextSweep = min(nextSweep ?? .max, now + Reactor.sweepDelay)
         }
         guard let due = nextSweep, due <= now else { return }
@@ -231,8 +234,9 @@ final class Reactor: @unchecked Sendable {
 
     static let sweepDelay: Milliseconds = 100
 
-    /// After work, gives pages that nobody uses back to the system, once. Why at all: the allocator does so while it
-    /// is called, and an idle server does not call it. Why the first reactor alone: it does so for all.
+    /// After work, gives pages that nobody uses back to the system, once. Why at all: the allocator
+    /// does so while it is called, and an idle server does not call it. Why the first reactor
+    /// alone: it does so for all.
     private func tidy(events: Int) {
         guard number == 0 else { return }
         if events > 0 {
@@ -253,7 +257,8 @@ final class Reactor: @unchecked Sendable {
     private static let tidyDelay: Milliseconds = 2000
 }
 
-/// The lock that a reactor holds during a tick: a plain mutex, one instruction when nobody else wants it.
+/// The lock that a reactor holds during a tick: a plain mutex, one instruction when nobody else
+/// wants it.
 final class TickLock: @unchecked Sendable {
     // Safety: initialised in init, destroyed never: reactors live as long as the process.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>

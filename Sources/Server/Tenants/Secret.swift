@@ -6,8 +6,8 @@ import Glibc
 
 /// Tenants' secrets: what is handed out, and the digest that is kept.
 ///
-/// Why plain SHA-256 and no slow hash: generated secrets are 256 random bits, which nobody guesses, and AUTH must
-/// not cost a core. A secret that somebody chose is as strong as it is.
+/// Why plain SHA-256 and no slow hash: generated secrets are 256 random bits, which nobody guesses,
+/// and AUTH must not cost a core. A secret that somebody chose is as strong as it is.
 public enum Secret {
     public static let digestSize = 32
 
@@ -33,7 +33,8 @@ extension Secret {
         guard getrandom(&bytes, bytes.count, 0) == bytes.count else {
             fatal("the kernel gives no random bytes")
         }
-        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+        let alphabet = Array(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
         var text: [UInt8] = []
         var bits = 0
         var count = 0

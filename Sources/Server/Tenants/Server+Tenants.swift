@@ -4,13 +4,15 @@ import Storage
 import Synchronization
 import Tenancy
 
-// Tenants that outlive the process: those of the configuration, and the file that TENANT commands keep.
+// Tenants that outlive the process: those of the configuration, and the file that TENANT commands
+// keep.
 extension Server {
     private static let heading =
-        "# Tenants made by TENANT CREATE. Written by the server; secrets are kept as SHA-256 digests.\n"
+        "# Tenants made by TENANT CREATE. Written by the server; secrets are kept as SHA-256 "
+            + "digests.\n"
 
-    /// Creates the tenants of the configuration, then those of the file. Where both name a tenant the configuration
-    /// decides what it says, and the file the rest.
+    /// Creates the tenants of the configuration, then those of the file. Where both name a tenant
+    /// the configuration decides what it says, and the file the rest.
     func loadTenants() throws(StartError) {
         for tenant in configuration.tenantLines { try load(tenant, place: "tenant \(tenant.id)") }
         let path = configuration.tenantsPath
@@ -20,7 +22,9 @@ extension Server {
             return refreshPasswordRequired()
         }
         let declared = Set(configuration.tenantLines.map(\.id))
-        for (index, line) in content.split(separator: 10, omittingEmptySubsequences: false).enumerated() {
+        for (index, line) in content.split(separator: 10, omittingEmptySubsequences: false)
+            .enumerated()
+        {
             let place = "\(path):\(index + 1)"
             guard let words = ConfigurationText.words(line) else {
                 throw .message("\(place): a quote is not closed")
