@@ -34,7 +34,7 @@ enum Refusals {
 
     static let debugForbidden =
         "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
-            + "\"local\", you can run it "
+        + "\"local\", you can run it "
         + "from a local connection, otherwise you need to set this option in the configuration "
         + "file, and then "
         + "restart the server."

@@ -101,7 +101,7 @@ public enum HELLO: SessionCommand {
         guard context.session.pointee.isAuthenticated else {
             return
                 "NOAUTH HELLO must be called with the client already authenticated, otherwise "
-                    + "the HELLO <proto> "
+                + "the HELLO <proto> "
                 + "AUTH <user> <pass> option can be used to authenticate the client and select "
                 + "the RESP "
                 + "protocol version at the same time"
@@ -126,7 +126,7 @@ extension CommandContext {
             guard user != nil else {
                 return
                     "ERR AUTH <password> called without any password configured for the "
-                        + "default user. "
+                    + "default user. "
                     + "Are you sure your configuration is correct?"
             }
             guard isDefault else { return refused }

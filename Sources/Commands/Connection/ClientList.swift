@@ -71,7 +71,7 @@ public enum CLIENT_KILL: SessionCommand {
         "client|kill", arity: -3, CLIENT.administration,
         usage:
             "(ip:port | [ID client-id:integer] [TYPE (NORMAL | MASTER | REPLICA | PUBSUB)] "
-                + "[USER username] "
+            + "[USER username] "
             + "[ADDR addr] [LADDR laddr] [SKIPME (YES | NO)] [MAXAGE maxage:integer])",
         since: "2.4.0", complexity: "O(N) where N is the number of client connections",
         summary: "Terminates open connections.")

@@ -53,9 +53,9 @@ extension Reactor {
 
     private static let protectedModeText: String =
         "-DENIED Martlet is running in protected mode because protected mode is enabled and no "
-            + "password and no tenant secret is set. In this mode connections are only "
-            + "accepted from the loopback interface. Set requirepass, or create tenants with "
-            + "secrets, or turn protected-mode off if the network itself keeps strangers out.\r\n"
+        + "password and no tenant secret is set. In this mode connections are only "
+        + "accepted from the loopback interface. Set requirepass, or create tenants with "
+        + "secrets, or turn protected-mode off if the network itself keeps strangers out.\r\n"
 
     private func refuse(_ accepted: Socket.Accepted, _ text: String) {
         var text = text

@@ -9,7 +9,7 @@ import Tenancy
 extension Server {
     private static let heading =
         "# Tenants made by TENANT CREATE. Written by the server; secrets are kept as SHA-256 "
-            + "digests.\n"
+        + "digests.\n"
 
     /// Creates the tenants of the configuration, then those of the file. Where both name a tenant
     /// the configuration decides what it says, and the file the rest.
