@@ -11,7 +11,8 @@ public enum TENANT: Command {
         "tenant", arity: -2, [], since: "0.1.0", complexity: "Depends on subcommand.",
         summary: "A container for commands on tenants.")
 
-    static let flags: CommandFlags = [.admin, .noScript, .loading, .stale]
+    /// Not inside MULTI: EXEC holds shards, and what deletes or plans a tenant takes all of its.
+    static let flags: CommandFlags = [.admin, .noScript, .loading, .stale, .noMulti]
 
     /// What a refusal of the registry is to a client.
     static func text(of refusal: TenantRegistry.Refusal) -> String {

@@ -74,6 +74,7 @@ public final class Configuration: Sendable {
         var values: [String: Directive.Value] = [:]
         for directive in Directive.all { values[directive.name] = directive.initialValue }
         values["maxmemory"] = .integer(MemorySize.memoryMaxDefault)
+        values["client-output-buffer-limit"] = .words(MemorySize.outputLimitDefault)
         values["threads"] = .integer(min(256, max(1, coreCount)))
         values["dir"] = .text(TextFile.workingDirectory)
         if let url = environment["DATABASE_URL"] { values["postgres-url"] = .text(url) }

@@ -45,7 +45,7 @@ extension Directive {
         Directive(
             "client-output-buffer-limit", .outputLimits, "normal 0 0 0", isChangeable: true,
             "Bytes of replies that may wait for a client: at most, and for how many seconds a "
-                + "lower amount.",
+                + "lower amount. A quarter and a sixteenth of the memory, 60 s, unless told.",
             apply: { settings, value in
                 guard case .words(let words) = value, words.count == 4 else { return }
                 settings.values.pointee.outputHardLimit.set(Int(words[1]) ?? 0)

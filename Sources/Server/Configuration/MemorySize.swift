@@ -58,6 +58,18 @@ enum MemorySize {
         return paths + ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
     }
 
+    /// `client-output-buffer-limit` unless told: a quarter of the memory that there is, and a
+    /// sixteenth for longer than a minute.
+    ///
+    /// Redis has no limit for normal clients. Here a client that never reads must not take the
+    /// memory of all tenants.
+    static var outputLimitDefault: [String] {
+        let machine = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
+        let memory = min(containerLimit ?? .max, machine > 0 ? machine : .max)
+        let hard = max(64 << 20, memory / 4)
+        return ["normal", String(hard), String(hard / 4), "60"]
+    }
+
     /// What `maxmemory` is where nobody says: three quarters of the container's limit, else 0, no
     /// limit.
     static var memoryMaxDefault: Int {
