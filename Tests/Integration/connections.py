@@ -170,6 +170,13 @@ class Connections:
             transaction.value("MULTI")
             transaction.value("SET", "paused", 1)
             admin.value("CLIENT", "PAUSE", 60_000, "WRITE")
+            with self.server.client() as queuing:
+                queuing.value("MULTI")
+                queuing.send("SET", "queued", 1)
+                took = wait_until(lambda: info(admin, "clients", "blocked_clients") == 1, 5)
+                self.report.check("a write waits to be queued", took is not None)
+            took = wait_until(lambda: info(admin, "clients", "blocked_clients") == 0, 5)
+            self.report.check("and waits no more when its client goes", took is not None)
             transaction.send("EXEC")
             writers = [self.server.client() for _ in range(8)]
             for number, writer in enumerate(writers):
