@@ -113,10 +113,20 @@ extension Configuration {
         #expect(refusal("--tenant", "a plan=gold")?.contains("no tenant-plan declares") == true)
     }
 
+    /// But for those that the machine's memory decides.
     @Test func defaultsAreThoseOfSettings() throws {
         let fresh = SettingsReference()
-        let found = try configuration("--maxmemory", "0").settings
+        let found = try configuration(
+            "--maxmemory", "0", "--client-output-buffer-limit", "normal 0 0 0"
+        ).settings
         #expect(numbers(found) == numbers(fresh))
+    }
+
+    @Test func aClientThatNeverReadsIsBounded() throws {
+        let values = try configuration().settings.values
+        #expect(values.pointee.outputHardLimit.value >= 64 << 20)
+        #expect(values.pointee.outputSoftLimit.value == values.pointee.outputHardLimit.value / 4)
+        #expect(values.pointee.outputSoftSeconds.value == 60)
     }
 
     private func numbers(_ settings: SettingsReference) -> [Int] {
