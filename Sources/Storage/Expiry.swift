@@ -102,7 +102,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         while true {  // Bound: each turn sweeps a segment, or ends.
             shard.acquire()
-            guard !shard.pointee.isDead, shard.pointee.table.expiryBound <= pointee.now else {
+            guard !shard.pointee.isDead, shard.pointee.table.isSweepDue(pointee.now) else {
                 if !shard.pointee.isDead {
                     pointee.sweep.nextDue = min(
                         pointee.sweep.nextDue, shard.pointee.table.expiryBound)
@@ -110,10 +110,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
                 shard.release()
                 break
             }
-            let next = shard.pointee.table.sweepExpired(
-                from: shard.pointee.sweepCursor, now: pointee.now, segmentLimit: 1
+            shard.pointee.table.sweepExpired(
+                &shard.pointee.sweep, now: pointee.now, segmentLimit: 1
             ) { table, slot in expire(shard, &table, slot) }
-            shard.pointee.sweepCursor = next ?? 0
             registry.settle(shard)
             if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
             shard.release()

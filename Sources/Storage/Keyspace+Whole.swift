@@ -41,7 +41,6 @@ extension UnsafeMutablePointer where Pointee == Worker {
             }
             reclaimer.free(shard.pointee.table)
             shard.pointee.table = Table(prefixBits: keyspace.pointee.shardBits)
-            shard.pointee.sweepCursor = 0
         }
         pointee.statistics.pointee.changes.bump(removed)
         return removed
@@ -131,8 +130,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
                 let other = right.shard(at: index)
                 swap(&own.pointee.table, &other.pointee.table)
                 swap(&own.pointee.settledSize, &other.pointee.settledSize)
-                own.pointee.sweepCursor = 0
-                other.pointee.sweepCursor = 0
+                swap(&own.pointee.sweep, &other.pointee.sweep)
             }
         } else {
             let fromLeft = left.takeAll()
@@ -164,7 +162,6 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
             shard.pointee.table.forEach { entries.append($0) }
             shard.pointee.table.removeStructure()
             shard.pointee.table = Table(prefixBits: pointee.shardBits)
-            shard.pointee.sweepCursor = 0
         }
         return entries
     }
@@ -184,7 +181,7 @@ extension Table {
     func contains(_ hash: Hash, where condition: (Entry) -> Bool = { _ in true }) -> Bool {
         guard root != 0 else { return false }
         let position = self.position(hash)
-        let segment = self.segment(at: Table.directoryIndex(position, depth: depth))
+        let segment = self.segment(at: position)
         var found = false
         segment.forEach { if Hash($0.key) == hash && condition($0) { found = true } }
         return found

@@ -107,15 +107,44 @@ import Testing
     @Test func shrinkingGivesMemoryBack() {
         var table = Table()
         for number in 0..<100_000 { Self.set(&table, Self.key(number), [1]) }
-        let depthMax = table.depth
+        let depthMax = table.directory.depth
         #expect(depthMax >= 8)
         for number in 100..<100_000 { _ = Self.remove(&table, Self.key(number)) }
         #expect(table.invariantViolations == [])
         #expect(table.count == 100)
-        #expect(table.depth <= depthMax - 5, "depth \(table.depth) after \(depthMax)")
+        let depth = table.directory.depth
+        #expect(depth <= depthMax - 5, "depth \(depth) after \(depthMax)")
         #expect(table.structureSize < 20_000, "\(table.structureSize) bytes for 100 keys")
         table.freeAll()
         #expect(table.invariantViolations == [])
+    }
+
+    /// Beyond one page of the directory: pages split, the array of them doubles, and all of it goes
+    /// back, with every invariant looked at on the way.
+    @Test func pagesComeAndGo() {
+        var table = Table(prefixBits: 2)
+        var depths: Set<Int> = []
+        let steps = [50_000, 150_000, 300_000, 600_000]
+        var count = 0
+        for step in steps {
+            while count < step {
+                Self.set(&table, Self.key(count), [1])
+                count += 1
+            }
+            #expect(table.invariantViolations == [])
+            depths.insert(table.directory.depth)
+        }
+        #expect(depths.max() ?? 0 >= Directory.pageBits + 2, "\(depths)")
+        for step in steps.reversed().dropFirst() + [20_000, 1000, 0] {
+            while count > step {
+                count -= 1
+                #expect(Self.remove(&table, Self.key(count)))
+            }
+            #expect(table.invariantViolations == [])
+            depths.insert(table.directory.depth)
+        }
+        #expect(depths.contains { $0 < Directory.pageBits })
+        #expect(table.root == 0 && table.allocatedSize == 0)
     }
 
     /// Fill of buckets at many sizes: what the bytes per key in Table.swift go by.
@@ -153,7 +182,7 @@ import Testing
                 seen[$0.key.array, default: 0] += 1
             }
             step += 1
-            depths.insert(table.depth)
+            depths.insert(table.directory.depth)
             // Grows for a while, then shrinks again.
             let changes = 1 + numbers.next(below: 16 * limit)
             for _ in 0..<min(changes, 3000) {
@@ -199,13 +228,10 @@ import Testing
         }
         #expect(table.expiryBound == 1)
         for now in stride(from: Milliseconds(5000), through: 25_000, by: 5000) {
-            // A merge may leave segments to the next round.
-            for _ in 0..<20 where table.expiryBound <= now {
-                var cursor: Int? = 0
-                while let current = cursor {
-                    cursor = table.sweepExpired(from: current, now: now, segmentLimit: 4) {
-                        $0.remove($1, shrinking: false)
-                    }
+            var sweep = Table.Sweep()
+            while table.isSweepDue(now) {
+                table.sweepExpired(&sweep, now: now, segmentLimit: 4) {
+                    $0.remove($1, shrinking: false)
                 }
             }
             #expect(table.expiryBound > now)
@@ -220,13 +246,9 @@ import Testing
     @Test func sweepEmptiesATable() {
         var table = Table()
         for number in 0..<3000 { Self.set(&table, Self.key(number), [1], expiry: 5) }
-        for _ in 0..<20 where table.count > 0 {
-            var cursor: Int? = 0
-            while let current = cursor {
-                cursor = table.sweepExpired(from: current, now: 5, segmentLimit: 3) {
-                    $0.remove($1, shrinking: false)
-                }
-            }
+        var sweep = Table.Sweep()
+        while table.isSweepDue(5) {
+            table.sweepExpired(&sweep, now: 5, segmentLimit: 3) { $0.remove($1, shrinking: false) }
         }
         #expect(table.root == 0 && table.allocatedSize == 0)
         #expect(table.invariantViolations == [])
@@ -256,6 +278,11 @@ import Testing
         table.allocatedSize += 1
         #expect(table.invariantViolations.count == 1)
         table.allocatedSize -= 1
+        let directory = table.directory
+        table.allocatedSize += table.directory.deepen(0)
+        #expect(table.invariantViolations == ["the page is twice as large as needed"])
+        table.allocatedSize -= table.directory.narrow(0)
+        #expect(table.directory.depth == directory.depth)
         table.count += 1
         #expect(table.invariantViolations.count == 1)
         table.count -= 1

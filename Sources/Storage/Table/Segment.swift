@@ -68,6 +68,20 @@ struct Segment {
     @inline(__always)
     var depth: Int { Int(word >> 56) }
 
+    /// The first position of the segment that holds `position`.
+    @inline(__always)
+    func start(of position: UInt64) -> UInt64 {
+        depth == 0 ? 0 : position & ~(UInt64.max >> UInt64(depth))
+    }
+
+    /// The first position behind the segment that holds `position`; nil behind the last.
+    @inline(__always)
+    func end(from position: UInt64) -> UInt64? {
+        guard depth > 0 else { return nil }
+        let (end, overflowed) = start(of: position).addingReportingOverflow(1 << UInt64(64 - depth))
+        return overflowed ? nil : end
+    }
+
     var count: Int {
         get { Int(base.load(as: Int32.self)) }
         nonmutating set { base.storeBytes(of: Int32(newValue), as: Int32.self) }

@@ -16,11 +16,11 @@ extension Table {
     mutating func insert(_ hash: Hash, _ entry: Entry) -> Slot {
         if root == 0 { makeFirstSegment() }
         let position = self.position(hash)
-        var segment = self.segment(at: Table.directoryIndex(position, depth: depth))
+        var segment = self.segment(at: position)
         while segment.count + segment.removedCount >= Segment.capacity(segment.bucketCount) {
             // Bound: every turn makes a larger segment, or halves the entries that share it.
             grow(segment, position: position)
-            segment = self.segment(at: Table.directoryIndex(position, depth: depth))
+            segment = self.segment(at: position)
         }
         let home = segment.homeIndex(position << UInt64(segment.depth))
         let place = segment.insert(entry, tag: hash.tag, home: home)

@@ -3,7 +3,7 @@ import Base
 import Glibc
 
 // How a table takes its size: segments grow by a quarter, split, shrink and merge; the directory
-// follows.
+// follows (`Directory`).
 extension Table {
     /// The deepest directory. Hashes are uniform and their seed secret, so 2^40 segments are never
     /// reached.
@@ -11,17 +11,8 @@ extension Table {
 
     mutating func makeFirstSegment() {
         let segment = Segment.make(buckets: 1, depth: 0)
-        let directory = Table.allocateDirectory(depth: 0)
-        directory[0] = segment.word
-        allocatedSize += Segment.byteCount(1) + Table.directorySize(0)
-        root = UInt(bitPattern: directory)
-        deepestCount = 1
-    }
-
-    static func directorySize(_ depth: Int) -> Int { max(64, 8 << depth) }
-
-    static func allocateDirectory(depth: Int) -> UnsafeMutablePointer<UInt> {
-        Block.allocateLines(directorySize(depth)).bindMemory(to: UInt.self, capacity: 1 << depth)
+        directory = Directory.make(segment)
+        allocatedSize += Segment.byteCount(1) + directory.size
     }
 
     /// Makes room in the full `segment` that holds `position`.
@@ -42,14 +33,16 @@ extension Table {
     private mutating func rebuild(_ segment: Segment, buckets: Int, position: UInt64) {
         let new = Segment.make(buckets: buckets, depth: segment.depth)
         fill(from: segment) { _ in new }
-        point(to: new, position: position)
+        directory.point(to: new, position: position)
         allocatedSize += Segment.byteCount(buckets)
         retire(segment)
     }
 
     /// Replaces a full segment by two, told apart by the next bit of the hash.
     private mutating func split(_ segment: Segment, position: UInt64) {
-        if segment.depth == depth { resizeDirectory(to: depth + 1) }
+        if segment.depth == directory.resolution(position) {
+            allocatedSize += directory.deepen(position)
+        }
         let bit = UInt64(1) << UInt64(63 - segment.depth)
         var upperCount = 0
         segment.forEach { if positionOf($0, segment) & bit != 0 { upperCount += 1 } }
@@ -58,9 +51,8 @@ extension Table {
         let lower = Segment.make(buckets: lowerBuckets, depth: segment.depth + 1)
         let upper = Segment.make(buckets: upperBuckets, depth: segment.depth + 1)
         fill(from: segment) { $0 & bit == 0 ? lower : upper }
-        point(to: lower, position: position & ~bit)
-        point(to: upper, position: position | bit)
-        if lower.depth == depth { deepestCount += 2 }
+        directory.point(to: lower, position: position & ~bit)
+        directory.point(to: upper, position: position | bit)
         allocatedSize += Segment.byteCount(lowerBuckets) + Segment.byteCount(upperBuckets)
         retire(segment)
     }
@@ -78,35 +70,10 @@ extension Table {
         }
     }
 
-    /// Stores `segment` in every directory word that stands for its hash bits.
-    private func point(to segment: Segment, position: UInt64) {
-        let span = 1 << (depth - segment.depth)
-        let first = Table.directoryIndex(position, depth: depth) & ~(span - 1)
-        for index in first..<first + span { directory[index] = segment.word }
-    }
-
     private mutating func retire(_ segment: Segment) {
         let size = Segment.byteCount(segment.bucketCount)
         allocatedSize -= size
         Reclamation.retire(segment.base)
-    }
-
-    private mutating func resizeDirectory(to newDepth: Int) {
-        let old = directory
-        let oldDepth = depth
-        let new = Table.allocateDirectory(depth: newDepth)
-        if newDepth > oldDepth {
-            let span = 1 << (newDepth - oldDepth)
-            for index in 0..<1 << newDepth { new[index] = old[index / span] }
-        } else {
-            let span = 1 << (oldDepth - newDepth)
-            for index in 0..<1 << newDepth { new[index] = old[index * span] }
-        }
-        allocatedSize += Table.directorySize(newDepth) - Table.directorySize(oldDepth)
-        root = UInt(bitPattern: new) | UInt(newDepth) << 56
-        deepestCount = 0
-        if newDepth < oldDepth { forEachSegment { if $0.depth == newDepth { deepestCount += 1 } } }
-        Reclamation.retire(UnsafeMutableRawPointer(old))
     }
 
     /// Gives memory back where removals have left a segment less than a quarter full.
@@ -125,7 +92,7 @@ extension Table {
     /// half empty.
     private mutating func mergeWithBuddy(_ segment: Segment, position: UInt64) -> Bool {
         let bit = UInt64(1) << UInt64(64 - segment.depth)
-        let buddy = self.segment(at: Table.directoryIndex(position ^ bit, depth: depth))
+        let buddy = self.segment(at: position ^ bit)
         let together = segment.count + buddy.count
         guard buddy.depth == segment.depth,
             together * 2 <= Segment.capacity(Segment.bucketCountMax)
@@ -134,13 +101,12 @@ extension Table {
             buckets: Segment.bucketCount(for: together), depth: segment.depth - 1)
         fill(from: segment) { _ in merged }
         fill(from: buddy) { _ in merged }
-        point(to: merged, position: position)
+        directory.point(to: merged, position: position)
         allocatedSize += Segment.byteCount(merged.bucketCount)
         retire(segment)
         retire(buddy)
-        if segment.depth == depth {
-            deepestCount -= 2
-            if deepestCount == 0 { resizeDirectory(to: depth - 1) }
+        if segment.depth == directory.resolution(position) {
+            allocatedSize -= directory.narrow(position)
         }
         return true
     }
@@ -150,10 +116,10 @@ extension Table {
         guard root != 0 else { return }
         forEachSegment { retireKeepingCharge($0) }
         allocatedSize -= structureSize
-        Reclamation.retire(UnsafeMutableRawPointer(directory))
+        directory.forEachBlock { block, _ in Reclamation.retire(block) }
         root = 0
-        deepestCount = 0
         expiryBound = .max
+        isSweeping = false
     }
 
     private func retireKeepingCharge(_ segment: Segment) { Reclamation.retire(segment.base) }
@@ -161,7 +127,7 @@ extension Table {
     /// Bytes of segments and directory.
     var structureSize: Int {
         guard root != 0 else { return 0 }
-        var size = Table.directorySize(depth)
+        var size = directory.size
         forEachSegment { size += Segment.byteCount($0.bucketCount) }
         return size
     }
@@ -169,12 +135,12 @@ extension Table {
     /// Calls `body` once with every segment, in the order of the hash.
     @inline(__always)
     func forEachSegment(_ body: (Segment) -> Void) {
-        var index = 0
-        let words = segmentWordCount
-        while index < words {
-            let segment = self.segment(at: index)
+        guard root != 0 else { return }
+        var position: UInt64? = 0
+        while let start = position {  // Bound: each turn moves on by a segment's hashes.
+            let segment = self.segment(at: start)
+            position = segment.end(from: start)
             body(segment)
-            index += 1 << (depth - segment.depth)
         }
     }
 }

@@ -8,7 +8,8 @@ extension Table {
     /// allocator's true sizes.
     public var measuredSize: Int {
         guard root != 0 else { return 0 }
-        var size = Block.size(UnsafeMutableRawPointer(directory))
+        var size = 0
+        directory.forEachBlock { block, _ in size += Block.size(block) }
         forEachSegment { segment in
             size += Block.size(segment.base)
             segment.forEach { entry in
@@ -31,51 +32,29 @@ extension Table {
         var entries = 0
         var expiring = 0
         var absent = 0
-        var deepest = 0
         var bound = Milliseconds.max
         forEachSegment { segment in
             check(segment, &broken)
             entries += segment.count
-            if segment.depth == depth { deepest += 1 }
             bound = min(bound, segment.expiryBound)
             segment.forEach { if $0.hasExpiry { expiring += 1 } }
             segment.forEach { if $0.isAbsent { absent += 1 } }
         }
-        checkDirectory(&broken)
+        directory.check(&broken)
         if entries == 0 { broken.append("segments without entries") }
         if entries != count { broken.append("count \(count), entries \(entries)") }
         if expiring != expiringCount {
             broken.append("\(expiringCount) expiring, found \(expiring)")
         }
         if absent != Int(absentCount) { broken.append("\(absentCount) absent, found \(absent)") }
-        if deepest != Int(deepestCount) {
-            broken.append("\(deepestCount) deepest, found \(deepest)")
+        if !isSweeping, expiryBound > bound {
+            broken.append("the expiry bound is above a segment's")
         }
-        if deepest == 0 { broken.append("the directory is twice as large as needed") }
-        if expiryBound > bound { broken.append("the expiry bound is above a segment's") }
         let measured = measuredSize
         if measured != allocatedSize {
             broken.append("charged \(allocatedSize), measured \(measured)")
         }
         return broken
-    }
-
-    /// Every segment is named by all the words that stand for its hash bits, and by no other.
-    private func checkDirectory(_ broken: inout [String]) {
-        var index = 0
-        while index < segmentWordCount {
-            let segment = self.segment(at: index)
-            guard segment.depth <= depth else {
-                broken.append("word \(index) is deeper than the directory")
-                return
-            }
-            let span = 1 << (depth - segment.depth)
-            if index % span != 0 { broken.append("word \(index) begins inside a segment") }
-            for word in index..<index + span where directory[word] != segment.word {
-                broken.append("word \(word) differs from its segment's first")
-            }
-            index += span
-        }
     }
 
     private func check(_ segment: Segment, _ broken: inout [String]) {
@@ -109,7 +88,7 @@ extension Table {
         let position = self.position(hash)
         let tag = segment.bucket(index).base.load(fromByteOffset: lane, as: UInt8.self)
         if tag != hash.tag { broken.append("a tag is not its key's") }
-        if self.segment(at: Table.directoryIndex(position, depth: depth)).word != segment.word {
+        if self.segment(at: position).word != segment.word {
             broken.append("an entry lies in a segment that is not its own")
         }
         var probe = segment.homeIndex(position << UInt64(segment.depth))
@@ -131,5 +110,61 @@ extension Table {
         if entry.valueSize != 0 { broken.append("an entry has a payload and value bytes") }
         guard entry.type != .string else { return }
         broken += Values.nestedTable(entry).table.pointee.invariantViolations
+    }
+}
+
+extension Directory {
+    /// Every segment is named by all the words that stand for its hash bits, and by no other; every
+    /// page likewise; and nothing is larger than it need be.
+    func check(_ broken: inout [String]) {
+        var deepest: [UInt: Bool] = [:]
+        var position: UInt64? = 0
+        while let start = position {
+            let segment = Segment(word: Directory.word(root: root, position: start))
+            let page = self.page(start)
+            let resolution = page.prefix + page.bits
+            guard segment.depth <= resolution, segment.depth >= page.prefix else {
+                broken.append("a segment's depth is not its page's")
+                return
+            }
+            if segment.start(of: start) != start { broken.append("a segment begins elsewhere") }
+            deepest[page.word, default: false] =
+                deepest[page.word, default: false] || segment.depth == resolution
+            for word in 0..<UInt64(1) << UInt64(resolution - segment.depth) {
+                let other = start + word << UInt64(64 - resolution)
+                if Directory.word(root: root, position: other) != segment.word {
+                    broken.append("a word differs from its segment's first")
+                }
+            }
+            position = segment.end(from: start)
+        }
+        checkPages(deepest, &broken)
+    }
+
+    private func checkPages(_ deepest: [UInt: Bool], _ broken: inout [String]) {
+        var prefixMax = 0
+        var position: UInt64? = 0
+        while let start = position {
+            let page = self.page(start)
+            prefixMax = max(prefixMax, page.prefix)
+            guard page.prefix > 0 else {
+                let isNeeded = deepest[page.word] ?? false
+                if !isNeeded { broken.append("the page is twice as large as needed") }
+                return
+            }
+            for word in 0..<UInt64(1) << UInt64(depth - Directory.pageBits - page.prefix) {
+                let other = start + word << UInt64(64 - (depth - Directory.pageBits))
+                if self.page(other).word != page.word { broken.append("a page's words differ") }
+            }
+            let buddy = self.page(start ^ 1 << UInt64(64 - page.prefix))
+            if buddy.prefix == page.prefix, deepest[page.word] == false,
+                deepest[buddy.word] == false
+            {
+                broken.append("two pages could be one")
+            }
+            let (end, overflowed) = start.addingReportingOverflow(1 << UInt64(64 - page.prefix))
+            position = overflowed ? nil : end
+        }
+        if prefixMax != depth - Directory.pageBits { broken.append("the array is too large") }
     }
 }

@@ -7,12 +7,12 @@ import Glibc
 ///
 /// Why: doubling one array would stop a command for as long as ten million entries take to move.
 /// Here a directory of pointers is indexed by the hash's first bits; a full segment grows by a
-/// quarter, and at 63 buckets splits in two, and only the directory, eight bytes for 300 entries,
-/// doubles. The same table holds the keys of a shard and the members of a large hash or set.
+/// quarter, and at 63 buckets splits in two, and so do the directory's pages, eight bytes for 300
+/// entries. The same table holds the keys of a shard and the members of a large hash or set.
 ///
 /// Layout:
 ///
-///     root ─► directory[2^depth] ─► segments, each named by one or more neighbouring words
+///     root ─► directory (`Directory`) ─► segments, each named by one or more neighbouring words
 ///
 ///     hash   | prefix (shard) | segment bits | 32 bits: bucket within the segment | … | tag |
 ///
@@ -21,10 +21,11 @@ import Glibc
 /// every entry that is there throughout is returned exactly once.
 ///
 /// Invariants:
-/// 1. `root` is 0, or the directory's address | depth << 56.
-/// 2. A segment of depth d is named by 2^(depth - d) consecutive words.
-/// 3. `count` and `expiringCount` are the sums over the segments; `allocatedSize` is what entries,
+/// 1. `root` is the directory's; 0 where there is no entry.
+/// 2. `count` and `expiringCount` are the sums over the segments; `allocatedSize` is what entries,
 ///    their values, segments and the directory take from the allocator.
+/// 3. `expiryBound` is at most every segment's, but while a sweep is under way: then it is at most
+///    what was added since that began.
 ///
 /// Threads: one at a time, under the lock of its shard; it may be handed to another thread as a
 /// whole.
@@ -45,12 +46,12 @@ public struct Table: @unchecked Sendable {
     public internal(set) var absentCount: UInt32 = 0
     /// Bytes taken from the allocator, nested collections included.
     public var allocatedSize = 0
-    /// No entry expires before this moment.
+    /// No entry expires before this moment: invariant 3.
     public internal(set) var expiryBound: Milliseconds = .max
     /// Hash bits that the shard's number has used up.
     var prefixBits: UInt8 = 0
-    /// Segments whose depth is the directory's: while there are any, it cannot be halved.
-    var deepestCount: Int32 = 0
+    /// A sweep of what has expired is under way.
+    var isSweeping = false
 
     public init(prefixBits: Int = 0) { self.prefixBits = UInt8(prefixBits) }
 
@@ -58,29 +59,20 @@ public struct Table: @unchecked Sendable {
     public var visibleCount: Int { count - Int(absentCount) }
 
     @inline(__always)
-    var directory: UnsafeMutablePointer<UInt> {
-        // Safety: called only where root is not 0: invariant 1.
-        UnsafeMutablePointer(bitPattern: root & 0xFF_FFFF_FFFF_FFFF).unsafelyUnwrapped
+    var directory: Directory {
+        get { Directory(root: root) }
+        set { root = newValue.root }
     }
-
-    @inline(__always)
-    var depth: Int { Int(root >> 56) }
-
-    @inline(__always)
-    var segmentWordCount: Int { root == 0 ? 0 : 1 << depth }
 
     /// The hash without the shard's bits.
     @inline(__always)
     func position(_ hash: Hash) -> UInt64 { hash.bits << UInt64(prefixBits) }
 
+    /// The segment of the hashes that begin like `position`; `root` is not 0.
     @inline(__always)
-    static func directoryIndex(_ position: UInt64, depth: Int) -> Int {
-        // Why: a shift by 64 gives 0 in Swift, which is the index when there is one segment.
-        Int(truncatingIfNeeded: position >> UInt64(64 &- depth))
+    func segment(at position: UInt64) -> Segment {
+        Segment(word: Directory.word(root: root, position: position))
     }
-
-    @inline(__always)
-    func segment(at index: Int) -> Segment { Segment(word: directory[index]) }
 
     /// Where an entry is: good until the table inserts or removes another.
     public struct Slot {
@@ -107,7 +99,7 @@ public struct Table: @unchecked Sendable {
     public func find(_ hash: Hash, _ key: Bytes) -> Slot? {
         guard root != 0 else { return nil }
         let position = self.position(hash)
-        let segment = self.segment(at: Table.directoryIndex(position, depth: depth))
+        let segment = self.segment(at: position)
         let tag = hash.tag
         var index = segment.homeIndex(position << UInt64(segment.depth))
         while true {  // Bound: invariant 1 of Segment, an empty slot ends every probe.
@@ -129,10 +121,8 @@ public struct Table: @unchecked Sendable {
     @inline(__always)
     static func prefetchBucket(root: UInt, position: UInt64) -> UInt {
         guard root != 0 else { return 0 }
-        let directory = UnsafePointer<UInt>(bitPattern: root & 0xFF_FFFF_FFFF_FFFF)
-        // Safety: invariant 1; the directory outlives this tick even if it is replaced now.
-        let segment = Segment(
-            word: directory.unsafelyUnwrapped[directoryIndex(position, depth: Int(root >> 56))])
+        // Safety: the directory outlives this tick even if it is replaced now.
+        let segment = Segment(word: Directory.word(root: root, position: position))
         let bucket = segment.bucket(segment.homeIndex(position << UInt64(segment.depth))).base
         martlet_prefetch(bucket)
         return UInt(bitPattern: bucket)

@@ -34,8 +34,8 @@ public struct Shard: ~Copyable {
     /// Sessions that WATCH keys of this shard; nil where none does.
     var watchers: UnsafeMutablePointer<Watcher>?
     public let keyspace: UnsafeMutablePointer<Keyspace>
-    /// Where the sweep of expired entries goes on.
-    var sweepCursor = 0
+    /// Where the sweep of expired entries goes on, if one is under way (`Table.isSweeping`).
+    var sweep = Table.Sweep()
 
     init(keyspace: UnsafeMutablePointer<Keyspace>, prefixBits: Int) {
         self.keyspace = keyspace

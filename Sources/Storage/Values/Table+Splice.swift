@@ -63,9 +63,10 @@ extension Table {
     /// Calls `body` with every entry until it returns false. `body` may not change the table.
     @inline(__always)
     func forEachWhile(_ body: (Entry) -> Bool) {
-        var index = 0
-        while index < segmentWordCount {  // Bound: each turn moves on by a segment's words.
-            let segment = self.segment(at: index)
+        guard root != 0 else { return }
+        var position: UInt64? = 0
+        while let start = position {  // Bound: each turn moves on by a segment's hashes.
+            let segment = self.segment(at: start)
             for number in 0..<segment.bucketCount {
                 if number + 1 < segment.bucketCount { segment.prefetchEntries(number + 1) }
                 let bucket = segment.bucket(number)
@@ -75,7 +76,7 @@ extension Table {
                     bits &= bits &- 1
                 }
             }
-            index += 1 << (depth - segment.depth)
+            position = segment.end(from: start)
         }
     }
 }

@@ -53,7 +53,7 @@ public struct NestedTable {
 }
 
 extension Table {
-    /// Frees every entry, segment and the directory. The table is empty afterwards.
+    /// Frees every entry, every segment and the directory. The table is empty afterwards.
     /// `isUnreachable`: no thread can be reading its buckets without a lock, so that nothing need
     /// be retired.
     public mutating func freeAll(isUnreachable: Bool = false) {
@@ -65,7 +65,7 @@ extension Table {
             segment.forEach { Values.free($0) }
             release(segment.base)
         }
-        release(UnsafeMutableRawPointer(directory))
+        directory.forEachBlock { block, _ in release(block) }
         self = Table(prefixBits: Int(prefixBits))
     }
 }
