@@ -12,14 +12,18 @@ import Base
 public struct KeyPattern: Sendable, Equatable {
     /// The pattern as it was written.
     public let text: String
-    let prefix: [UInt8]
-    let tail: [Part]
+    public let matcher: KeyMatcher
 
-    enum Part: Equatable, Sendable {
+    /// What stands behind `{tenant}`.
+    enum Part {
         case literal([UInt8])
         case field
         case rest
+
+        var isField: Bool { if case .field = self { true } else { false } }
     }
+
+    public static func == (left: KeyPattern, right: KeyPattern) -> Bool { left.text == right.text }
 
     /// The longest tenant id that a key can name.
     public static let tenantSizeMax = 128
@@ -68,59 +72,89 @@ public struct KeyPattern: Sendable, Equatable {
             }
         }
         guard tenantSeen else { throw Malformed(reason: "{tenant} is missing") }
-        if case .some(.field) = parts.first {
+        if parts.first?.isField == true {
             throw Malformed(reason: "nothing parts {tenant} from what follows")
         }
-        for (left, right) in zip(parts, parts.dropFirst()) where left == .field && right != .rest {
-            guard case .literal = right else {
-                throw Malformed(reason: "nothing parts two names in braces")
-            }
+        for (left, right) in zip(parts, parts.dropFirst()) where left.isField && right.isField {
+            throw Malformed(reason: "nothing parts two names in braces")
         }
-        self.prefix = prefix
-        tail = parts
+        matcher = KeyMatcher(prefix: prefix, tail: parts)
+    }
+
+    /// The bytes of `key` that name the tenant, or nil where the key does not match.
+    public func tenant(in key: Bytes) -> Bytes? { matcher.tenant(in: key) }
+}
+
+/// A key pattern, ready to be held against keys.
+///
+/// Why raw memory: an array within would be retained and released for every key of every command.
+/// Patterns are made of directives, at start, and live as long as the process.
+public struct KeyMatcher: @unchecked Sendable {
+    private enum Step {
+        case literal(Bytes)
+        case field
+        case rest
+    }
+
+    // Safety: written once in init, then only read, and never freed.
+    private let prefix: Bytes
+    private let steps: UnsafePointer<Step>
+    private let stepCount: Int
+
+    init(prefix: [UInt8], tail: [KeyPattern.Part]) {
+        self.prefix = KeyMatcher.immortal(prefix)
+        let steps = UnsafeMutablePointer<Step>.allocate(capacity: max(1, tail.count))
+        for (index, part) in tail.enumerated() {
+            let step: Step =
+                switch part {
+                case .literal(let literal): .literal(KeyMatcher.immortal(literal))
+                case .field: .field
+                case .rest: .rest
+                }
+            (steps + index).initialize(to: step)
+        }
+        self.steps = UnsafePointer(steps)
+        stepCount = tail.count
+    }
+
+    private static func immortal(_ bytes: [UInt8]) -> Bytes {
+        let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, bytes.count))
+        copy.initialize(from: bytes, count: bytes.count)
+        return Bytes(UnsafePointer(copy), bytes.count)
     }
 
     /// The bytes of `key` that name the tenant, or nil where the key does not match.
     public func tenant(in key: Bytes) -> Bytes? {
         let start = prefix.count
-        guard key.count > start, prefix.withBytes({ key.hasPrefix($0) }) else { return nil }
-        let end = fieldEnd(key, from: start, tail[...])
-        guard let end, end > start, end - start <= KeyPattern.tenantSizeMax else { return nil }
-        guard matches(key, from: end, tail[...]) else { return nil }
+        guard key.count > start, key.hasPrefix(prefix) else { return nil }
+        guard let end = fieldEnd(key, from: start, step: 0), end > start,
+            end - start <= KeyPattern.tenantSizeMax, matches(key, from: end)
+        else { return nil }
         return key[start..<end]
     }
 
     /// Where a field that begins at `start` ends: before the first byte of the literal that follows
-    /// it.
-    private func fieldEnd(_ key: Bytes, from start: Int, _ rest: ArraySlice<Part>) -> Int? {
-        switch rest.first {
-        case .literal(let literal):
-            guard let offset = key.suffix(from: start).firstIndex(of: literal[0]) else {
-                return nil
-            }
-            return start + offset
-        case .rest, .field, nil:
-            return key.count
-        }
+    /// it as step `step`.
+    @inline(__always)
+    private func fieldEnd(_ key: Bytes, from start: Int, step: Int) -> Int? {
+        guard step < stepCount, case .literal(let literal) = steps[step] else { return key.count }
+        // Bound: a literal has one byte at least.
+        guard let offset = key.suffix(from: start).firstIndex(of: literal[0]) else { return nil }
+        return start + offset
     }
 
-    private func matches(_ key: Bytes, from start: Int, _ parts: ArraySlice<Part>) -> Bool {
+    private func matches(_ key: Bytes, from start: Int) -> Bool {
         var position = start
-        var parts = parts
-        while let part = parts.first {  // Bound: one turn for each part of the pattern.
-            parts = parts.dropFirst()
-            switch part {
+        for step in 0..<stepCount {
+            switch steps[step] {
             case .rest:
                 return true
             case .literal(let literal):
-                guard literal.withBytes({ key.suffix(from: position).hasPrefix($0) }) else {
-                    return false
-                }
+                guard key.suffix(from: position).hasPrefix(literal) else { return false }
                 position += literal.count
             case .field:
-                guard let end = fieldEnd(key, from: position, parts), end > position else {
-                    return false
-                }
+                guard let end = fieldEnd(key, from: position, step: step + 1), end > position
+                else { return false }
                 position = end
             }
         }

@@ -17,7 +17,7 @@ public final class TenantRegistry: Sendable {
     public let settings: SettingsReference
     /// Patterns by which keys name their tenants; fixed at start.
     // Safety: written once in init, then only read.
-    nonisolated(unsafe) let patterns: UnsafeMutableBufferPointer<KeyPattern>
+    nonisolated(unsafe) let patterns: UnsafeMutableBufferPointer<KeyMatcher>
     /// Keys that a pattern may match and that are the server's own all the same: those of records.
     let isReserved: (@Sendable (Bytes) -> Bool)?
     let index: TenantIndex
@@ -56,7 +56,7 @@ public final class TenantRegistry: Sendable {
         self.isReserved = isReserved
         self.settings = settings
         self.patterns = .allocate(capacity: patterns.count)
-        _ = self.patterns.initialize(from: patterns)
+        _ = self.patterns.initialize(from: patterns.map(\.matcher))
         var bits = 6
         while bits < 10 && 1 << bits < threads * 64 { bits += 1 }
         serverShardBits = bits
@@ -87,9 +87,10 @@ public final class TenantRegistry: Sendable {
 
     /// The tenant that `key` names by a pattern, as a part of the key; nil where none matches.
     func tenantID(in key: Bytes) -> Bytes? {
-        if let isReserved, isReserved(key) { return nil }
         for index in 0..<patterns.count {
-            if let id = patterns[index].tenant(in: key) { return id }
+            guard let id = patterns[index].tenant(in: key) else { continue }
+            if let isReserved, isReserved(key) { return nil }
+            return id
         }
         return nil
     }
