@@ -40,6 +40,14 @@ import Testing
         #expect(store.tenant("acme")?.pointee.origin == .created)
     }
 
+    /// What the layout at the top of Shard.swift goes by: whole cache lines, so that no two shards
+    /// share one, and nothing of line 2 for a GET.
+    @Test func aShardIsThreeCacheLines() {
+        #expect(MemoryLayout<Shard>.stride == 3 * 64)
+        #expect(8 + MemoryLayout<Table>.stride + 2 * MemoryLayout<Int>.size == 64 + 8)
+        #expect(MemoryLayout<Usage>.size == 10 * 8)
+    }
+
     @Test func aTenantOfOneSmallKeyTakesLessThanAKilobyte() throws {
         let store = try Store(patterns: [Self.pattern])
         let before = store.registry.settledMemory.value

@@ -10,9 +10,9 @@ import Tenancy
 ///
 /// Layout, in cache lines, so that a GET touches the first two:
 ///
-///     line 0   lock, flags, table (root, counts, sizes), leases
-///     line 1   usage counters
-///     line 2   the rest of the counters, watchers, back pointers
+///     line 0   lock, flags, table (root, counts, sizes), operation lease
+///     line 1   byte lease, the seven usage counters that commands change
+///     line 2   the rest of the counters, watchers, back pointers, sweep
 ///
 /// Invariants:
 /// 1. Everything but `lock` is read and written under the lock; `root` may be read without it for
@@ -76,6 +76,8 @@ extension UnsafeMutablePointer where Pointee == Shard {
 }
 
 /// One database of one tenant: its keys and nothing else, in shards.
+///
+/// Layout: a cache line with the fields below, then the shards, in one block.
 public struct Keyspace: ~Copyable {
     public let tenant: TenantReference
     /// The number that SELECT knows it by.
@@ -87,11 +89,10 @@ public struct Keyspace: ~Copyable {
     static func make(
         tenant: TenantReference, number: Int, shardBits: Int
     ) -> KeyspaceReference {
-        let keyspace = Block.allocate(MemoryLayout<Keyspace>.size)
-            .bindMemory(to: Keyspace.self, capacity: 1)
         let count = 1 << shardBits
-        let stride = MemoryLayout<Shard>.stride
-        let shards = Block.allocateLines(stride * count).bindMemory(to: Shard.self, capacity: count)
+        let block = Block.allocateLines(headSize + MemoryLayout<Shard>.stride * count)
+        let keyspace = block.bindMemory(to: Keyspace.self, capacity: 1)
+        let shards = (block + headSize).bindMemory(to: Shard.self, capacity: count)
         for index in 0..<count {
             (shards + index).initialize(to: Shard(keyspace: keyspace, prefixBits: shardBits))
         }
@@ -100,7 +101,9 @@ public struct Keyspace: ~Copyable {
         return keyspace
     }
 
-    init(
+    private static let headSize = 64
+
+    private init(
         tenant: TenantReference, number: Int, shards: UnsafeMutablePointer<Shard>, shardBits: Int
     ) {
         self.tenant = tenant
@@ -170,8 +173,5 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
     }
 
     /// Bytes of the keyspace's own structures, beside its tables.
-    var structureSize: Int {
-        Block.size(UnsafeMutableRawPointer(self))
-            + Block.size(UnsafeMutableRawPointer(pointee.shards))
-    }
+    var structureSize: Int { Block.size(UnsafeMutableRawPointer(self)) }
 }

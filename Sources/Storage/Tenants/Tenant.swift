@@ -10,6 +10,13 @@ import Tenancy
 /// Why raw memory and no class: the path of a request reads it through a pointer that nobody
 /// counts. It is freed by `Reclamation`, after every thread has passed a quiet point.
 ///
+/// Why one block: a key that names its tenant goes from the index to the tenant and on to the
+/// keyspace, and each block on the way is a cache miss.
+///
+/// Layout:
+///
+///     the fields below | 16 words: keyspaces | the id
+///
 /// Invariants:
 /// 1. An implicit tenant exists while one of its keyspaces holds a key.
 /// 2. `settledMemory` is the sum of its shards' settled sizes and of its structures; between
@@ -27,8 +34,6 @@ public struct Tenant: ~Copyable {
     /// How many databases SELECT reaches.
     public static let databaseCount = 16
 
-    // Safety: a copy of the id, allocated with the tenant and freed with it.
-    let idBytes: UnsafeMutablePointer<UInt8>
     let idCount: Int
     public internal(set) var origin: Origin
     /// No index names it any more, and it will be freed: whoever found it before must look again.
@@ -49,13 +54,9 @@ public struct Tenant: ~Copyable {
     public let connections = Atomic<Int>(0)
     let budgetLock = Atomic<UInt32>(0)
     var budget = Budget()
-    // Safety: 16 words, each 0 or the address of a keyspace, allocated and freed with the tenant.
-    let keyspaceWords: UnsafeMutablePointer<Atomic<UInt>>
 
-    init(id: Bytes, origin: Origin) {
-        idCount = id.count
-        idBytes = .allocate(capacity: max(1, id.count))
-        memcpy(idBytes, id.base, id.count)
+    private init(idCount: Int, origin: Origin) {
+        self.idCount = idCount
         self.origin = origin
         planIndex = Atomic(0)
         memoryMax = Atomic(.max)
@@ -65,24 +66,43 @@ public struct Tenant: ~Copyable {
         bandwidthPerDay = Atomic(.max)
         connectionsMax = Atomic(.max)
         atLimit = Atomic(0)
-        keyspaceWords = .allocate(capacity: Tenant.databaseCount)
-        for index in 0..<Tenant.databaseCount {
-            (keyspaceWords + index).initialize(to: Atomic(0))
+    }
+
+    fileprivate static let wordsOffset = (MemoryLayout<Tenant>.size + 7) & ~7
+    fileprivate static let idOffset = wordsOffset + databaseCount * 8
+
+    static func make(id: Bytes, origin: Origin) -> TenantReference {
+        let block = Block.allocate(idOffset + id.count)
+        let tenant = block.bindMemory(to: Tenant.self, capacity: 1)
+        tenant.initialize(to: Tenant(idCount: id.count, origin: origin))
+        for number in 0..<databaseCount {
+            tenant.keyspaceWord(number).initialize(to: Atomic(0))
         }
+        memcpy(block + idOffset, id.base, id.count)
+        return tenant
     }
 }
 
 public typealias TenantReference = UnsafeMutablePointer<Tenant>
 
 extension UnsafeMutablePointer where Pointee == Tenant {
-    public var id: Bytes { Bytes(UnsafePointer(pointee.idBytes), pointee.idCount) }
+    // Safety: `make` is the only one to make tenants, and laid both out behind the fields.
+    public var id: Bytes {
+        Bytes(raw: UnsafeRawPointer(self) + Tenant.idOffset, pointee.idCount)
+    }
+
+    /// 0, or the address of the keyspace of database `number`.
+    @inline(__always)
+    func keyspaceWord(_ number: Int) -> UnsafeMutablePointer<Atomic<UInt>> {
+        precondition(number >= 0 && number < Tenant.databaseCount)
+        return (UnsafeMutableRawPointer(self) + Tenant.wordsOffset + number &* 8)
+            .assumingMemoryBound(to: Atomic<UInt>.self)
+    }
 
     /// The keyspace of database `number` where it exists.
     @inline(__always)
     public func keyspace(_ number: Int) -> KeyspaceReference? {
-        precondition(number >= 0 && number < Tenant.databaseCount)
-        return KeyspaceReference(
-            bitPattern: pointee.keyspaceWords[number].load(ordering: .acquiring))
+        KeyspaceReference(bitPattern: keyspaceWord(number).pointee.load(ordering: .acquiring))
     }
 
     /// What the tenant at its limit meets.
@@ -159,11 +179,8 @@ extension UnsafeMutablePointer where Pointee == Tenant {
         return size
     }
 
-    /// Bytes of the tenant's own blocks and of its entry in the index, keyspaces excluded.
+    /// Bytes of the tenant's own block and of its entry in the index, keyspaces excluded.
     var ownSize: Int {
-        TenantIndex.entrySize(id)
-            + Block.size(UnsafeMutableRawPointer(self))
-            + Block.size(UnsafeMutableRawPointer(pointee.idBytes))
-            + Block.size(UnsafeMutableRawPointer(pointee.keyspaceWords))
+        TenantIndex.entrySize(id) + Block.size(UnsafeMutableRawPointer(self))
     }
 }

@@ -124,7 +124,7 @@ extension TenantRegistry {
         }
         guard isMine else { throw .missing }
         tenant.forEachKeyspace { keyspace in
-            tenant.pointee.keyspaceWords[keyspace.pointee.number].store(0, ordering: .releasing)
+            tenant.keyspaceWord(keyspace.pointee.number).pointee.store(0, ordering: .releasing)
             for number in 0..<keyspace.shardCount {
                 let shard = keyspace.shard(at: number)
                 shard.acquire()
@@ -138,7 +138,6 @@ extension TenantRegistry {
                 shard.release()
             }
             chargeStructure(tenant, -keyspace.structureSize)
-            Reclamation.retire(UnsafeMutableRawPointer(keyspace.pointee.shards))
             Reclamation.retire(UnsafeMutableRawPointer(keyspace))
         }
         retire(tenant)

@@ -63,20 +63,13 @@ public final class TenantRegistry: Sendable {
         createdShardBits = threads > 1 ? 4 : 0
         index = TenantIndex()
         control = Mutex(Control(plans: [.unlimited] + plans.filter { $0.name != "default" }))
-        server = TenantRegistry.allocate(id: Bytes("default" as StaticString), origin: .server)
-        nobody = TenantRegistry.allocate(id: Bytes("nobody" as StaticString), origin: .created)
+        server = Tenant.make(id: Bytes("default" as StaticString), origin: .server)
+        nobody = Tenant.make(id: Bytes("nobody" as StaticString), origin: .created)
         _ = index.findOrInsert(Bytes("default" as StaticString)) { server }
         if let plan = plans.first(where: { $0.name == "default" }) {
             control.withLock { $0.plans[0] = plan }
         }
         chargeStructure(server, server.ownSize)
-    }
-
-    private static func allocate(id: Bytes, origin: Tenant.Origin) -> TenantReference {
-        let tenant = Block.allocate(MemoryLayout<Tenant>.size)
-            .bindMemory(to: Tenant.self, capacity: 1)
-        tenant.initialize(to: Tenant(id: id, origin: origin))
-        return tenant
     }
 
     // MARK: - The path of a request
@@ -102,7 +95,7 @@ public final class TenantRegistry: Sendable {
         if let found = index.find(id) { return found }
         let plan = planForNewTenant(id)
         let tenant = index.findOrInsert(id) {
-            let tenant = TenantRegistry.allocate(id: id, origin: .implicit)
+            let tenant = Tenant.make(id: id, origin: .implicit)
             tenant.apply(plan.limits, planIndex: plan.index)
             chargeStructure(tenant, tenant.ownSize)
             return tenant
@@ -174,7 +167,7 @@ public final class TenantRegistry: Sendable {
             chargeStructure(tenant, keyspace.structureSize)
             if locked { keyspace.forEachShard(isLocked: true) { $0.acquire() } }
             let word = UInt(bitPattern: keyspace)
-            tenant.pointee.keyspaceWords[number].store(word, ordering: .releasing)
+            tenant.keyspaceWord(number).pointee.store(word, ordering: .releasing)
             return (word, true)
         }
         guard let keyspace = KeyspaceReference(bitPattern: made.word) else { return nil }
@@ -196,7 +189,7 @@ public final class TenantRegistry: Sendable {
         let isLast: Bool? = control.withLock { control in
             guard tenant.pointee.origin == .implicit else { return nil }
             shard.pointee.isDead = true
-            tenant.pointee.keyspaceWords[keyspace.pointee.number].store(0, ordering: .releasing)
+            tenant.keyspaceWord(keyspace.pointee.number).pointee.store(0, ordering: .releasing)
             var remaining = false
             tenant.forEachKeyspace { _ in remaining = true }
             control.departed += usage
@@ -210,7 +203,6 @@ public final class TenantRegistry: Sendable {
         settle(shard)
         chargeStructure(tenant, -keyspace.structureSize)
         if isLast { retire(tenant) }
-        Reclamation.retire(UnsafeMutableRawPointer(keyspace.pointee.shards))
         Reclamation.retire(UnsafeMutableRawPointer(keyspace))
     }
 
@@ -223,8 +215,6 @@ public final class TenantRegistry: Sendable {
     /// Frees a tenant that no index names any more, when nobody can be looking at it.
     func retire(_ tenant: TenantReference) {
         settledMemory.wrappingSubtract(tenant.ownSize, ordering: .relaxed)
-        Reclamation.retire(UnsafeMutableRawPointer(tenant.pointee.idBytes))
-        Reclamation.retire(UnsafeMutableRawPointer(tenant.pointee.keyspaceWords))
         Reclamation.retire(UnsafeMutableRawPointer(tenant))
     }
 
