@@ -17,6 +17,21 @@ extension UnsafeMutablePointer where Pointee == Shard {
         pointee.byteLease -= bytesIn + bytesOut
     }
 
+    /// Counts commands that neither read nor wrote a key, and takes them off the leases.
+    public func charge(keylessCommands count: Int, bytesIn: Int, bytesOut: Int) {
+        pointee.usage.commands += count
+        pointee.usage.bytesIn += bytesIn
+        pointee.usage.bytesOut += bytesOut
+        pointee.operationLease -= count
+        pointee.byteLease -= bytesIn + bytesOut
+    }
+
+    /// Whether the leases are so large that some dozens of commands may run before they are looked
+    /// at again.
+    public var hasAmpleLease: Bool {
+        pointee.operationLease > 1024 && pointee.byteLease > 1 << 20
+    }
+
     /// Whether the shard may run a command without asking the tenant's budget.
     @inline(__always)
     public var hasLease: Bool { pointee.operationLease > 0 && pointee.byteLease > 0 }
