@@ -9,14 +9,13 @@ import Wire
 enum Refusals {
     static func refusal(
         _ entry: UnsafePointer<CommandTable.Entry>, _ arguments: Arguments,
-        _ state: SessionReference,
-        _ server: any ServerControl
+        _ state: SessionReference, _ thread: borrowing ServingThread
     ) -> String? {
         let flags = entry.pointee.flags
         guard entry.pointee.accepts(arguments.count) else {
             return wrongArity(entry.pointee.spec.name)
         }
-        if flags.contains(.debug) && !server.debugCommandsAllowed { return debugForbidden }
+        if flags.contains(.debug) && !thread.server.debugCommandsAllowed { return debugForbidden }
         guard state.pointee.isAuthenticated || flags.contains(.noAuth) else {
             return "NOAUTH Authentication required."
         }

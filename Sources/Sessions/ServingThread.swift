@@ -14,7 +14,9 @@ import Wire
 public struct ServingThread: ~Copyable {
     public let worker: WorkerReference
     public let commands: Unmanaged<CommandTable>
-    public unowned let server: any ServerControl
+    // Safety: the server outlives its threads; a counted reference would be counted for each
+    // request.
+    public unowned(unsafe) let server: any ServerControl
     public let pause: Unmanaged<PauseState>
     /// Replies of all sessions that were served in this tick, one behind the other.
     public let replies: UnsafeMutablePointer<ByteBuffer>
@@ -22,6 +24,7 @@ public struct ServingThread: ~Copyable {
     /// Where misses on record keys are noted; nil where no record source is configured.
     public let recordMisses: UnsafeMutablePointer<RecordMisses>?
     var list = ArgumentList()
+    var keyless = KeylessTally()
     /// Where the replies begin to which CLIENT REPLY has not been applied yet. EXEC does so itself,
     /// one by one.
     var unmutedFrom = 0

@@ -5,6 +5,37 @@ import Storage
 import Synchronization
 import Wire
 
+/// Commands without keys that have run and are not yet counted: those of one session, of one of its
+/// databases.
+///
+/// Why: to ask and to count under the shard's lock for each PING costs more than the PING. Where
+/// the shard's lease is ample one question is good for some more commands, and they are counted
+/// together.
+///
+/// Invariants:
+/// 1. It is empty whenever `serve` has returned: whoever sees a reply finds it counted.
+/// 2. It is empty while a command runs that is not flagged `countedLater`, keys aside: so nobody
+///    sees counters, or changes a tenant, before what came earlier is counted.
+struct KeylessTally {
+    /// How many commands one question is good for.
+    static let commandsMax = 32
+    /// Bytes after which the budget is asked again.
+    static let bytesMax = 64 * 1024
+
+    var tenant: TenantReference?
+    var database = 0
+    /// Commands that may still run before the budget is asked again.
+    var remaining = 0
+    var commands = 0
+    var bytesIn = 0
+    var bytesOut = 0
+
+    @inline(__always)
+    func isFor(_ tenant: TenantReference, _ database: Int) -> Bool {
+        self.tenant == tenant && self.database == database
+    }
+}
+
 // A command that names no key counts for the session's tenant, on the first shard of the selected
 // database.
 extension Session {
@@ -13,14 +44,37 @@ extension Session {
         case throttled(Milliseconds)
     }
 
+    @inline(__always)
     func admitKeyless(
         _ entry: Entry, _ tenant: TenantReference, _ database: Int,
-        on thread: borrowing ServingThread, _ reply: inout ReplyWriter
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> KeylessAdmission {
-        let shard = home(tenant, database, thread)
+        if thread.keyless.remaining > 0, entry.pointee.flags.contains(.countedLater),
+            thread.keyless.isFor(tenant, database)
+        {
+            thread.keyless.remaining -= 1
+            return .granted
+        }
+        return askBudget(entry, tenant, database, on: &thread, &reply)
+    }
+
+    @inline(never)
+    private func askBudget(
+        _ entry: Entry, _ tenant: TenantReference, _ database: Int,
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
+    ) -> KeylessAdmission {
+        thread.countKeyless()
+        let shard = thread.home(tenant, database)
         shard.acquire()
         defer { shard.release() }
-        guard !shard.hasLease else { return .granted }
+        guard !shard.hasLease else {
+            if entry.pointee.flags.contains(.countedLater), shard.hasAmpleLease {
+                thread.keyless.tenant = tenant
+                thread.keyless.database = database
+                thread.keyless.remaining = KeylessTally.commandsMax - 1
+            }
+            return .granted
+        }
         let answer = shard.renewLeases(now: thread.worker.pointee.now)
         // Why AUTH and its like run at any limit: a client must be able to log in to see why it is
         // refused.
@@ -33,20 +87,54 @@ extension Session {
         return .refused
     }
 
+    /// Counts a command that `admitKeyless` has admitted.
+    @inline(__always)
     func chargeKeyless(
         _ tenant: TenantReference, _ database: Int, bytesIn: Int, bytesOut: Int,
-        on thread: borrowing ServingThread
+        on thread: inout ServingThread
     ) {
-        let shard = home(tenant, database, thread)
+        if thread.keyless.isFor(tenant, database) {
+            thread.keyless.commands += 1
+            thread.keyless.bytesIn += bytesIn
+            thread.keyless.bytesOut += bytesOut
+            if thread.keyless.bytesIn + thread.keyless.bytesOut > KeylessTally.bytesMax {
+                thread.keyless.remaining = 0
+            }
+            return
+        }
+        let shard = thread.home(tenant, database)
         shard.acquire()
         shard.charge(isRead: false, isWrite: false, bytesIn: bytesIn, bytesOut: bytesOut)
         shard.release()
     }
+}
 
-    private func home(
-        _ tenant: TenantReference, _ database: Int, _ thread: borrowing ServingThread
-    ) -> ShardReference {
-        let registry = thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
-        return registry.keyspace(tenant, database).shard(at: 0)
+extension ServingThread {
+    /// Counts the commands in the tally, and empties it.
+    @inline(__always)
+    mutating func countKeyless() {
+        if keyless.tenant != nil { countTally() }
+    }
+
+    @inline(never)
+    private mutating func countTally() {
+        if let tenant = keyless.tenant, keyless.commands > 0 {
+            let shard = home(tenant, keyless.database)
+            shard.acquire()
+            shard.charge(
+                keylessCommands: keyless.commands, bytesIn: keyless.bytesIn,
+                bytesOut: keyless.bytesOut)
+            shard.release()
+        }
+        keyless = KeylessTally()
+    }
+
+    /// The shard that commands without keys count on.
+    @inline(__always)
+    func home(_ tenant: TenantReference, _ database: Int) -> ShardReference {
+        if let keyspace = tenant.keyspace(database) { return keyspace.shard(at: 0) }
+        return worker.pointee.registry._withUnsafeGuaranteedRef {
+            $0.keyspace(tenant, database).shard(at: 0)
+        }
     }
 }

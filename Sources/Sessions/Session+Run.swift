@@ -145,20 +145,15 @@ extension Session {
         guard let container = request.entry else {
             return reject(Refusals.unknownCommand(arguments), nil, thread, &reply)
         }
-        var subcommand: CommandTable.Entry?
-        if arguments.count > 1, !container.pointee.subcommands.isEmpty {
-            subcommand = CommandTable.subcommand(container, arguments[1])
-            guard subcommand != nil else {
-                return reject(
-                    Refusals.unknownSubcommand(container.pointee.spec.name, arguments[1]),
-                    container,
-                    thread, &reply)
-            }
-        }
-        guard var resolved = subcommand else {
+        guard arguments.count > 1, !container.pointee.subcommands.isEmpty else {
             return runResolved(container, request, arguments, on: &thread, &reply)
         }
-        return withUnsafePointer(to: &resolved) {
+        guard var subcommand = CommandTable.subcommand(container, arguments[1]) else {
+            return reject(
+                Refusals.unknownSubcommand(container.pointee.spec.name, arguments[1]), container,
+                thread, &reply)
+        }
+        return withUnsafePointer(to: &subcommand) {
             runResolved($0, request, arguments, on: &thread, &reply)
         }
     }
@@ -167,7 +162,7 @@ extension Session {
         _ entry: Entry, _ request: Request, _ arguments: Arguments,
         on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
-        if let text = Refusals.refusal(entry, arguments, state, thread.server) {
+        if let text = Refusals.refusal(entry, arguments, state, thread) {
             return reject(Array(text.utf8), entry, thread, &reply)
         }
         if thread.pause._withUnsafeGuaranteedRef({ $0.isActive }), isHeldBack(entry, on: thread) {
@@ -200,7 +195,7 @@ extension Session {
     ) -> Suspension? {
         let tenant = state.pointee.tenant
         let database = state.pointee.database
-        switch admitKeyless(entry, tenant, database, on: thread, &reply) {
+        switch admitKeyless(entry, tenant, database, on: &thread, &reply) {
         case .granted: break
         case .refused: return nil
         case .throttled(let wait): return .throttled(wait)
@@ -219,7 +214,7 @@ extension Session {
         count(
             entry, ticks: martlet_ticks() &- started, failed: reply.errorCount > errors, on: thread)
         chargeKeyless(
-            tenant, database, bytesIn: size, bytesOut: max(0, reply.count - mark), on: thread)
+            tenant, database, bytesIn: size, bytesOut: max(0, reply.count - mark), on: &thread)
         return nil
     }
 

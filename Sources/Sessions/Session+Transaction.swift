@@ -161,7 +161,7 @@ extension Session {
         // Why afterwards: the shard that they count on may not be among those held. Their bytes are
         // EXEC's.
         for _ in 0..<keylessCount {
-            chargeKeyless(tenant, database, bytesIn: 0, bytesOut: 0, on: thread)
+            chargeKeyless(tenant, database, bytesIn: 0, bytesOut: 0, on: &thread)
         }
         endTransaction(on: thread)
         return nil

@@ -123,6 +123,7 @@ public struct Session: ~Copyable {
         _ consumed: Int, _ next: Served.Next, _ replyStart: Int, _ thread: inout ServingThread
     ) -> Served {
         thread.list.removeAll()
+        thread.countKeyless()
         state.pointee.bytesIn += consumed
         state.pointee.bytesOut += thread.replies.pointee.count - replyStart
         return Served(consumed: consumed, next: next)

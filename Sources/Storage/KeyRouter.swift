@@ -49,22 +49,67 @@ extension UnsafeMutablePointer where Pointee == Worker {
 
     /// Forgets the keys of the command before.
     @inline(__always)
-    public func clearKeys() { pointee.resolvedCount = 0 }
+    public func clearKeys() {
+        pointee.resolvedCount = 0
+        pointee.commonKeyspace = nil
+    }
 
     /// Adds a key of the command at hand.
     @inline(__always)
     public func addKey(_ key: Bytes, keyspace: KeyspaceReference, creating: Bool) {
         if pointee.resolvedCount == pointee.capacity { pointee.reserve(pointee.resolvedCount + 1) }
+        noteKeyspace(keyspace)
         pointee.resolved[pointee.resolvedCount] = resolve(
             key, Hash(key), keyspace: keyspace, creating: creating)
         pointee.resolvedCount += 1
+    }
+
+    /// Adds every `step`-th of `keys`, from the first on.
+    public func addKeys(
+        _ keys: UnsafeBufferPointer<Bytes>, step: Int, keyspace: KeyspaceReference, creating: Bool
+    ) {
+        guard !keys.isEmpty else { return }
+        let first = pointee.resolvedCount
+        let added = (keys.count - 1) / step + 1
+        pointee.reserve(first + added)
+        noteKeyspace(keyspace)
+        let resolved = pointee.resolved + first
+        if routes(keyspace) {
+            for index in 0..<added {
+                let key = keys[index &* step]
+                resolved[index] = resolve(key, Hash(key), keyspace: keyspace, creating: creating)
+            }
+        } else {
+            for index in 0..<added {
+                let key = keys[index &* step]
+                let hash = Hash(key)
+                resolved[index] = ResolvedKey(key: key, hash: hash, shard: keyspace.shard(hash))
+            }
+        }
+        pointee.resolvedCount = first + added
+    }
+
+    /// Whether keys that are looked for in `keyspace` may live in other tenants'.
+    @inline(__always)
+    private func routes(_ keyspace: KeyspaceReference) -> Bool {
+        pointee.hasPatterns && keyspace.pointee.tenant == pointee.serverTenant
+    }
+
+    /// Called before a key of `keyspace` is added: keeps `commonKeyspace` true.
+    @inline(__always)
+    private func noteKeyspace(_ keyspace: KeyspaceReference) {
+        if pointee.resolvedCount == 0 {
+            pointee.commonKeyspace = routes(keyspace) ? nil : keyspace
+        } else if pointee.commonKeyspace != keyspace {
+            pointee.commonKeyspace = nil
+        }
     }
 
     @inline(__always)
     private func resolve(
         _ key: Bytes, _ hash: Hash, keyspace: KeyspaceReference, creating: Bool
     ) -> ResolvedKey {
-        guard pointee.hasPatterns, keyspace.pointee.tenant == pointee.serverTenant else {
+        guard routes(keyspace) else {
             return ResolvedKey(key: key, hash: hash, shard: keyspace.shard(hash))
         }
         return pointee.registry._withUnsafeGuaranteedRef {
@@ -116,16 +161,54 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return true
     }
 
+    @inline(never)
     private func lockManyKeys() -> Bool {
         pointee.lockedCount = 0
-        for index in 0..<pointee.resolvedCount {
-            pointee.locked[index] = pointee.resolved[index].shard
+        let isHeld: Bool
+        if let keyspace = pointee.commonKeyspace {
+            isHeld = acquire(first: collectShards(of: keyspace))
+        } else {
+            for index in 0..<pointee.resolvedCount {
+                pointee.locked[index] = pointee.resolved[index].shard
+            }
+            isHeld = lockCollected(pointee.resolvedCount)
         }
-        return lockCollected(pointee.resolvedCount)
+        if isHeld { prefetchFirstKeys() }
+        return isHeld
+    }
+
+    /// Puts the shards of the command's keys, all of `keyspace`, into `locked`, in ascending order
+    /// and each once. Returns how many there are.
+    ///
+    /// Why a bit for each shard: those of a keyspace lie in one array, so that the order of their
+    /// numbers is that of their addresses, and nothing need be compared.
+    private func collectShards(of keyspace: KeyspaceReference) -> Int {
+        // Safety: a keyspace has at most `Worker.shardCountMax` shards, for which there are bits.
+        precondition(keyspace.shardCount <= Worker.shardCountMax)
+        let bits = pointee.shardSet
+        let first = keyspace.pointee.shards
+        let shift = UInt64(64 &- keyspace.pointee.shardBits)
+        for index in 0..<pointee.resolvedCount {
+            // Why: a shift by 64 gives 0 in Swift, which is the number of the only shard.
+            let number = Int(truncatingIfNeeded: pointee.resolved[index].hash.bits >> shift)
+            bits[number >> 6] |= 1 << UInt64(truncatingIfNeeded: number & 63)
+        }
+        var count = 0
+        for word in 0..<(keyspace.shardCount + 63) >> 6 {
+            var rest = bits[word]
+            bits[word] = 0
+            while rest != 0 {
+                pointee.locked[count] = first + (word << 6 | rest.trailingZeroBitCount)
+                count &+= 1
+                rest &= rest &- 1
+            }
+        }
+        return count
     }
 
     /// Locks the `count` shards that stand in `locked`, in ascending order and each once.
     private func lockCollected(_ count: Int) -> Bool {
+        if count <= 32 { return acquire(first: insertionSort(count)) }
         var shards = UnsafeMutableBufferPointer(start: pointee.locked, count: count)
         shards.sort { UInt(bitPattern: $0) < UInt(bitPattern: $1) }
         var kept = 0
@@ -133,13 +216,43 @@ extension UnsafeMutablePointer where Pointee == Worker {
             shards[kept] = shards[index]
             kept += 1
         }
-        for index in 0..<kept {
+        return acquire(first: kept)
+    }
+
+    /// Sorts the first `count` shards in `locked`, and keeps each once. Returns how many are left.
+    private func insertionSort(_ count: Int) -> Int {
+        let shards = pointee.locked
+        var kept = 0
+        for index in 0..<count {
+            let shard = shards[index]
+            var place = kept
+            while place > 0, UInt(bitPattern: shards[place - 1]) > UInt(bitPattern: shard) {
+                place -= 1
+            }
+            if place > 0, shards[place - 1] == shard { continue }
+            var last = kept
+            while last > place {
+                shards[last] = shards[last - 1]
+                last -= 1
+            }
+            shards[place] = shard
+            kept += 1
+        }
+        return kept
+    }
+
+    /// Takes the locks of the first `count` shards in `locked`. Returns false, with nothing held,
+    /// where one of them is dead.
+    @inline(__always)
+    private func acquire(first count: Int) -> Bool {
+        let shards = pointee.locked
+        for index in 0..<count {
             shards[index].acquire()
             guard shards[index].pointee.isDead else { continue }
             for held in 0...index { shards[held].release() }
             return false
         }
-        pointee.lockedCount = kept
+        pointee.lockedCount = count
         return true
     }
 
@@ -224,27 +337,4 @@ extension UnsafeMutablePointer where Pointee == Worker {
         if shard.pointee.watchers != nil { shard.notifyWatchersOfExpiry(Hash(slot.entry.key)) }
         shard.pointee.table.remove(slot)
     }
-
-    // MARK: - Prefetching a batch
-
-    /// Asks for the bucket of a key that a later command of the batch names.
-    @inline(__always)
-    public func prefetchBucket(_ key: Bytes, keyspace: KeyspaceReference) -> Prefetch {
-        let hash = Hash(key)
-        let shard = keyspace.shard(hash)
-        martlet_prefetch(shard)
-        let position = hash.bits << UInt64(keyspace.pointee.shardBits)
-        let bucket = Table.prefetchBucket(root: shard.pointee.table.root, position: position)
-        return Prefetch(bucket: bucket, hash: hash)
-    }
-}
-
-/// A bucket that was asked for.
-public struct Prefetch {
-    let bucket: UInt
-    let hash: Hash
-
-    /// Asks for the entry that the bucket promises.
-    @inline(__always)
-    public func prefetchEntry() { Table.prefetchEntry(bucket: bucket, tag: hash.tag) }
 }

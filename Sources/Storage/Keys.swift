@@ -64,6 +64,11 @@ public struct Keys {
         if cursor < count {
             let expected = worker.pointee.resolved[cursor]
             if expected.key.base == key.base && expected.key.count == key.count {
+                if count > WorkerReference.prefetchGroup,
+                    cursor & (WorkerReference.prefetchGroup - 1) == 0
+                {
+                    worker.prefetchFurtherKeys(cursor)
+                }
                 cursor += 1
                 return expected
             }

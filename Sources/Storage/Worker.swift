@@ -26,6 +26,14 @@ public struct Worker: ~Copyable {
     var capacity: Int
     var locked: UnsafeMutablePointer<ShardReference>
     var lockedCount = 0
+    /// The keyspace that all keys of the command live in, where that is known without looking at
+    /// each.
+    var commonKeyspace: KeyspaceReference?
+    /// The most shards that a keyspace has.
+    static let shardCountMax = 1024
+    // Safety: a bit for each of `shardCountMax` shards, allocated here and freed with the worker;
+    // all are 0 but while shards are being collected.
+    let shardSet: UnsafeMutablePointer<UInt64>
     /// Whether EXEC holds every shard of every database that its session sees.
     public var holdsAllShards = false
     /// Where the sweep of expired entries goes on.
@@ -42,6 +50,8 @@ public struct Worker: ~Copyable {
         capacity = 64
         resolved = .allocate(capacity: capacity)
         locked = .allocate(capacity: capacity)
+        shardSet = .allocate(capacity: Worker.shardCountMax / 64)
+        shardSet.initialize(repeating: 0, count: Worker.shardCountMax / 64)
         statistics = .allocate(capacity: 1)
         statistics.initialize(to: Statistics())
     }
@@ -50,6 +60,7 @@ public struct Worker: ~Copyable {
         participant.giveBack()
         resolved.deallocate()
         locked.deallocate()
+        shardSet.deallocate()
         statistics.deinitialize(count: 1)
         statistics.deallocate()
         registry.release()

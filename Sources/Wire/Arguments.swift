@@ -22,6 +22,12 @@ public struct Arguments {
         return base[index]
     }
 
+    /// The arguments in `range`, for a loop over many of them.
+    public func slices(_ range: Range<Int>) -> UnsafeBufferPointer<Bytes> {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count)
+        return UnsafeBufferPointer(start: base + range.lowerBound, count: range.count)
+    }
+
     /// The arguments from `first` on, for a subcommand that counts from its own name.
     public func dropFirst(_ first: Int) -> Arguments {
         precondition(first >= 0 && first <= count)

@@ -6,7 +6,8 @@ import Wire
 /// PING [message]: PONG, or the message.
 public enum PING: SessionCommand {
     public static let spec = CommandSpec(
-        "ping", arity: -1, [.fast], usage: "[message]", since: "1.0.0", complexity: "O(1)",
+        "ping", arity: -1, [.fast, .countedLater], usage: "[message]",
+        since: "1.0.0", complexity: "O(1)",
         summary: "Returns the server's liveliness response.",
         tips: ["request_policy:all_shards", "response_policy:all_succeeded"])
 
@@ -24,7 +25,8 @@ public enum PING: SessionCommand {
 /// ECHO message: the message.
 public enum ECHO: SessionCommand {
     public static let spec = CommandSpec(
-        "echo", arity: 2, [.loading, .stale, .fast], usage: "message", since: "1.0.0",
+        "echo", arity: 2, [.loading, .stale, .fast, .countedLater], usage: "message",
+        since: "1.0.0",
         complexity: "O(1)", summary: "Returns the given string.")
 
     public static func run(
@@ -37,7 +39,8 @@ public enum ECHO: SessionCommand {
 /// SELECT index: the database that the session works in.
 public enum SELECT: SessionCommand {
     public static let spec = CommandSpec(
-        "select", arity: 2, [.loading, .stale, .fast], usage: "index:integer", since: "1.0.0",
+        "select", arity: 2, [.loading, .stale, .fast, .countedLater], usage: "index:integer",
+        since: "1.0.0",
         complexity: "O(1)", summary: "Changes the selected database.")
 
     public static func run(

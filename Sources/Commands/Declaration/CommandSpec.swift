@@ -95,6 +95,9 @@ public struct CommandFlags: OptionSet, Sendable {
     public static let otherDatabase = CommandFlags(rawValue: 1 << 27)
     /// Counts neither as an operation of the tenant nor against its limits.
     public static let free = CommandFlags(rawValue: 1 << 26)
+    /// Neither shows nor changes what tenants are and have used: may be counted together with the
+    /// commands around it. Of commands without keys.
+    public static let countedLater = CommandFlags(rawValue: 1 << 28)
 }
 
 /// Where a command's keys stand among its arguments, and what it does to them.

@@ -23,6 +23,8 @@ public final class CommandTable: Sendable {
         public let singleKey: Int32
         /// Whether the only key may come into being.
         public let singleKeyCreates: Bool
+        /// The range that all keys stand in, where one says it all and there may be several keys.
+        public let keyRange: KeyRange?
         /// Number of this command in statistics: below `count`.
         public let number: Int
         /// The subcommands of a container.
@@ -31,6 +33,21 @@ public final class CommandTable: Sendable {
         @inline(__always)
         public func accepts(_ count: Int) -> Bool {
             arity >= 0 ? count == Int(arity) : count >= -Int(arity)
+        }
+    }
+
+    /// From argument `first` on every `step`-th, to argument `last`, a negative one from the end.
+    public struct KeyRange: Sendable {
+        public let first: Int
+        public let last: Int
+        public let step: Int
+        /// Whether the keys may come into being.
+        public let creates: Bool
+
+        /// The arguments from the first key on to the last, of a request of `count` arguments.
+        public func range(count: Int) -> Range<Int>? {
+            let end = last < 0 ? count + last : last
+            return first <= end && end < count ? first..<end + 1 : nil
         }
     }
 
@@ -107,17 +124,22 @@ public final class CommandTable: Sendable {
         }
         var singleKey: Int32 = 0
         var singleKeyCreates = false
+        var keyRange: KeyRange?
         if spec.keys.count == 1, !spec.flags.contains(.otherDatabase),
-            case .range(let first, let last, _) = spec.keys[0].position,
-            first == last
+            case .range(let first, let last, let step) = spec.keys[0].position
         {
-            singleKey = Int32(first)
-            singleKeyCreates = spec.keys[0].access.mayCreate
+            let creates = spec.keys[0].access.mayCreate
+            if first == last {
+                singleKey = Int32(first)
+                singleKeyCreates = creates
+            } else {
+                keyRange = KeyRange(first: first, last: last, step: step, creates: creates)
+            }
         }
         return Entry(
             spec: spec, group: group, run: run, flags: spec.flags, arity: Int32(spec.arity),
-            singleKey: singleKey, singleKeyCreates: singleKeyCreates, number: own,
-            subcommands: subcommands)
+            singleKey: singleKey, singleKeyCreates: singleKeyCreates,
+            keyRange: keyRange, number: own, subcommands: subcommands)
     }
 
     /// The declaration of `name`, in any case; nil of an unknown one.

@@ -122,6 +122,9 @@ public struct Executor {
         {
             return resolve(crossing, arguments, keyspace, &reply)
         }
+        if let keys = entry.pointee.keyRange {
+            return resolve(keys, arguments, keyspace, &reply)
+        }
         // Why all before the first is added: a tenant that a key brings into being must not stay
         // for nothing.
         for index in 1..<max(1, arguments.count)
@@ -139,6 +142,25 @@ public struct Executor {
         _ = entry.pointee.spec.forEachKey(arguments) { index, access in
             worker.addKey(arguments[index], keyspace: keyspace, creating: access.mayCreate)
         }
+        return true
+    }
+
+    private func resolve(
+        _ keys: CommandTable.KeyRange, _ arguments: Arguments, _ keyspace: KeyspaceReference,
+        _ reply: inout ReplyWriter
+    ) -> Bool {
+        guard let range = keys.range(count: arguments.count) else { return true }
+        let slices = arguments.slices(range)
+        // Why all before the first is added: as above.
+        var index = 0
+        while index < slices.count {
+            if slices[index].count > Storage.Entry.keySizeMax {
+                reply.error(.keyTooLong)
+                return false
+            }
+            index += keys.step
+        }
+        worker.addKeys(slices, step: keys.step, keyspace: keyspace, creating: keys.creates)
         return true
     }
 

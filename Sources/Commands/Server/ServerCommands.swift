@@ -6,7 +6,8 @@ import Wire
 /// TIME: seconds and microseconds of wall time.
 public enum TIME: SessionCommand {
     public static let spec = CommandSpec(
-        "time", arity: 1, [.loading, .stale, .fast], since: "2.6.0", complexity: "O(1)",
+        "time", arity: 1, [.loading, .stale, .fast, .countedLater],
+        since: "2.6.0", complexity: "O(1)",
         summary: "Returns the server time.", tips: ["nondeterministic_output"])
 
     public static func run(

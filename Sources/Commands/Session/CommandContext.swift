@@ -9,7 +9,8 @@ import Wire
 public struct CommandContext {
     public let worker: WorkerReference
     public let session: SessionReference
-    public unowned let server: any ServerControl
+    // Safety: the server outlives every command.
+    public unowned(unsafe) let server: any ServerControl
     /// What the session shall do when the command has returned.
     public var action = Action.none
     /// Whether the command runs inside EXEC.

@@ -8,7 +8,8 @@ import Wire
 /// MULTI: what follows is queued until EXEC.
 public enum MULTI: SessionCommand {
     public static let spec = CommandSpec(
-        "multi", arity: 1, [.noScript, .loading, .stale, .fast, .allowBusy, .runsInsideMulti],
+        "multi", arity: 1,
+        [.noScript, .loading, .stale, .fast, .allowBusy, .runsInsideMulti, .countedLater],
         since: "1.2.0", complexity: "O(1)", summary: "Starts a transaction.")
 
     public static func run(

@@ -17,6 +17,21 @@ extension UnsafeMutablePointer where Pointee == Shard {
         pointee.byteLease -= bytesIn + bytesOut
     }
 
+    /// Counts commands that neither read nor wrote a key, and takes them off the leases.
+    public func charge(keylessCommands count: Int, bytesIn: Int, bytesOut: Int) {
+        pointee.usage.commands += count
+        pointee.usage.bytesIn += bytesIn
+        pointee.usage.bytesOut += bytesOut
+        pointee.operationLease -= count
+        pointee.byteLease -= bytesIn + bytesOut
+    }
+
+    /// Whether the leases are so large that some dozens of commands may run before they are looked
+    /// at again.
+    public var hasAmpleLease: Bool {
+        pointee.operationLease > 1024 && pointee.byteLease > 1 << 20
+    }
+
     /// Whether the shard may run a command without asking the tenant's budget.
     @inline(__always)
     public var hasLease: Bool { pointee.operationLease > 0 && pointee.byteLease > 0 }
@@ -49,20 +64,21 @@ extension UnsafeMutablePointer where Pointee == Worker {
         guard count > 0 else { return }
         let first = pointee.resolved[0].shard
         body(first)
-        if count > 1 { forEachFurtherTenant(first, body) }
+        if count > 1 && pointee.commonKeyspace == nil { forEachFurtherTenant(first, body) }
     }
 
     private func forEachFurtherTenant(_ first: ShardReference, _ body: (ShardReference) -> Void) {
         // Why a list: a command may name thousands of keys, but those of few tenants; most are the
-        // one before's.
-        var seen = [first.tenant]
-        var previous = first.tenant
+        // one before's. It stays empty, and takes no memory, while there is but the first tenant.
+        var seen: [TenantReference] = []
+        let firstTenant = first.tenant
+        var previous = firstTenant
         for index in 1..<pointee.resolvedCount {
             let shard = pointee.resolved[index].shard
             let tenant = shard.tenant
             if tenant == previous { continue }
             previous = tenant
-            if seen.contains(tenant) { continue }
+            if tenant == firstTenant || seen.contains(tenant) { continue }
             seen.append(tenant)
             body(shard)
         }
@@ -70,7 +86,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
 
     /// Whether a tenant whose keys the command names has a limit of memory or of keys.
     public var keysHaveLimitedTenants: Bool {
-        for index in 0..<pointee.resolvedCount {
+        // Why not all: the keys of one keyspace are one tenant's.
+        let count = pointee.commonKeyspace == nil ? pointee.resolvedCount : 1
+        for index in 0..<min(count, pointee.resolvedCount) {
             let tenant = pointee.resolved[index].shard.tenant
             if tenant.pointee.memoryMax.value != .max || tenant.pointee.keysMax.value != .max {
                 return true

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Testing
+
+@testable import Storage
+
+/// Commands of several keys: each shard is locked once, in ascending order, whichever way it was
+/// found.
+@Suite(.serialized) struct LockingTests {
+    /// Adds `names` and compares what is then held with what should be.
+    private func check(
+        _ store: Store, _ names: [String], databases: [Int], atOnce: Bool,
+        source: SourceLocation = #_sourceLocation
+    ) {
+        let worker = store.worker
+        let bytes = names.map { Array($0.utf8) }
+        var storage: [UInt8] = bytes.flatMap { $0 }
+        storage.append(0)
+        storage.withUnsafeBufferPointer { buffer in
+            guard let base = buffer.baseAddress else { return }
+            var keys: [Bytes] = []
+            var offset = 0
+            for name in bytes {
+                keys.append(Bytes(base + offset, name.count))
+                offset += name.count
+            }
+            var expected: Set<ShardReference> = []
+            worker.clearKeys()
+            for (position, database) in databases.enumerated() {
+                let keyspace = store.registry.keyspace(store.registry.server, database)
+                let own = keys.enumerated().filter { $0.offset % databases.count == position }
+                    .map(\.element)
+                for key in own { expected.insert(keyspace.shard(Hash(key))) }
+                if atOnce {
+                    own.withUnsafeBufferPointer {
+                        worker.addKeys($0, step: 1, keyspace: keyspace, creating: true)
+                    }
+                } else {
+                    for key in own { worker.addKey(key, keyspace: keyspace, creating: true) }
+                }
+            }
+            #expect(worker.lockKeys(), sourceLocation: source)
+            let sorted = expected.sorted { UInt(bitPattern: $0) < UInt(bitPattern: $1) }
+            #expect(Array(worker.heldShards) == sorted, sourceLocation: source)
+            #expect(
+                expected.allSatisfy { $0.pointee.lock.load(ordering: .relaxed) == 1 },
+                sourceLocation: source)
+            for shard in sorted { #expect(worker.holds(shard), sourceLocation: source) }
+            worker.unlockKeys()
+            #expect(
+                expected.allSatisfy { $0.pointee.lock.load(ordering: .relaxed) == 0 },
+                sourceLocation: source)
+        }
+    }
+
+    @Test(arguments: [2, 10, 32, 33, 200], [1, 2, 16])
+    func eachShardIsTakenOnceInOrder(count: Int, threads: Int) throws {
+        let store = try Store(threads: threads)
+        let names = (0..<count).map { "key:\($0)" }
+        for atOnce in [true, false] {
+            check(store, names, databases: [0], atOnce: atOnce)
+            check(store, names + names, databases: [0], atOnce: atOnce)
+            check(store, names + ["a"], databases: [1, 0], atOnce: atOnce)
+        }
+        check(store, Array(repeating: "same", count: count), databases: [0], atOnce: true)
+    }
+
+    @Test func everySecondArgumentIsAKey() throws {
+        let store = try Store()
+        let words = ["a", "1", "b", "2", "c", "3"].map { Array($0.utf8) }
+        let keyspace = store.registry.keyspace(store.registry.server, 0)
+        let flat = words.flatMap { $0 }
+        flat.withUnsafeBufferPointer { buffer in
+            guard let base = buffer.baseAddress else { return }
+            let slices = (0..<5).map { Bytes(base + $0, 1) }
+            store.worker.clearKeys()
+            slices.withUnsafeBufferPointer {
+                store.worker.addKeys($0, step: 2, keyspace: keyspace, creating: true)
+            }
+            let worker = store.worker
+            #expect(worker.pointee.resolvedCount == 3)
+            let named = (0..<3).map { worker.pointee.resolved[$0].key.string }
+            #expect(named == ["a", "b", "c"])
+        }
+    }
+
+    @Test func keysOfOtherTenantsLockTheirShards() throws {
+        let store = try Store(patterns: [TenantTests.pattern])
+        let keyspace = store.registry.keyspace(store.registry.server, 0)
+        let names = ["tenant:a:1", "plain", "tenant:b:1", "tenant:a:2", "tenant:b:2"]
+        let bytes = names.map { Array($0.utf8) }
+        let flat = bytes.flatMap { $0 }
+        flat.withUnsafeBufferPointer { buffer in
+            guard let base = buffer.baseAddress else { return }
+            var offset = 0
+            var keys: [Bytes] = []
+            for name in bytes {
+                keys.append(Bytes(base + offset, name.count))
+                offset += name.count
+            }
+            store.worker.clearKeys()
+            keys.withUnsafeBufferPointer {
+                store.worker.addKeys($0, step: 1, keyspace: keyspace, creating: true)
+            }
+            #expect(store.worker.lockKeys())
+            #expect(store.worker.heldShards.count == 3)
+            var seen: [String] = []
+            store.worker.forEachTenantOfKeys { seen.append($0.tenant.id.string) }
+            #expect(seen == ["a", "default", "b"])
+            store.worker.unlockKeys()
+        }
+    }
+}
