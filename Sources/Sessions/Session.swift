@@ -203,11 +203,10 @@ public struct Session: ~Copyable {
 }
 
 extension ServingThread {
-    /// The keyspace whose buckets are worth asking for; nil where keys may live elsewhere.
+    /// The keyspace where keys of the batch are looked for; nil where it does not exist yet.
     @inline(__always)
     func keyspaceForPrefetch(_ state: SessionReference) -> KeyspaceReference? {
-        if worker.keysNameTenants(of: state.pointee.tenant) { return nil }
-        return state.pointee.tenant.keyspace(state.pointee.database)
+        state.pointee.tenant.keyspace(state.pointee.database)
     }
 
     /// The keyspace that the session has selected.

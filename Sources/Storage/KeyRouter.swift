@@ -28,6 +28,15 @@ enum KeyRouter {
         return ResolvedKey(key: key, hash: hash, shard: routed.shard(hash))
     }
 
+    /// The keyspace that `key` lives in: nil where it names a tenant that does not exist.
+    @inline(never)
+    static func existingHome(
+        _ key: Bytes, keyspace: KeyspaceReference, registry: TenantRegistry
+    ) -> KeyspaceReference? {
+        guard let id = registry.tenantID(in: key) else { return keyspace }
+        return registry.find(id)?.keyspace(keyspace.pointee.number)
+    }
+
     @inline(never)
     private static func route(
         _ key: Bytes, keyspace: KeyspaceReference, registry: TenantRegistry, creating: Bool
@@ -91,7 +100,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
 
     /// Whether keys that are looked for in `keyspace` may live in other tenants'.
     @inline(__always)
-    private func routes(_ keyspace: KeyspaceReference) -> Bool {
+    func routes(_ keyspace: KeyspaceReference) -> Bool {
         pointee.hasPatterns && keyspace.pointee.tenant == pointee.serverTenant
     }
 
@@ -118,13 +127,18 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 
     /// Resolves the only key of the command at hand and takes its shard. `prefetch` is what was
-    /// asked for when the request was parsed, and knows the hash.
+    /// asked for when the request was parsed, and knows the hash and mostly the shard. (Not where a
+    /// command in between has chosen another database or tenant.)
     public func acquire(
         _ key: Bytes, _ prefetch: Prefetch?, keyspace: KeyspaceReference, creating: Bool
     ) -> ShardReference {
         let hash = prefetch?.hash ?? Hash(key)
+        var known = prefetch?.keyspace == keyspace ? prefetch?.shard : nil
         while true {  // Bound: a keyspace is dropped once; the next turn finds or makes another.
-            let resolved = resolve(key, hash, keyspace: keyspace, creating: creating)
+            let resolved =
+                known.map { ResolvedKey(key: key, hash: hash, shard: $0) }
+                ?? resolve(key, hash, keyspace: keyspace, creating: creating)
+            known = nil
             resolved.shard.acquire()
             if !resolved.shard.pointee.isDead {
                 pointee.resolved[0] = resolved

@@ -2,10 +2,15 @@
 import Base
 import CLinux
 
-/// A bucket that was asked for.
+/// What was found out about a key before its command's turn, and asked for.
 public struct Prefetch {
     let bucket: UInt
     let hash: Hash
+    /// Where the key was looked for.
+    let keyspace: KeyspaceReference
+    /// The shard that it lives in, unless that dies; nil where the tenant that the key names does
+    /// not exist yet, and may when the command runs.
+    let shard: ShardReference?
 
     /// Asks for the entry that the bucket promises.
     @inline(__always)
@@ -18,11 +23,20 @@ extension UnsafeMutablePointer where Pointee == Worker {
     @inline(__always)
     public func prefetchBucket(_ key: Bytes, keyspace: KeyspaceReference) -> Prefetch {
         let hash = Hash(key)
-        let shard = keyspace.shard(hash)
+        var home: KeyspaceReference? = keyspace
+        if routes(keyspace) {
+            home = pointee.registry._withUnsafeGuaranteedRef {
+                KeyRouter.existingHome(key, keyspace: keyspace, registry: $0)
+            }
+        }
+        guard let home else {
+            return Prefetch(bucket: 0, hash: hash, keyspace: keyspace, shard: nil)
+        }
+        let shard = home.shard(hash)
         martlet_prefetch(shard)
-        let position = hash.bits << UInt64(keyspace.pointee.shardBits)
+        let position = hash.bits << UInt64(home.pointee.shardBits)
         let bucket = Table.prefetchBucket(root: shard.pointee.table.root, position: position)
-        return Prefetch(bucket: bucket, hash: hash)
+        return Prefetch(bucket: bucket, hash: hash, keyspace: keyspace, shard: shard)
     }
 
     /// How many keys of one command are asked for together.
