@@ -39,7 +39,7 @@ public enum DEBUG: SessionCommand {
             Log.standard.write(.warning, "DEBUG LOG: \(arguments[2].string)")
             reply.ok()
         } else if name.isKeyword("ERROR"), count == 3 {
-            reply.error(arguments[2].string)
+            reply.uncountedError(arguments[2].array)
         } else if name.isKeyword("PROTOCOL"), count == 3 {
             sample(arguments[2], &reply)
         } else {

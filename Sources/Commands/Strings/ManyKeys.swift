@@ -9,7 +9,8 @@ public enum MGET: KeyCommand {
         "mget", arity: -2, [.readOnly, .fast, .loadsRecords],
         keys: [.range(1, -1, [.readOnly, .access])], usage: "key:key ...", since: "1.0.0",
         complexity: "O(N) where N is the number of keys to retrieve.",
-        summary: "Atomically returns the string values of one or more keys.")
+        summary: "Atomically returns the string values of one or more keys.",
+        tips: ["request_policy:multi_shard"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -31,7 +32,8 @@ public enum MSET: KeyCommand {
         keys: [.range(1, -1, step: 2, [.overwrite, .update])],
         usage: "key:key value [key:key value ...]",
         since: "1.0.1", complexity: "O(N) where N is the number of keys to set.",
-        summary: "Atomically creates or modifies the string values of one or more keys.")
+        summary: "Atomically creates or modifies the string values of one or more keys.",
+        tips: ["request_policy:multi_shard", "response_policy:all_succeeded"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -61,7 +63,8 @@ public enum MSETNX: KeyCommand {
         since: "1.0.1", complexity: "O(N) where N is the number of keys to set.",
         summary:
             "Atomically modifies the string values of one or more keys only when all keys don't "
-            + "exist."
+            + "exist.",
+        tips: ["request_policy:multi_shard", "response_policy:agg_min"]
     )
 
     public static func run(
