@@ -113,7 +113,8 @@ public enum DEBUG: SessionCommand {
             else {
                 return reply.error(.mustBePositive)
             }
-            size = Int(wanted)
+            // As in Redis 0 says no more than nothing.
+            size = wanted > 0 ? Int(wanted) : nil
         }
         guard !context.isInsideTransaction else {
             return reply.error("ERR DEBUG POPULATE cannot run inside a transaction")

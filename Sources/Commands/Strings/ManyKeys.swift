@@ -30,7 +30,7 @@ public enum MSET: KeyCommand {
     public static let spec = CommandSpec(
         "mset", arity: -3, [.write, .denyOOM],
         keys: [.range(1, -1, step: 2, [.overwrite, .update])],
-        usage: "key:key value [key:key value ...]",
+        usage: "(key:key value) ...",
         since: "1.0.1", complexity: "O(N) where N is the number of keys to set.",
         summary: "Atomically creates or modifies the string values of one or more keys.",
         tips: ["request_policy:multi_shard", "response_policy:all_succeeded"])
@@ -59,7 +59,7 @@ public enum MSETNX: KeyCommand {
     public static let spec = CommandSpec(
         "msetnx", arity: -3, [.write, .denyOOM],
         keys: [.range(1, -1, step: 2, [.overwrite, .insert])],
-        usage: "key:key value [key:key value ...]",
+        usage: "(key:key value) ...",
         since: "1.0.1", complexity: "O(N) where N is the number of keys to set.",
         summary:
             "Atomically modifies the string values of one or more keys only when all keys don't "
