@@ -149,9 +149,9 @@ extension Session {
         if arguments.count > 1, !container.pointee.subcommands.isEmpty {
             subcommand = CommandTable.subcommand(container, arguments[1])
             guard subcommand != nil else {
+                // As in Redis no command has been refused: none was found.
                 return reject(
-                    Refusals.unknownSubcommand(container.pointee.spec.name, arguments[1]),
-                    container,
+                    Refusals.unknownSubcommand(container.pointee.spec.name, arguments[1]), nil,
                     thread, &reply)
             }
         }

@@ -38,6 +38,17 @@ import Wire
         #expect(Self.errors(host) == ["ERR=5", "WRONGTYPE=1", "NOAUTH=1"])
     }
 
+    @Test func refusalsCountAtTheCommandThatWasFound() {
+        let host = Host()
+        let client = Client(host)
+        client.send(["CONFIG", "NOSUCH"], ["NOSUCH"])
+        #expect(Self.counts(host, "config") == [0, 0, 0])
+        client.send(["CONFIG"], ["GET"])
+        #expect(Self.counts(host, "config") == [0, 1, 0])
+        #expect(Self.counts(host, "get") == [0, 1, 0])
+        #expect(Self.errors(host) == ["ERR=4"])
+    }
+
     @Test func aTransactionFailsOnlyByItself() {
         let host = Host()
         let client = Client(host)
