@@ -21,6 +21,8 @@ public struct ServingThread: ~Copyable {
     /// Replies of all sessions that were served in this tick, one behind the other.
     public let replies: UnsafeMutablePointer<ByteBuffer>
     public let commandStatistics: CommandStatistics
+    /// The thread's error replies by their words. Safety: never freed, as `replies`.
+    public let errorTally: UnsafeMutablePointer<ErrorTally>
     /// Where misses on record keys are noted; nil where no record source is configured.
     public let recordMisses: UnsafeMutablePointer<RecordMisses>?
     var list = ArgumentList()
@@ -45,6 +47,8 @@ public struct ServingThread: ~Copyable {
         self.pause = Unmanaged.passRetained(pause)
         self.commandStatistics = commandStatistics
         self.recordMisses = recordMisses
+        errorTally = .allocate(capacity: 1)
+        errorTally.initialize(to: ErrorTally())
         replies = .allocate(capacity: 1)
         replies.initialize(to: ByteBuffer(capacity: 64 * 1024))
         batch = .allocate(capacity: ServingThread.batchSize)

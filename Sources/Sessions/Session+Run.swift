@@ -149,9 +149,10 @@ extension Session {
             return runResolved(container, request, arguments, on: &thread, &reply)
         }
         guard var subcommand = CommandTable.subcommand(container, arguments[1]) else {
+            // As in Redis no command has been refused: none was found.
             return reject(
-                Refusals.unknownSubcommand(container.pointee.spec.name, arguments[1]), container,
-                thread, &reply)
+                Refusals.unknownSubcommand(container.pointee.spec.name, arguments[1]), nil, thread,
+                &reply)
         }
         return withUnsafePointer(to: &subcommand) {
             runResolved($0, request, arguments, on: &thread, &reply)
@@ -206,13 +207,15 @@ extension Session {
         var context = CommandContext(
             worker: thread.worker, session: state, server: thread.server,
             isInsideTransaction: false)
+        queuedErrorCount = 0
         command.run(arguments, &context, &reply)
         if context.action == .executeTransaction {
             if let suspension = executeTransaction(on: &thread, &reply) { return suspension }
         }
         if context.action == .close { state.pointee.closesAfterReply = true }
         count(
-            entry, ticks: martlet_ticks() &- started, failed: reply.errorCount > errors, on: thread)
+            entry, ticks: martlet_ticks() &- started,
+            failed: reply.errorCount - queuedErrorCount > errors, on: thread)
         chargeKeyless(
             tenant, database, bytesIn: size, bytesOut: max(0, reply.count - mark), on: &thread)
         return nil
@@ -224,7 +227,6 @@ extension Session {
     ) -> Suspension? {
         if state.pointee.transaction.isOpen { state.pointee.transaction.isAborted = true }
         if let entry { thread.commandStatistics.lines[entry.pointee.number].rejected.bump() }
-        thread.worker.pointee.statistics.pointee.errorReplies.bump()
         reply.error(text)
         return nil
     }

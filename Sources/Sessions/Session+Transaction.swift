@@ -149,12 +149,14 @@ extension Session {
         let tenant = state.pointee.tenant
         let database = state.pointee.database
         var keylessCount = 0
+        let errors = reply.errorCount
         for request in queued {
             let mark = reply.count
             runOne(request, list, on: &thread, &reply)
             if isMuted { reply.truncate(to: mark) }
             if case .session = request.entry.pointee.run { keylessCount += 1 }
         }
+        queuedErrorCount = reply.errorCount - errors
         thread.unmutedFrom = reply.count
         worker.pointee.holdsAllShards = false
         worker.unlockKeys()

@@ -27,6 +27,8 @@ public struct Session: ~Copyable {
     var awaited: [[UInt8]] = []
     /// How often the request at the front has waited for records.
     var recordAttempts = 0
+    /// Errors that the commands of the last transaction replied: not EXEC's own.
+    var queuedErrorCount = 0
 
     public enum Suspension: Equatable, Sendable {
         /// Until these record keys are loaded, or cannot be.
@@ -84,7 +86,9 @@ public struct Session: ~Copyable {
         precondition(suspension == nil, "a suspended session was served")
         parser.bulkSizeMax = thread.worker.pointee.settings.values.pointee.bulkSizeMax.value
         var offset = 0
-        var reply = ReplyWriter(thread.replies, version: state.pointee.protocolVersion)
+        var reply = ReplyWriter(
+            thread.replies, version: state.pointee.protocolVersion,
+            countingErrorsIn: thread.errorTally)
         let replyStart = reply.count
         while true {  // Bound: each turn consumes at least one request, or ends.
             let parsed = parseBatch(bytes.suffix(from: offset), on: &thread)

@@ -107,7 +107,6 @@ public struct Statistics: ~Copyable {
     public let bytesOut = Counter(0)
     public let connectionsReceived = Counter(0)
     public let connectionsRejected = Counter(0)
-    public let errorReplies = Counter(0)
     public let readsProcessed = Counter(0)
     public let writesProcessed = Counter(0)
 

@@ -7,7 +7,7 @@ extension ReplyWriter {
     public mutating func error(
         _ before: StaticString, quoting bytes: Bytes, _ after: StaticString = ""
     ) {
-        errorCount += 1
+        countError(Bytes(before))
         buffer.pointee.append(byte: UInt8(ascii: "-"))
         buffer.pointee.append(before)
         let end = bytes.firstIndex(of: 0) ?? bytes.count

@@ -14,11 +14,18 @@ public struct ReplyWriter {
     /// 2 or 3.
     public var version: UInt8
     /// Error replies written so far.
-    public var errorCount = 0
+    public private(set) var errorCount = 0
+    /// Where the thread counts its errors by their words.
+    // Safety: it outlives the commands of the thread.
+    private let errorTally: UnsafeMutablePointer<ErrorTally>?
 
-    public init(_ buffer: UnsafeMutablePointer<ByteBuffer>, version: UInt8) {
+    public init(
+        _ buffer: UnsafeMutablePointer<ByteBuffer>, version: UInt8,
+        countingErrorsIn errorTally: UnsafeMutablePointer<ErrorTally>? = nil
+    ) {
         self.buffer = buffer
         self.version = version
+        self.errorTally = errorTally
     }
 
     @inline(__always)
@@ -52,15 +59,26 @@ public struct ReplyWriter {
 
     /// An error in bytes; line breaks become spaces.
     public mutating func error(_ text: [UInt8]) {
-        errorCount += 1
+        text.withBytes { countError($0) }
+        uncountedError(text)
+    }
+
+    /// An error that is a client's own wish, and no failure that statistics should show.
+    public func uncountedError(_ text: [UInt8]) {
         let clean = text.map { $0 == 13 || $0 == 10 ? 32 : $0 }
         clean.withBytes { line(UInt8(ascii: "-"), $0) }
     }
 
     @inline(never)
     public mutating func error(_ error: ReplyError) {
-        errorCount += 1
+        countError(Bytes(error.text))
         line(UInt8(ascii: "-"), Bytes(error.text))
+    }
+
+    /// Notes an error reply that begins with `text`.
+    mutating func countError(_ text: Bytes) {
+        errorCount += 1
+        errorTally?.pointee.count(text)
     }
 
     @inline(__always)

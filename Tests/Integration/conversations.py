@@ -3,7 +3,7 @@
 """Whole conversations whose replies do not pair with requests, byte for byte as redis-server's.
 
 The oracle reads one reply for each request. What CLIENT REPLY keeps back, what
-CLIENT PAUSE holds and what ends a connection is asked here.
+CLIENT PAUSE holds and what ends a connection is asked here, and what INFO counts of it all.
 """
 
 from __future__ import annotations
@@ -48,6 +48,13 @@ CONVERSATIONS = {
     "|COMMAND GETKEYSANDFLAGS SET k v NX GET|COMMAND GETKEYSANDFLAGS MSET a 1 b 2",
     "QUIT in a pipeline": "GET a|QUIT|GET a",
 }
+# What goes wrong here is counted by INFO as redis-server counts it.
+COUNTED = [
+    "GET|NOSUCH|HSET a f v|GET a|CLIENT REPLY x|CONFIG NOSUCH|AUTH x y",
+    "MULTI|INCR a|INCR a|GET a|EXEC|MULTI|GET|EXEC|EXEC|DISCARD",
+    "DEBUG ERROR x|DEBUG ERROR FOO|CLIENT REPLY OFF|GET|CLIENT REPLY ON",
+    "SELECT 99|COPY a a|LCS a|SINTERCARD 0 a|EXPIRE a x|SHUTDOWN x",
+]
 
 
 def talk(server: Server, lines: str) -> bytes:
@@ -134,6 +141,58 @@ def pause_and_expiry(server: Server, report: Report) -> None:
         report.equal("afterwards it is", expired_keys(client), before + 2)
 
 
+def section(client: object, name: str) -> dict[str, str]:
+    """A section of INFO by its names."""
+    lines = client.value("INFO", name).decode().split("\r\n")
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def counted(server: Server) -> dict[str, str]:
+    """What INFO counts of `COUNTED`, times left out."""
+    with server.client() as client:
+        client.call("FLUSHALL")
+        client.call("SET", "a", "x")
+        client.call("CONFIG", "RESETSTAT")
+    for lines in COUNTED:
+        talk(server, lines)
+    with server.client() as client:
+        counts = section(client, "errorstats")
+        counts["replies"] = section(client, "stats")["total_error_replies"]
+        for name, text in section(client, "commandstats").items():
+            fields = [part for part in text.split(",") if not part.startswith("usec")]
+            counts[name] = ",".join(fields)
+        # Why without INFO: it is asked in another number of turns.
+        counts.pop("cmdstat_info", None)
+        return counts
+
+
+def statistics(reference: Server, candidate: Server, report: Report) -> None:
+    """Errors and commands are counted alike, and forgotten alike."""
+    ours, theirs = counted(candidate), counted(reference)
+    for name in sorted(ours.keys() | theirs.keys()):
+        report.equal(name, ours.get(name), theirs.get(name))
+    with candidate.client() as client:
+        client.call("CONFIG", "RESETSTAT")
+        report.equal("errors after RESETSTAT", section(client, "errorstats"), {})
+        report.equal("in all", section(client, "stats")["total_error_replies"], "0")
+
+
+def average_time_to_live(server: Server, report: Report) -> None:
+    """INFO's avg_ttl is near the average; redis-server takes a moment to find it."""
+    with server.client() as client:
+        client.call("FLUSHALL")
+        for number in range(2000):
+            client.call("SET", f"k{number}", 1, "PX", 50_000 + number % 2 * 20_000)
+        deadline = time.monotonic() + 5
+        average = 0
+        while not 55_000 < average < 65_000 and time.monotonic() < deadline:
+            fields = section(client, "keyspace")["db0"].split(",")
+            average = int(fields[2].partition("=")[2])
+            time.sleep(0.05)
+        report.check("avg_ttl", 55_000 < average < 65_000, str(average))
+        report.equal("keys and expires", fields[:2], ["keys=2000", "expires=2000"])
+
+
 def main() -> int:
     """All of it; 0 when every check held."""
     arguments = parser(__doc__ or "")
@@ -147,7 +206,11 @@ def main() -> int:
     with reference, candidate:
         with report.section("the same conversation with both"):
             compared(reference, candidate, report)
+        with report.section("what both count"):
+            statistics(reference, candidate, report)
         for server in (reference, candidate):
+            with report.section(f"avg_ttl of {'Redis' if server.is_redis else 'Martlet'}"):
+                average_time_to_live(server, report)
             with report.section(f"CLIENT PAUSE of {'Redis' if server.is_redis else 'Martlet'}"):
                 pause(server, report)
                 pause_and_expiry(server, report)

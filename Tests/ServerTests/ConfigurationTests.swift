@@ -209,7 +209,9 @@ extension Configuration {
 @Suite struct ConfigurationChangeTests {
     @Test func getByPatterns() throws {
         let found = try configuration("--maxmemory", "1g")
-        #expect(found.get("MAXMEMORY") == ["maxmemory", "1000000000"])
+        #expect(found.get("MAXmemory") == ["MAXmemory", "1000000000"])
+        #expect(found.get("MAXMEM[O]RY") == ["maxmemory", "1000000000"])
+        #expect(found.get("maxmemor\\y") == [])
         #expect(found.get("hash-max-*iplist-value") == ["hash-max-ziplist-value", "64"])
         #expect(found.get("save") == ["save", ""])
         #expect(found.get("appendfsync") == [])

@@ -17,12 +17,15 @@ final class Host {
     let statistics: CommandStatistics
     var thread: ServingThread
 
-    init(plans: [Plan] = [], patterns: [KeyPattern] = []) {
+    init(
+        plans: [Plan] = [], patterns: [KeyPattern] = [],
+        server make: (CommandTable) -> QuietServer = { QuietServer($0) }
+    ) {
         registry = TenantRegistry(settings: settings, plans: plans, patterns: patterns, threads: 2)
         worker = .allocate(capacity: 1)
         worker.initialize(to: Worker(registry: registry, settings: settings))
         let table = CommandTable(Families.all)
-        server = QuietServer(table)
+        server = make(table)
         statistics = CommandStatistics(count: table.count)
         thread = ServingThread(
             worker: worker, server: server, pause: pause, commandStatistics: statistics,
@@ -49,12 +52,15 @@ final class Client {
     /// How often it was full of replies.
     private(set) var sendCount = 0
 
-    init(_ host: Host, tenant: String? = nil, isAuthenticated: Bool = true) {
+    init(
+        _ host: Host, tenant: String? = nil, isAuthenticated: Bool = true, id: UInt64 = 1,
+        address: String = "127.0.0.1:1", isUnixSocket: Bool = false
+    ) {
         self.host = host
         let found = tenant.flatMap { id in Array(id.utf8).withBytes { host.registry.find($0) } }
         session = Session(
             SessionState(
-                id: 1, address: "127.0.0.1:1", localAddress: "127.0.0.1:2", isUnixSocket: false,
+                id: id, address: address, localAddress: "127.0.0.1:2", isUnixSocket: isUnixSocket,
                 tenant: found ?? host.registry.server, isAuthenticated: isAuthenticated,
                 now: host.worker.pointee.now))
     }

@@ -17,7 +17,9 @@ open class QuietServer: ServerControl, @unchecked Sendable {
     open func configurationRewrite() -> String? { nil }
     open func resetStatistics() {}
 
-    open func information(_ sections: [String], for tenant: TenantReference) -> String { "" }
+    open func information(
+        _ sections: [String], for tenant: TenantReference, on worker: WorkerReference
+    ) -> String { "" }
     open func memoryFigures() -> MemoryFigures { MemoryFigures() }
     open func allocatorReport() -> String { "" }
     open func purgeMemory() {}

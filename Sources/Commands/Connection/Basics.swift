@@ -46,9 +46,13 @@ public enum SELECT: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        guard let number = ASCIIInteger.parse(arguments[1]),
-            number == Int64(Int32(truncatingIfNeeded: number))
-        else { return reply.error(.notInteger) }
+        guard let number = ASCIIInteger.parse(arguments[1]) else {
+            return reply.error(.notInteger)
+        }
+        guard number == Int64(Int32(truncatingIfNeeded: number)) else {
+            return reply.error(
+                "ERR value is out of range, value must between -2147483648 and 2147483647")
+        }
         guard number >= 0, number < context.settings.values.pointee.databaseCount.value else {
             return reply.error(.databaseIndexOutOfRange)
         }

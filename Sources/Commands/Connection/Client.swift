@@ -125,7 +125,9 @@ public enum CLIENT_PAUSE: SessionCommand {
                 return reply.error("ERR CLIENT PAUSE mode must be WRITE or ALL")
             }
         } else if arguments.count > 4 {
-            return reply.error(.syntax)
+            return reply.error(
+                "ERR unknown subcommand or wrong number of arguments for '", quoting: arguments[1],
+                "'. Try CLIENT HELP.")
         }
         guard let timeout = ASCIIInteger.parse(arguments[2]) else {
             return reply.error(.timeoutNotInteger)

@@ -9,7 +9,7 @@ import Wire
 public enum HSET: KeyCommand {
     public static let spec = CommandSpec(
         "hset", arity: -4, [.write, .denyOOM, .fast], keys: [.one(at: 1, [.readWrite, .update])],
-        usage: "key:key field value [field value ...]", since: "2.0.0",
+        usage: "key:key (field value) ...", since: "2.0.0",
         complexity: "O(1) for each field, so O(N) for N fields.",
         summary: "Sets the values of fields of a hash, which is made if it does not exist.")
 
@@ -25,7 +25,7 @@ public enum HSET: KeyCommand {
 public enum HMSET: KeyCommand {
     public static let spec = CommandSpec(
         "hmset", arity: -4, [.write, .denyOOM, .fast], keys: [.one(at: 1, [.readWrite, .update])],
-        usage: "key:key field value [field value ...]", since: "2.0.0",
+        usage: "key:key (field value) ...", since: "2.0.0",
         complexity: "O(N) for N fields.",
         summary: "Sets the values of fields of a hash; HSET does the same and counts.")
 

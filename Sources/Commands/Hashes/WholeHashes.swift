@@ -11,7 +11,8 @@ public enum HGETALL: KeyCommand {
         "hgetall", arity: 2, [.readOnly, .loadsRecords],
         keys: [.one(at: 1, [.readOnly, .access])], usage: "key:key", since: "2.0.0",
         complexity: "O(N) for a hash of N fields.",
-        summary: "Returns all fields of a hash with their values.")
+        summary: "Returns all fields of a hash with their values.",
+        tips: ["nondeterministic_output_order"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -32,7 +33,8 @@ public enum HKEYS: KeyCommand {
     public static let spec = CommandSpec(
         "hkeys", arity: 2, [.readOnly, .loadsRecords], keys: [.one(at: 1, [.readOnly, .access])],
         usage: "key:key", since: "2.0.0", complexity: "O(N) for a hash of N fields.",
-        summary: "Returns all fields of a hash.")
+        summary: "Returns all fields of a hash.",
+        tips: ["nondeterministic_output_order"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -53,7 +55,8 @@ public enum HVALS: KeyCommand {
     public static let spec = CommandSpec(
         "hvals", arity: 2, [.readOnly, .loadsRecords], keys: [.one(at: 1, [.readOnly, .access])],
         usage: "key:key", since: "2.0.0", complexity: "O(N) for a hash of N fields.",
-        summary: "Returns the values of all fields of a hash.")
+        summary: "Returns the values of all fields of a hash.",
+        tips: ["nondeterministic_output_order"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -85,7 +88,8 @@ public enum HSCAN: KeyCommand {
         usage: "key:key cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [NOVALUES]",
         since: "2.8.0",
         complexity: "O(1) for a call, O(N) for all calls over a hash of N fields.",
-        summary: "Iterates over the fields of a hash.")
+        summary: "Iterates over the fields of a hash.",
+        tips: ["nondeterministic_output"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -127,7 +131,8 @@ public enum HRANDFIELD: KeyCommand {
         "hrandfield", arity: -2, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
         usage: "key:key [count:integer [WITHVALUES]]", since: "6.2.0",
         complexity: "O(N) for N fields returned.",
-        summary: "Returns one or more fields of a hash by chance.")
+        summary: "Returns one or more fields of a hash by chance.",
+        tips: ["nondeterministic_output"])
 
     /// A negative count multiplies what is stored, so the reply is refused beyond this many bytes.
     private static let replySizeMax = 256 << 20

@@ -32,7 +32,8 @@ public enum DBSIZE: SessionCommand {
     public static let spec = CommandSpec(
         "dbsize", arity: 1, [.readOnly, .fast, .wholeDatabase], since: "1.0.0",
         complexity: "O(1), or O(N) in the number of tenants.",
-        summary: "Tells the number of keys in the selected database.")
+        summary: "Tells the number of keys in the selected database.",
+        tips: ["request_policy:all_shards", "response_policy:agg_sum"], categories: ["keyspace"])
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
@@ -61,7 +62,9 @@ private enum Flush {
         CommandSpec(
             name, arity: -1, [.write, .wholeDatabase], usage: "[ASYNC | SYNC]", since: "1.0.0",
             complexity: "O(1) for each shard; the memory is freed by another thread.",
-            summary: summary)
+            summary: summary,
+            tips: ["request_policy:all_shards", "response_policy:all_succeeded"],
+            categories: ["keyspace", "dangerous"])
     }
 }
 
@@ -102,7 +105,8 @@ public enum SWAPDB: SessionCommand {
         "swapdb", arity: 3, [.write, .fast, .wholeDatabase],
         usage: "index1:integer index2:integer", since: "4.0.0",
         complexity: "O(N) in the number of shards and of watched keys.",
-        summary: "Swaps two databases.")
+        summary: "Swaps two databases.",
+        categories: ["keyspace", "dangerous"])
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter

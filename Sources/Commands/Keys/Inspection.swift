@@ -7,12 +7,13 @@ import Wire
 public enum OBJECT: Command {
     public static let spec = CommandSpec(
         "object", arity: -2, [], since: "2.2.3", complexity: "Depends on the subcommand.",
-        summary: "A container for commands that look at how a value is kept.")
+        summary: "A container for commands that look at how a value is kept.", categories: [])
 
     static func spec(_ name: String, since: String, summary: String) -> CommandSpec {
         CommandSpec(
             "object|\(name)", arity: 3, [.readOnly], keys: [.one(at: 2, [.readOnly])],
-            usage: "key:key", since: since, complexity: "O(1)", summary: summary)
+            usage: "key:key", since: since, complexity: "O(1)", summary: summary,
+            tips: ["nondeterministic_output"])
     }
 
     /// The entry at argument 2, whose access time is left alone; null is replied where there is

@@ -9,7 +9,8 @@ public enum DEL: KeyCommand {
     public static let spec = CommandSpec(
         "del", arity: -2, [.write], keys: [.range(1, -1, [.remove, .delete])],
         usage: "key:key ...", since: "1.0.0", complexity: "O(N) in the number of keys.",
-        summary: "Deletes one or more keys.")
+        summary: "Deletes one or more keys.",
+        tips: ["request_policy:multi_shard", "response_policy:agg_sum"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -31,7 +32,8 @@ public enum UNLINK: KeyCommand {
         "unlink", arity: -2, [.write, .fast], keys: [.range(1, -1, [.remove, .delete])],
         usage: "key:key ...", since: "4.0.0",
         complexity: "O(1) for each key; the memory is freed by another thread.",
-        summary: "Deletes one or more keys and frees them in the background.")
+        summary: "Deletes one or more keys and frees them in the background.",
+        tips: ["request_policy:multi_shard", "response_policy:agg_sum"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -45,7 +47,8 @@ public enum EXISTS: KeyCommand {
     public static let spec = CommandSpec(
         "exists", arity: -2, [.readOnly, .fast, .loadsRecords],
         keys: [.range(1, -1, [.readOnly])], usage: "key:key ...", since: "1.0.0",
-        complexity: "O(N) in the number of keys.", summary: "Tells how many of the keys exist.")
+        complexity: "O(N) in the number of keys.", summary: "Tells how many of the keys exist.",
+        tips: ["request_policy:multi_shard", "response_policy:agg_sum"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -62,7 +65,8 @@ public enum TOUCH: KeyCommand {
     public static let spec = CommandSpec(
         "touch", arity: -2, [.readOnly, .fast], keys: [.range(1, -1, [.readOnly])],
         usage: "key:key ...", since: "3.2.1", complexity: "O(N) in the number of keys.",
-        summary: "Notes an access to each key and tells how many exist.")
+        summary: "Notes an access to each key and tells how many exist.",
+        tips: ["request_policy:multi_shard", "response_policy:agg_sum"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter

@@ -9,7 +9,9 @@ public enum KEYS: SessionCommand {
     public static let spec = CommandSpec(
         "keys", arity: 2, [.readOnly, .wholeDatabase], usage: "pattern:pattern", since: "1.0.0",
         complexity: "O(N) in the number of keys of the database.",
-        summary: "Returns all keys that match a pattern.")
+        summary: "Returns all keys that match a pattern.",
+        tips: ["request_policy:all_shards", "nondeterministic_output_order"],
+        categories: ["keyspace", "dangerous"])
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
@@ -45,7 +47,8 @@ public enum SCAN: SessionCommand {
         "scan", arity: -2, [.readOnly, .wholeDatabase],
         usage: "cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [TYPE type]",
         since: "2.8.0", complexity: "O(1) for each step, O(N) for all keys.",
-        summary: "Iterates over the keys of the database.")
+        summary: "Iterates over the keys of the database.",
+        tips: ["nondeterministic_output", "request_policy:special"])
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
@@ -94,7 +97,8 @@ public enum RANDOMKEY: SessionCommand {
     public static let spec = CommandSpec(
         "randomkey", arity: 1, [.readOnly, .wholeDatabase], since: "1.0.0",
         complexity: "O(1), or O(N) in the number of tenants.",
-        summary: "Returns a random key of the database.")
+        summary: "Returns a random key of the database.",
+        tips: ["request_policy:all_shards", "nondeterministic_output"])
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter

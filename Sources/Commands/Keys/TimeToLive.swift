@@ -5,11 +5,13 @@ import Wire
 
 /// What TTL and its siblings have in common: -2 of no key, -1 of a key that does not expire.
 enum TimeToLive {
-    static func spec(_ name: String, since: String, summary: String) -> CommandSpec {
+    static func spec(
+        _ name: String, since: String, summary: String, tips: [String] = []
+    ) -> CommandSpec {
         CommandSpec(
             name, arity: 2, [.readOnly, .fast, .loadsRecords],
             keys: [.one(at: 1, [.readOnly, .access])], usage: "key:key", since: since,
-            complexity: "O(1)", summary: summary)
+            complexity: "O(1)", summary: summary, tips: tips)
     }
 
     @inline(__always)
@@ -33,7 +35,8 @@ enum TimeToLive {
 /// TTL key: seconds that the key has left, rounded.
 public enum TTL: KeyCommand {
     public static let spec = TimeToLive.spec(
-        "ttl", since: "1.0.0", summary: "Tells a key's time to live in seconds.")
+        "ttl", since: "1.0.0", summary: "Tells a key's time to live in seconds.",
+        tips: ["nondeterministic_output"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -45,7 +48,8 @@ public enum TTL: KeyCommand {
 /// PTTL key: milliseconds that the key has left.
 public enum PTTL: KeyCommand {
     public static let spec = TimeToLive.spec(
-        "pttl", since: "2.6.0", summary: "Tells a key's time to live in milliseconds.")
+        "pttl", since: "2.6.0", summary: "Tells a key's time to live in milliseconds.",
+        tips: ["nondeterministic_output"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter

@@ -39,7 +39,7 @@ public enum COMMAND_DOCS: SessionCommand {
         if !usage.isEmpty {
             reply.bulk("arguments" as StaticString)
             var keyCount = 0
-            tree(usage, &keyCount, reply)
+            tree(usage, keySpecCount: spec.keys.count, &keyCount, reply)
         }
         if !entry.subcommands.isEmpty {
             reply.bulk("subcommands" as StaticString)
@@ -53,7 +53,10 @@ public enum COMMAND_DOCS: SessionCommand {
         reply.bulk(value)
     }
 
-    private static func tree(_ items: [CommandUsage], _ keyCount: inout Int, _ reply: ReplyWriter) {
+    /// Keys belong to the key specifications in their order; the last one has what is left.
+    private static func tree(
+        _ items: [CommandUsage], keySpecCount: Int, _ keyCount: inout Int, _ reply: ReplyWriter
+    ) {
         reply.array(items.count)
         for item in items {
             let mark = reply.begin()
@@ -67,7 +70,7 @@ public enum COMMAND_DOCS: SessionCommand {
                 count += 1
                 if type == "key" {
                     reply.bulk("key_spec_index" as StaticString)
-                    reply.integer(keyCount)
+                    reply.integer(min(keyCount, max(0, keySpecCount - 1)))
                     keyCount += 1
                     count += 1
                 }
@@ -95,7 +98,7 @@ public enum COMMAND_DOCS: SessionCommand {
             }
             if !parts.isEmpty {
                 reply.bulk("arguments" as StaticString)
-                tree(parts, &keyCount, reply)
+                tree(parts, keySpecCount: keySpecCount, &keyCount, reply)
                 count += 1
             }
             reply.finish(mark, .map, count: count)

@@ -128,7 +128,7 @@ public enum COMMAND_INFO: SessionCommand {
             if let entry = COMMAND.find(arguments[index], table) {
                 COMMAND.info(entry, reply)
             } else {
-                reply.nullArray()
+                reply.null()
             }
         }
     }

@@ -44,7 +44,7 @@ public enum CONFIG_SET: SessionCommand {
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
         guard arguments.count.isMultiple(of: 2) else {
-            return reply.error("ERR wrong number of arguments for 'config|set' command")
+            return reply.error(.syntax)
         }
         var changes: [(name: [UInt8], value: [UInt8])] = []
         for index in stride(from: 2, to: arguments.count, by: 2) {

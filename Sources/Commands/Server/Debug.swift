@@ -39,7 +39,7 @@ public enum DEBUG: SessionCommand {
             Log.standard.write(.warning, "DEBUG LOG: \(arguments[2].string)")
             reply.ok()
         } else if name.isKeyword("ERROR"), count == 3 {
-            reply.error(arguments[2].string)
+            reply.uncountedError(arguments[2].array)
         } else if name.isKeyword("PROTOCOL"), count == 3 {
             sample(arguments[2], &reply)
         } else {
@@ -113,7 +113,8 @@ public enum DEBUG: SessionCommand {
             else {
                 return reply.error(.mustBePositive)
             }
-            size = Int(wanted)
+            // As in Redis 0 says no more than nothing.
+            size = wanted > 0 ? Int(wanted) : nil
         }
         guard !context.isInsideTransaction else {
             return reply.error("ERR DEBUG POPULATE cannot run inside a transaction")

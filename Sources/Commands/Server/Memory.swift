@@ -26,11 +26,11 @@ public enum MEMORY_USAGE: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        if arguments.count > 3 {
-            guard arguments.count == 5, arguments[3].isKeyword("SAMPLES") else {
+        for index in stride(from: 3, to: arguments.count, by: 2) {
+            guard arguments[index].isKeyword("SAMPLES"), index + 1 < arguments.count else {
                 return reply.error(.syntax)
             }
-            guard let samples = ASCIIInteger.parse(arguments[4]) else {
+            guard let samples = ASCIIInteger.parse(arguments[index + 1]) else {
                 return reply.error(.notInteger)
             }
             guard samples >= 0 else { return reply.error(.syntax) }

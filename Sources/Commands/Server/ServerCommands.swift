@@ -70,7 +70,8 @@ public enum INFO: SessionCommand {
             String(decoding: arguments[$0].buffer.map(ASCII.lower), as: UTF8.self)
         }
         let tenant = context.session.pointee.tenant
-        reply.verbatim(context.server.information(sections, for: tenant))
+        reply.verbatim(
+            context.server.information(sections, for: tenant, on: context.worker))
     }
 }
 

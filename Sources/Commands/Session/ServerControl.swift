@@ -25,8 +25,10 @@ public protocol ServerControl: AnyObject, Sendable {
 
     // INFO
     /// The text of the named sections ("default", "all", "everything" too), for a session of
-    /// `tenant`.
-    func information(_ sections: [String], for tenant: TenantReference) -> String
+    /// `tenant` that `worker` serves.
+    func information(
+        _ sections: [String], for tenant: TenantReference, on worker: WorkerReference
+    ) -> String
     func memoryFigures() -> MemoryFigures
     /// The allocator's own report.
     func allocatorReport() -> String

@@ -115,7 +115,8 @@ public enum SINTER: KeyCommand {
         usage: "key:key ...", since: "1.0.0",
         complexity: "O(N*M) worst case where N is the cardinality of the smallest set and M is "
             + "the number of sets.",
-        summary: "Returns the intersect of multiple sets.")
+        summary: "Returns the intersect of multiple sets.",
+        tips: ["nondeterministic_output_order"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -212,7 +213,8 @@ public enum SUNION: KeyCommand {
         "sunion", arity: -2, [.readOnly], keys: [.range(1, -1, [.readOnly, .access])],
         usage: "key:key ...", since: "1.0.0",
         complexity: "O(N) where N is the total number of members in all given sets.",
-        summary: "Returns the union of multiple sets.")
+        summary: "Returns the union of multiple sets.",
+        tips: ["nondeterministic_output_order"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -251,7 +253,8 @@ public enum SDIFF: KeyCommand {
         "sdiff", arity: -2, [.readOnly], keys: [.range(1, -1, [.readOnly, .access])],
         usage: "key:key ...", since: "1.0.0",
         complexity: "O(N) where N is the total number of members in all given sets.",
-        summary: "Returns the difference of multiple sets.")
+        summary: "Returns the difference of multiple sets.",
+        tips: ["nondeterministic_output_order"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter

@@ -135,7 +135,8 @@ public enum SMEMBERS: KeyCommand {
     public static let spec = CommandSpec(
         "smembers", arity: 2, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
         usage: "key:key", since: "1.0.0", complexity: "O(N) where N is the set cardinality.",
-        summary: "Returns all members of a set.")
+        summary: "Returns all members of a set.",
+        tips: ["nondeterministic_output_order"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -192,7 +193,8 @@ public enum SSCAN: KeyCommand {
         since: "2.8.0",
         complexity:
             "O(1) for every call. O(N) for a complete iteration, N being the number of members.",
-        summary: "Iterates over members of a set.")
+        summary: "Iterates over members of a set.",
+        tips: ["nondeterministic_output"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter

@@ -11,7 +11,8 @@ public enum SPOP: KeyCommand {
         complexity:
             "Without the count argument O(1), otherwise O(N) where N is the value of the count.",
         summary: "Returns one or more random members from a set after removing them. "
-            + "Deletes the set if the last member was popped.")
+            + "Deletes the set if the last member was popped.",
+        tips: ["nondeterministic_output"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -48,7 +49,8 @@ public enum SRANDMEMBER: KeyCommand {
         usage: "key:key [count:integer]", since: "1.0.0",
         complexity: "Without the count argument O(1), otherwise O(N) where N is the absolute value "
             + "of the count.",
-        summary: "Gets one or multiple random members from a set.")
+        summary: "Gets one or multiple random members from a set.",
+        tips: ["nondeterministic_output"])
 
     /// A negative count multiplies what is stored, so the reply is refused beyond this many bytes.
     static let replySizeMax = 256 << 20

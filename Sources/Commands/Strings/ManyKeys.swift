@@ -9,7 +9,8 @@ public enum MGET: KeyCommand {
         "mget", arity: -2, [.readOnly, .fast, .loadsRecords],
         keys: [.range(1, -1, [.readOnly, .access])], usage: "key:key ...", since: "1.0.0",
         complexity: "O(N) where N is the number of keys to retrieve.",
-        summary: "Atomically returns the string values of one or more keys.")
+        summary: "Atomically returns the string values of one or more keys.",
+        tips: ["request_policy:multi_shard"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -29,9 +30,10 @@ public enum MSET: KeyCommand {
     public static let spec = CommandSpec(
         "mset", arity: -3, [.write, .denyOOM],
         keys: [.range(1, -1, step: 2, [.overwrite, .update])],
-        usage: "key:key value [key:key value ...]",
+        usage: "(key:key value) ...",
         since: "1.0.1", complexity: "O(N) where N is the number of keys to set.",
-        summary: "Atomically creates or modifies the string values of one or more keys.")
+        summary: "Atomically creates or modifies the string values of one or more keys.",
+        tips: ["request_policy:multi_shard", "response_policy:all_succeeded"])
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
@@ -57,11 +59,12 @@ public enum MSETNX: KeyCommand {
     public static let spec = CommandSpec(
         "msetnx", arity: -3, [.write, .denyOOM],
         keys: [.range(1, -1, step: 2, [.overwrite, .insert])],
-        usage: "key:key value [key:key value ...]",
+        usage: "(key:key value) ...",
         since: "1.0.1", complexity: "O(N) where N is the number of keys to set.",
         summary:
             "Atomically modifies the string values of one or more keys only when all keys don't "
-            + "exist."
+            + "exist.",
+        tips: ["request_policy:multi_shard", "response_policy:agg_min"]
     )
 
     public static func run(

@@ -6,24 +6,31 @@ import Storage
 // CONFIG GET and CONFIG SET, with Redis's error texts.
 extension Configuration {
     /// Name and value of every directive that one of the patterns matches, sorted. An alias counts
-    /// as a name.
+    /// as a name. As in Redis a name is shown as it was asked for, in whatever case.
     public func get(_ patterns: [[UInt8]]) -> [(name: String, value: String)] {
         var found: [(name: String, value: String)] = []
         for directive in Directive.all {
-            for name in [directive.name, directive.alias].compactMap({ $0 })
-            where Configuration.matches(name, patterns) {
-                found.append((name, directive.text(of: value(directive.name))))
+            for name in [directive.name, directive.alias].compactMap({ $0 }) {
+                guard let shown = Configuration.shownName(name, patterns) else { continue }
+                found.append((shown, directive.text(of: value(directive.name))))
             }
         }
         return found.sorted { $0.name < $1.name }
     }
 
-    private static func matches(_ name: String, _ patterns: [[UInt8]]) -> Bool {
+    /// What `name` is shown as: itself where a glob pattern matches it, else the pattern; nil where
+    /// none does.
+    private static func shownName(_ name: String, _ patterns: [[UInt8]]) -> String? {
         let bytes = Array(name.utf8)
-        return patterns.contains { pattern in
+        for pattern in patterns {
             let folded = pattern.map(ASCII.lower)
-            return folded.withBytes { pattern in bytes.withBytes { Glob.matches(pattern, $0) } }
+            if !pattern.contains(where: Array("[*?".utf8).contains) {
+                if folded == bytes { return String(decoding: pattern, as: UTF8.self) }
+            } else if folded.withBytes({ glob in bytes.withBytes { Glob.matches(glob, $0) } }) {
+                return name
+            }
         }
+        return nil
     }
 
     /// Sets all or none; returns an error's text without "ERR".

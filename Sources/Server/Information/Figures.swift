@@ -11,8 +11,10 @@ import Tenancy
 
 // The figures behind INFO and MEMORY.
 extension Server {
-    public func information(_ sections: [String], for tenant: TenantReference) -> String {
-        Information.text(of: self, sections, for: tenant)
+    public func information(
+        _ sections: [String], for tenant: TenantReference, on worker: WorkerReference
+    ) -> String {
+        Information.text(of: self, sections, for: tenant, on: worker)
     }
 
     var tenants: [TenantReference] {
@@ -41,11 +43,22 @@ extension Server {
             all.bytesOut += part.pointee.bytesOut.value
             all.connectionsReceived += part.pointee.connectionsReceived.value
             all.connectionsRejected += part.pointee.connectionsRejected.value
-            all.errorReplies += part.pointee.errorReplies.value
+            all.errorReplies += reactor.errorTally.pointee.total.load(ordering: .relaxed)
             all.readsProcessed += part.pointee.readsProcessed.value
             all.writesProcessed += part.pointee.writesProcessed.value
         }
         return all
+    }
+
+    /// The words that error replies of all threads began with, and how often, in order.
+    func errorTotals() -> [(word: String, count: Int)] {
+        var counts: [String: Int] = [:]
+        for reactor in reactors {
+            reactor.errorTally.pointee.forEachWord { word, count in
+                counts[String(decoding: word, as: UTF8.self), default: 0] += count
+            }
+        }
+        return counts.sorted { $0.key < $1.key }.map { (word: $0.key, count: $0.value) }
     }
 
     /// What all threads counted of one command.
@@ -66,6 +79,7 @@ extension Server {
         whileStandingStill {
             for reactor in reactors {
                 Server.reset(reactor.statistics)
+                reactor.errorTally.pointee.reset()
                 let lines = reactor.commandStatistics
                 for index in 0..<lines.count {
                     lines.lines[index].calls.set(0)
@@ -89,7 +103,6 @@ extension Server {
         part.pointee.bytesOut.set(0)
         part.pointee.connectionsReceived.set(0)
         part.pointee.connectionsRejected.set(0)
-        part.pointee.errorReplies.set(0)
         part.pointee.readsProcessed.set(0)
         part.pointee.writesProcessed.set(0)
     }

@@ -16,21 +16,29 @@ struct Information {
     typealias Lines = [(name: String, value: String)]
 
     let server: Server
+    /// The caller's, for its locks and its random numbers.
+    let worker: WorkerReference
     private(set) var text = ""
 
     private static let sections = [
         "server", "clients", "memory", "stats", "replication", "cpu", "modules", "commandstats",
-        "cluster", "keyspace", "tenants", "records",
+        "errorstats", "cluster", "keyspace", "tenants", "records",
     ]
     /// What only "all" and its own name show.
     private static let onlyWhenNamed: Set<String> = ["commandstats"]
     private static let forTenants: Set<String> = ["server", "keyspace", "tenants"]
 
-    static func text(of server: Server, _ asked: [String], for tenant: TenantReference) -> String {
+    /// What the heading of a section is where it is more than the name with a capital.
+    private static let headings = ["cpu": "CPU"]
+
+    static func text(
+        of server: Server, _ asked: [String], for tenant: TenantReference,
+        on worker: WorkerReference
+    ) -> String {
         let isTenant = tenant != server.registry.server
         let isAll = asked.contains("all") || asked.contains("everything")
         let isUsual = asked.isEmpty || asked.contains("default")
-        var information = Information(server: server)
+        var information = Information(server: server, worker: worker)
         for section in sections {
             if isTenant && !forTenants.contains(section) { continue }
             let isShown =
@@ -41,7 +49,10 @@ struct Information {
         return information.text
     }
 
-    private init(server: Server) { self.server = server }
+    private init(server: Server, worker: WorkerReference) {
+        self.server = server
+        self.worker = worker
+    }
 
     /// `tenant`: the only one that may be told of; nil is all.
     private mutating func add(_ section: String, _ tenant: TenantReference?) {
@@ -58,6 +69,8 @@ struct Information {
             ]
         case "cpu": lines = cpuLines
         case "commandstats": lines = commandLines
+        case "errorstats":
+            lines = server.errorTotals().map { ("errorstat_\($0.word)", "count=\($0.count)") }
         case "cluster": lines = [("cluster_enabled", "0")]
         case "keyspace": lines = keyspaceLines(tenant.map { [$0] } ?? server.tenants)
         case "tenants": lines = tenant.map { [Information.line(of: $0)] } ?? tenantLines
@@ -65,7 +78,8 @@ struct Information {
         default: lines = []
         }
         if !text.isEmpty { text += "\r\n" }
-        text += "# \(section.prefix(1).uppercased())\(section.dropFirst())\r\n"
+        let capitalized = section.prefix(1).uppercased() + section.dropFirst()
+        text += "# \(Information.headings[section] ?? capitalized)\r\n"
         for line in lines { text += "\(line.name):\(line.value)\r\n" }
     }
 
@@ -185,13 +199,14 @@ struct Information {
         for number in 0..<Tenant.databaseCount {
             var keys = 0
             var expiring = 0
-            for tenant in tenants {
-                guard let keyspace = tenant.keyspace(number) else { continue }
+            let keyspaces = tenants.compactMap { $0.keyspace(number) }
+            for keyspace in keyspaces {
                 keys += keyspace.keyCount
                 expiring += keyspace.expiringKeyCount
             }
             guard keys > 0 else { continue }
-            lines.append(("db\(number)", "keys=\(keys),expires=\(expiring),avg_ttl=0"))
+            let average = expiring > 0 ? worker.estimatedTimeToLive(in: keyspaces) : 0
+            lines.append(("db\(number)", "keys=\(keys),expires=\(expiring),avg_ttl=\(average)"))
         }
         return lines
     }

@@ -50,6 +50,7 @@ final class Reactor: @unchecked Sendable {
     /// while it serves.
     let statistics: UnsafeMutablePointer<Statistics>
     let commandStatistics: CommandStatistics
+    let errorTally: UnsafeMutablePointer<ErrorTally>
     var connections = ConnectionTable()
     var timers = Timers()
     /// Connections with replies to send in this tick.
@@ -93,6 +94,7 @@ final class Reactor: @unchecked Sendable {
             worker: worker, server: server, pause: server.pauseState,
             commandStatistics: commandStatistics,
             recordMisses: server.makeRecordMisses())
+        errorTally = thread.errorTally
         receiveBuffer = .allocate(byteCount: Reactor.receiveSize, alignment: 64)
         guard self.loop.add(mailbox.descriptor, token: Reactor.mailboxToken, exclusive: false)
         else { return nil }
