@@ -35,7 +35,7 @@ public struct ServingThread: ~Copyable {
     let batch: UnsafeMutablePointer<Request>
 
     /// How many requests are parsed and prefetched ahead of the one that runs.
-    static let batchSize = 32
+    static let batchSize = Worker.batchSize
 
     public init(
         worker: WorkerReference, server: any ServerControl, pause: PauseState,

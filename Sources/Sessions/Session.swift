@@ -158,6 +158,7 @@ public struct Session: ~Copyable {
         // Why one at a time before AUTH: what may follow it is known only when it has run.
         let limit = parser.isAuthenticated ? ServingThread.batchSize : 1
         let keyspace = thread.keyspaceForPrefetch(state)
+        thread.worker.beginBatch()
         var count = 0
         var offset = 0
         var end = BatchEnd.full
@@ -180,6 +181,7 @@ public struct Session: ~Copyable {
             break
         }
         if count > 1 {
+            if thread.worker.batchNamesTenants { thread.prefetchTenants(count) }
             for index in 0..<count { thread.batch[index].prefetch?.prefetchEntry() }
         }
         return (count, end)
@@ -211,6 +213,15 @@ extension ServingThread {
     @inline(__always)
     func keyspaceForPrefetch(_ state: SessionReference) -> KeyspaceReference? {
         state.pointee.tenant.keyspace(state.pointee.database)
+    }
+
+    /// Asks for what lies between the batch's keys and their buckets in the keyspaces of the
+    /// tenants that they name, step by step for all of them.
+    func prefetchTenants(_ count: Int) {
+        worker.findNamedTenants()
+        for index in 0..<count { batch[index].prefetch?.prefetchShard(worker) }
+        for index in 0..<count { batch[index].prefetch?.prefetchDirectory() }
+        for index in 0..<count { batch[index].prefetch?.prefetchBucket() }
     }
 
     /// The keyspace that the session has selected.

@@ -28,15 +28,6 @@ enum KeyRouter {
         return ResolvedKey(key: key, hash: hash, shard: routed.shard(hash))
     }
 
-    /// The keyspace that `key` lives in: nil where it names a tenant that does not exist.
-    @inline(never)
-    static func existingHome(
-        _ key: Bytes, keyspace: KeyspaceReference, registry: TenantRegistry
-    ) -> KeyspaceReference? {
-        guard let id = registry.tenantID(in: key) else { return keyspace }
-        return registry.find(id)?.keyspace(keyspace.pointee.number)
-    }
-
     @inline(never)
     private static func route(
         _ key: Bytes, keyspace: KeyspaceReference, registry: TenantRegistry, creating: Bool

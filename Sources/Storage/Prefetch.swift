@@ -4,13 +4,41 @@ import CLinux
 
 /// What was found out about a key before its command's turn, and asked for.
 public struct Prefetch {
-    let bucket: UInt
+    private(set) var bucket: UInt
     let hash: Hash
     /// Where the key was looked for.
     let keyspace: KeyspaceReference
     /// The shard that it lives in, unless that dies; nil where the tenant that the key names does
     /// not exist yet, and may when the command runs.
-    let shard: ShardReference?
+    private(set) var shard: ShardReference?
+    /// The place in the batch's `NamedTenants` of the one that the key names; -1 where it names
+    /// none.
+    let named: Int
+
+    // The next three go on from where `findNamedTenants` ends, each for all keys of the batch
+    // before the next.
+
+    /// Asks for the shard, where the key names a tenant.
+    @inline(__always)
+    public mutating func prefetchShard(_ worker: WorkerReference) {
+        guard named >= 0, let home = worker.pointee.namedTenants.keyspace(named) else { return }
+        let shard = home.shard(hash)
+        martlet_prefetch(shard)
+        self.shard = shard
+    }
+
+    @inline(__always)
+    public func prefetchDirectory() {
+        guard named >= 0, let shard else { return }
+        Directory.prefetch(root: shard.pointee.table.root)
+    }
+
+    @inline(__always)
+    public mutating func prefetchBucket() {
+        guard named >= 0, let shard else { return }
+        bucket = Table.prefetchBucket(
+            root: shard.pointee.table.root, position: shard.pointee.table.position(hash))
+    }
 
     /// Asks for the entry that the bucket promises.
     @inline(__always)
@@ -23,20 +51,33 @@ extension UnsafeMutablePointer where Pointee == Worker {
     @inline(__always)
     public func prefetchBucket(_ key: Bytes, keyspace: KeyspaceReference) -> Prefetch {
         let hash = Hash(key)
-        var home: KeyspaceReference? = keyspace
         if routes(keyspace) {
-            home = pointee.registry._withUnsafeGuaranteedRef {
-                KeyRouter.existingHome(key, keyspace: keyspace, registry: $0)
+            let named = pointee.registry._withUnsafeGuaranteedRef {
+                pointee.namedTenants.note(key, keyspace, $0)
+            }
+            if named >= 0 {
+                return Prefetch(
+                    bucket: 0, hash: hash, keyspace: keyspace, shard: nil, named: named)
             }
         }
-        guard let home else {
-            return Prefetch(bucket: 0, hash: hash, keyspace: keyspace, shard: nil)
-        }
-        let shard = home.shard(hash)
+        let shard = keyspace.shard(hash)
         martlet_prefetch(shard)
-        let position = hash.bits << UInt64(home.pointee.shardBits)
+        let position = hash.bits << UInt64(keyspace.pointee.shardBits)
         let bucket = Table.prefetchBucket(root: shard.pointee.table.root, position: position)
-        return Prefetch(bucket: bucket, hash: hash, keyspace: keyspace, shard: shard)
+        return Prefetch(bucket: bucket, hash: hash, keyspace: keyspace, shard: shard, named: -1)
+    }
+
+    /// Begins a batch of at most `Worker.batchSize` keys.
+    @inline(__always)
+    public func beginBatch() { pointee.namedTenants.removeAll() }
+
+    /// Whether keys of the batch name tenants, so that what they need lies behind several misses.
+    @inline(__always)
+    public var batchNamesTenants: Bool { !pointee.namedTenants.isEmpty }
+
+    /// Looks the tenants up that the batch names, those of all keys together.
+    public func findNamedTenants() {
+        pointee.registry._withUnsafeGuaranteedRef { pointee.namedTenants.find($0) }
     }
 
     /// How many keys of one command are asked for together.

@@ -34,6 +34,10 @@ public struct Worker: ~Copyable {
     // Safety: a bit for each of `shardCountMax` shards, allocated here and freed with the worker;
     // all are 0 but while shards are being collected.
     let shardSet: UnsafeMutablePointer<UInt64>
+    /// The most requests that are parsed before the first of them runs.
+    public static let batchSize = 32
+    /// The tenants that the keys of the batch at hand name.
+    var namedTenants = NamedTenants()
     /// Whether EXEC holds every shard of every database that its session sees.
     public var holdsAllShards = false
     /// Where the sweep of expired entries goes on.
@@ -61,6 +65,7 @@ public struct Worker: ~Copyable {
         resolved.deallocate()
         locked.deallocate()
         shardSet.deallocate()
+        namedTenants.deallocate()
         statistics.deinitialize(count: 1)
         statistics.deallocate()
         registry.release()

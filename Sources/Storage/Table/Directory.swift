@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import CLinux
 import Synchronization
 
 /// What finds a table's segments by hash: a page of words, or an array of pages.
@@ -63,6 +64,12 @@ struct Directory {
         // Why in two steps: a shift by 64 in one would be by 0.
         let index = (position &>> 1) &>> (63 &- UInt64(root >> 56))
         return words(root)[Int(truncatingIfNeeded: index)]
+    }
+
+    /// Asks for what `word` reads first. May run without the lock.
+    @inline(__always)
+    static func prefetch(root: UInt) {
+        martlet_prefetch(UnsafeRawPointer(bitPattern: root & addressMask))
     }
 
     /// The hash bits that the directory tells apart at most.

@@ -101,7 +101,7 @@ public struct Keyspace: ~Copyable {
         return keyspace
     }
 
-    private static let headSize = 64
+    static let headSize = 64
 
     private init(
         tenant: TenantReference, number: Int, shards: UnsafeMutablePointer<Shard>, shardBits: Int

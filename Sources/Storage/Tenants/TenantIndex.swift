@@ -53,12 +53,20 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         TenantReference(bitPattern: Int(entry.payload))
     }
 
-    func find(_ id: Bytes) -> TenantReference? {
-        let hash = Hash(id)
-        return withPart(hash) { table in
+    func find(_ id: Bytes) -> TenantReference? { find(Hash(id), id) }
+
+    func find(_ hash: Hash, _ id: Bytes) -> TenantReference? {
+        withPart(hash) { table in
             guard let slot = table.find(hash, id) else { return nil }
             return TenantIndex.tenant(slot.entry)
         }
+    }
+
+    /// Asks for the bucket of an id, without the lock: as `Table.prefetchBucket`.
+    func prefetchBucket(_ hash: Hash) -> UInt {
+        let part = parts + Int(truncatingIfNeeded: hash.bits >> UInt64(64 - TenantIndex.partBits))
+        return Table.prefetchBucket(
+            root: part.pointee.table.root, position: hash.bits << UInt64(TenantIndex.partBits))
     }
 
     /// The tenant of that id; where there is none, what `make` returns is entered and returned.
