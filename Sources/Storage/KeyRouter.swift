@@ -33,6 +33,13 @@ enum KeyRouter {
         _ key: Bytes, keyspace: KeyspaceReference, registry: TenantRegistry, creating: Bool
     ) -> KeyspaceReference {
         guard let id = registry.tenantID(in: key) else { return keyspace }
+        return home(of: id, keyspace: keyspace, registry: registry, creating: creating)
+    }
+
+    /// Where the keys of tenant `id` live.
+    static func home(
+        of id: Bytes, keyspace: KeyspaceReference, registry: TenantRegistry, creating: Bool
+    ) -> KeyspaceReference {
         let number = keyspace.pointee.number
         if creating { return registry.implicitKeyspace(id, number) }
         guard let tenant = registry.find(id) else { return keyspace }
@@ -75,9 +82,23 @@ extension UnsafeMutablePointer where Pointee == Worker {
         noteKeyspace(keyspace)
         let resolved = pointee.resolved + first
         if routes(keyspace) {
+            // Why kept: most commands name the keys of one tenant.
+            var last: (id: Bytes, home: KeyspaceReference)?
+            let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
             for index in 0..<added {
                 let key = keys[index &* step]
-                resolved[index] = resolve(key, Hash(key), keyspace: keyspace, creating: creating)
+                let hash = Hash(key)
+                var home = keyspace
+                if let id = registry.tenantID(in: key) {
+                    if let last, last.id == id {
+                        home = last.home
+                    } else {
+                        home = KeyRouter.home(
+                            of: id, keyspace: keyspace, registry: registry, creating: creating)
+                        last = (id, home)
+                    }
+                }
+                resolved[index] = ResolvedKey(key: key, hash: hash, shard: home.shard(hash))
             }
         } else {
             for index in 0..<added {
