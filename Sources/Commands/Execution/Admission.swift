@@ -15,17 +15,28 @@ extension Executor {
         _ entry: Entry, _ arguments: Arguments, _ keyspace: KeyspaceReference,
         _ reply: inout ReplyWriter
     ) -> Outcome? {
-        var needsBudget = false
-        worker.forEachTenantOfKeys { if !$0.hasLease { needsBudget = true } }
-        if needsBudget, let outcome = refuseByBudget(&reply) { return outcome }
+        if !ratesWereAsked, let refusal = refusalByRates() {
+            if let wait = refusal.wait { return .throttled(wait) }
+            reply.error(refusal.text)
+            return .refused
+        }
         if entry.pointee.flags.contains(.denyOOM) {
             return refuseByMemory(&reply)
         }
         return nil
     }
 
+    /// Why the rates of the tenants whose keys the worker has do not allow a command now: `wait` is
+    /// how long it may be put off, nil where it is refused. Nil where they allow it.
+    @inline(__always)
+    public func refusalByRates() -> (text: String, wait: Milliseconds?)? {
+        var needsBudget = false
+        worker.forEachTenantOfKeys { if !$0.hasLease { needsBudget = true } }
+        return needsBudget ? askBudgets() : nil
+    }
+
     @inline(never)
-    private func refuseByBudget(_ reply: inout ReplyWriter) -> Outcome? {
+    private func askBudgets() -> (text: String, wait: Milliseconds?)? {
         var refusal: (answer: BudgetAnswer, shard: ShardReference)?
         worker.forEachTenantOfKeys { shard in
             guard refusal == nil, !shard.hasLease else { return }
@@ -36,11 +47,10 @@ extension Executor {
         if case .operationsPerSecond(_, let wait) = refusal.answer,
             refusal.shard.tenant.atLimit == .throttle
         {
-            return .throttled(wait)
+            return ("", wait)
         }
         refusal.shard.pointee.usage.rejected += 1
-        reply.error(Executor.text(of: refusal.answer))
-        return .refused
+        return (Executor.text(of: refusal.answer), nil)
     }
 
     /// The texts that client code already knows.

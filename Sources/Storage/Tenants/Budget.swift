@@ -113,12 +113,14 @@ extension Budget {
     private mutating func refill(perSecond: Int, now: Milliseconds) {
         guard perSecond != .max else { return }
         let elapsed = now - refilledAt
-        if elapsed >= 1000 || elapsed < 0 {
+        // What is owed, as after a long transaction, takes more than one second to earn.
+        if elapsed < 0 || elapsed >= 1000 && operations >= 0 {
             operations = perSecond
             refilledAt = now
             return
         }
-        let earned = Int(elapsed) * perSecond / 1000
+        let (product, overflow) = Int(elapsed).multipliedReportingOverflow(by: perSecond)
+        let earned = overflow ? perSecond - operations : product / 1000
         guard earned > 0 else { return }
         operations = min(perSecond, operations + earned)
         refilledAt = now
