@@ -47,6 +47,25 @@ import Testing
         #expect(database.run("SET", "own2", "1") == "+OK\r\n")
     }
 
+    @Test(arguments: [Limits.AtLimit.reject, .evict])
+    func whatIsLargerThanTheLimitIsRefused(atLimit: Limits.AtLimit) throws {
+        var limits = Limits()
+        limits.memory = 50_000
+        limits.atLimit = atLimit
+        let database = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        let large = String(repeating: "x", count: 60_000)
+        let quota = "-ERR DB capacity quota exceeded\r\n"
+        #expect(database.run("SET", "t:7:a", "1") == "+OK\r\n")
+        #expect(database.run("SET", "t:7:b", large) == quota)
+        #expect(database.run("SETRANGE", "t:7:a", "500000", "x") == quota)
+        #expect(database.run("SETRANGE", "t:7:a", "40000", "x") == ":40001\r\n")
+        #expect(database.run("SET", "t:7:a", String(large.prefix(40_000))) == "+OK\r\n")
+        #expect(database.run("EXISTS", "t:7:a", "t:7:b") == ":1\r\n")
+        // A part of it for each of two is within the limit of both.
+        let half = String(large.prefix(30_000))
+        #expect(database.run("MSET", "t:8:a", half, "t:9:a", half) == "+OK\r\n")
+    }
+
     @Test func aSecretThatIsTakenCostsNobodyTheirs() throws {
         let registry = try Self.database().registry
         let (first, second) = (Array("first".utf8), Array("second".utf8))

@@ -46,6 +46,7 @@ CONVERSATIONS = {
     "MOVE of nothing": "MOVE * 2|MOVE * 0|MOVE * 16|MOVE a 2|MOVE a 2|SELECT 2|MOVE a 0",
     "keys and what is done to them": "COMMAND GETKEYSANDFLAGS SET k v"
     "|COMMAND GETKEYSANDFLAGS SET k v NX GET|COMMAND GETKEYSANDFLAGS MSET a 1 b 2",
+    "COMMAND INFO of nothing": "COMMAND INFO nosuch",
     "EXEC with an argument": "MULTI|SET a 1|EXEC x|EXEC|GET a|EXEC x",
     "POST, as a web page sends it": "POST / HTTP/1.1|Content-Length: 9|SET a 1",
     "Host, as a web page sends it": "host: localhost|SET a 1",

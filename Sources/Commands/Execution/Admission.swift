@@ -21,7 +21,7 @@ extension Executor {
             return .refused
         }
         if entry.pointee.flags.contains(.denyOOM) {
-            return refuseByMemory(&reply)
+            return refuseByMemory(arguments, &reply)
         }
         return nil
     }
@@ -68,27 +68,35 @@ extension Executor {
     }
 
     @inline(__always)
-    private func refuseByMemory(_ reply: inout ReplyWriter) -> Outcome? {
+    private func refuseByMemory(_ arguments: Arguments, _ reply: inout ReplyWriter) -> Outcome? {
         let memoryMax = worker.pointee.settings.values.pointee.memoryMax.value
         if memoryMax > 0, worker.memoryInUse > memoryMax, !worker.makeRoom(memoryMax) {
             worker.forEachTenantOfKeys { $0.pointee.usage.rejected += 1 }
             reply.error(.outOfMemory)
             return .refused
         }
-        return worker.keysHaveLimitedTenants ? refuseByTenantLimits(&reply) : nil
+        return worker.keysHaveLimitedTenants ? refuseByTenantLimits(arguments, &reply) : nil
     }
 
+    public static let memoryRefusal = "ERR DB capacity quota exceeded"
+
     @inline(never)
-    private func refuseByTenantLimits(_ reply: inout ReplyWriter) -> Outcome? {
+    private func refuseByTenantLimits(
+        _ arguments: Arguments, _ reply: inout ReplyWriter
+    ) -> Outcome? {
+        // What is larger than the limit by itself fits no more after an eviction. Of what is for
+        // several tenants it is not known here what is whose.
+        let arriving = tenantsOfKeysCount == 1 ? Executor.size(of: arguments) : 0
         var refusal: (text: String, shard: ShardReference)?
         worker.forEachTenantOfKeys { shard in
             guard refusal == nil else { return }
             let tenant = shard.tenant
             let memoryMax = tenant.pointee.memoryMax.value
-            if memoryMax != .max, tenant.memoryInUse >= memoryMax,
-                tenant.atLimit != .evict || !worker.makeRoom(in: tenant, memoryMax: memoryMax)
+            if memoryMax != .max, arriving > memoryMax || tenant.memoryInUse >= memoryMax,
+                arriving > memoryMax || tenant.atLimit != .evict
+                    || !worker.makeRoom(in: tenant, memoryMax: memoryMax)
             {
-                refusal = ("ERR DB capacity quota exceeded", shard)
+                refusal = (Executor.memoryRefusal, shard)
                 return
             }
             let keysMax = tenant.pointee.keysMax.value
@@ -107,5 +115,17 @@ extension Executor {
         refusal.shard.pointee.usage.rejected += 1
         reply.error(refusal.text)
         return .refused
+    }
+
+    private var tenantsOfKeysCount: Int {
+        var count = 0
+        worker.forEachTenantOfKeys { _ in count += 1 }
+        return count
+    }
+
+    private static func size(of arguments: Arguments) -> Int {
+        var size = 0
+        for index in 0..<arguments.count { size += arguments[index].count }
+        return size
     }
 }

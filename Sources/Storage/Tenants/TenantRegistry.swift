@@ -90,9 +90,11 @@ public final class TenantRegistry: Sendable {
 
     public func find(_ id: Bytes) -> TenantReference? { index.find(id) }
 
-    /// The tenant `id`; one that only keys have named so far is made here.
+    /// The tenant `id`; one that only keys have named so far is made here. Control characters name
+    /// nobody, so that key is the server's own: an id stands in lines that are read by machines.
     func findOrMakeImplicit(_ id: Bytes) -> TenantReference {
         if let found = index.find(id) { return found }
+        guard id.buffer.allSatisfy({ $0 >= 32 && $0 != 127 }) else { return server }
         let plan = planForNewTenant(id)
         let tenant = index.findOrInsert(id) {
             let tenant = Tenant.make(id: id, origin: .implicit)
