@@ -15,7 +15,7 @@ public enum TENANT: Command {
     static let flags: CommandFlags = [.admin, .noScript, .loading, .stale, .noMulti]
 
     /// What a refusal of the registry is to a client.
-    static func text(of refusal: TenantRegistry.Refusal) -> String {
+    public static func text(of refusal: TenantRegistry.Refusal) -> String {
         switch refusal {
         case .exists: "ERR the tenant exists already"
         case .missing: missing
