@@ -66,6 +66,24 @@ import Testing
         #expect(database.run("MSET", "t:8:a", half, "t:9:a", half) == "+OK\r\n")
     }
 
+    /// A tenant whose last key goes is forgotten, but not what it had used of its day.
+    @Test func nobodyBeginsTheDayAnewByDeletingTheLastKey() throws {
+        var limits = Limits()
+        limits.operationsPerDay = 20
+        let database = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        func turns() -> Int {
+            for turn in 0..<1000 {
+                if database.run("SET", "t:7:a", "1") != "+OK\r\n" { return turn }
+                if database.run("DEL", "t:7:a") != ":1\r\n" { return turn }
+            }
+            return 1000
+        }
+        #expect(turns() == 10)
+        #expect(database.run("SET", "t:8:a", "1") == "+OK\r\n")
+        database.worker.pointee.now += 86_400_000
+        #expect(turns() == 10)
+    }
+
     @Test func aSecretThatIsTakenCostsNobodyTheirs() throws {
         let registry = try Self.database().registry
         let (first, second) = (Array("first".utf8), Array("second".utf8))
