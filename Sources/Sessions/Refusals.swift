@@ -38,8 +38,8 @@ enum Refusals {
         + "file, and then "
         + "restart the server."
 
-    /// What only a browser says, which a web page has sent to this port: it must not be answered, as
-    /// what follows in the body are commands.
+    /// What only a browser says, which a web page has sent to this port: it must not be answered,
+    /// as what follows in the body are commands.
     static func isBrowser(_ name: Bytes) -> Bool {
         name.isKeyword("HOST:") || name.isKeyword("POST")
     }

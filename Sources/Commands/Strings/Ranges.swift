@@ -144,8 +144,8 @@ extension Keys {
         return overflowed || size > sizeMax ? nil : size
     }
 
-    /// Whether a string of `size` bytes is within the memory of the tenant whose key was named. Asked
-    /// where a request of a few bytes makes a large string; a refusal is counted.
+    /// Whether a string of `size` bytes is within the memory of the tenant whose key was named.
+    /// Asked where a request of a few bytes makes a large string; a refusal is counted.
     func tenantMayHold(_ size: Int) -> Bool {
         var mayHold = true
         worker.forEachTenantOfKeys { shard in

@@ -52,8 +52,8 @@ extension UnsafeMutablePointer where Pointee == Shard {
     }
 }
 
-/// What tenants that keys name had used when their last key went, so that nobody begins the day anew
-/// by deleting it. At most so many, as clients invent names; of the last day that any is of.
+/// What tenants that keys name had used when their last key went, so that nobody begins the day
+/// anew by deleting it. At most so many, as clients invent names; of the last day that any is of.
 struct DepartedBudgets: Sendable {
     static let countMax = 1 << 16
     private var budgets: [[UInt8]: Budget] = [:]
