@@ -15,11 +15,7 @@ extension Executor {
         _ entry: Entry, _ arguments: Arguments, _ keyspace: KeyspaceReference,
         _ reply: inout ReplyWriter
     ) -> Outcome? {
-        if !ratesWereAsked, let refusal = refusalByRates() {
-            if let wait = refusal.wait { return .throttled(wait) }
-            reply.error(refusal.text)
-            return .refused
-        }
+        if !ratesWereAsked, needsBudget, let outcome = refuseByRates(&reply) { return outcome }
         if entry.pointee.flags.contains(.denyOOM) {
             return refuseByMemory(arguments, &reply)
         }
@@ -28,14 +24,26 @@ extension Executor {
 
     /// Why the rates of the tenants whose keys the worker has do not allow a command now: `wait` is
     /// how long it may be put off, nil where it is refused. Nil where they allow it.
-    @inline(__always)
     public func refusalByRates() -> (text: String, wait: Milliseconds?)? {
-        var needsBudget = false
-        worker.forEachTenantOfKeys { if !$0.hasLease { needsBudget = true } }
-        return needsBudget ? askBudgets() : nil
+        needsBudget ? askBudgets() : nil
     }
 
+    @inline(__always)
+    private var needsBudget: Bool {
+        var needsBudget = false
+        worker.forEachTenantOfKeys { if !$0.hasLease { needsBudget = true } }
+        return needsBudget
+    }
+
+    /// Why not inlined: the path of a command that may run has no text to release.
     @inline(never)
+    private func refuseByRates(_ reply: inout ReplyWriter) -> Outcome? {
+        guard let refusal = askBudgets() else { return nil }
+        if let wait = refusal.wait { return .throttled(wait) }
+        reply.error(refusal.text)
+        return .refused
+    }
+
     private func askBudgets() -> (text: String, wait: Milliseconds?)? {
         var refusal: (answer: BudgetAnswer, shard: ShardReference)?
         worker.forEachTenantOfKeys { shard in
