@@ -84,6 +84,23 @@ import Testing
         #expect(turns() == 10)
     }
 
+    /// Of the keys that a command names, only new ones count, and each once.
+    @Test(arguments: [Limits.AtLimit.reject, .evict])
+    func keysThatAreOnlyReadTakeNoRoom(atLimit: Limits.AtLimit) throws {
+        var limits = Limits()
+        limits.keys = 3
+        limits.atLimit = atLimit
+        let database = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        #expect(database.run("SADD", "t:7:a", "1") == ":1\r\n")
+        #expect(database.run("MSET", "t:7:b", "1", "t:7:b", "2", "t:7:b", "3") == "+OK\r\n")
+        #expect(database.run("SUNIONSTORE", "t:7:c", "t:7:x", "t:7:y", "t:7:a") == ":1\r\n")
+        #expect(database.run("SUNIONSTORE", "t:7:c", "t:7:x", "t:7:y", "t:7:a") == ":1\r\n")
+        #expect(database.run("COPY", "t:7:x", "t:7:c") == ":0\r\n")
+        #expect(database.run("EXISTS", "t:7:a", "t:7:b", "t:7:c") == ":3\r\n")
+        let refused = database.run("MSET", "t:7:d", "1", "t:7:d", "2").hasPrefix("-ERR max keys")
+        #expect(refused == (atLimit == .reject))
+    }
+
     @Test func aSecretThatIsTakenCostsNobodyTheirs() throws {
         let registry = try Self.database().registry
         let (first, second) = (Array("first".utf8), Array("second".utf8))

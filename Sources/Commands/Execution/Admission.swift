@@ -17,7 +17,7 @@ extension Executor {
     ) -> Outcome? {
         if !ratesWereAsked, needsBudget, let outcome = refuseByRates(&reply) { return outcome }
         if entry.pointee.flags.contains(.denyOOM) {
-            return refuseByMemory(arguments, &reply)
+            return refuseByMemory(entry, arguments, &reply)
         }
         return nil
     }
@@ -76,21 +76,24 @@ extension Executor {
     }
 
     @inline(__always)
-    private func refuseByMemory(_ arguments: Arguments, _ reply: inout ReplyWriter) -> Outcome? {
+    private func refuseByMemory(
+        _ entry: Entry, _ arguments: Arguments, _ reply: inout ReplyWriter
+    ) -> Outcome? {
         let memoryMax = worker.pointee.settings.values.pointee.memoryMax.value
         if memoryMax > 0, worker.memoryInUse > memoryMax, !worker.makeRoom(memoryMax) {
             worker.forEachTenantOfKeys { $0.pointee.usage.rejected += 1 }
             reply.error(.outOfMemory)
             return .refused
         }
-        return worker.keysHaveLimitedTenants ? refuseByTenantLimits(arguments, &reply) : nil
+        guard worker.keysHaveLimitedTenants else { return nil }
+        return refuseByTenantLimits(entry, arguments, &reply)
     }
 
     public static let memoryRefusal = "ERR DB capacity quota exceeded"
 
     @inline(never)
     private func refuseByTenantLimits(
-        _ arguments: Arguments, _ reply: inout ReplyWriter
+        _ entry: Entry, _ arguments: Arguments, _ reply: inout ReplyWriter
     ) -> Outcome? {
         // What is larger than the limit by itself fits no more after an eviction. Of what is for
         // several tenants it is not known here what is whose.
@@ -109,7 +112,9 @@ extension Executor {
             }
             let keysMax = tenant.pointee.keysMax.value
             guard keysMax != .max else { return }
-            let missing = worker.missingKeyCount(of: tenant)
+            guard tenant.keyCount + worker.missingKeyCount(of: tenant) > keysMax else { return }
+            let created = createdKeys(entry, arguments)
+            let missing = worker.missingKeyCount(of: tenant, among: created)
             guard missing > 0, tenant.keyCount + missing > keysMax else { return }
             if tenant.atLimit != .evict || !worker.makeRoom(in: tenant, keysMax: keysMax - missing)
             {
@@ -123,6 +128,15 @@ extension Executor {
         refusal.shard.pointee.usage.rejected += 1
         reply.error(refusal.text)
         return .refused
+    }
+
+    /// Which of the command's keys it may make, in the order in which the worker has them.
+    private func createdKeys(_ entry: Entry, _ arguments: Arguments) -> [Bool] {
+        // COPY: the source, then the target, which stands in another database.
+        if entry.pointee.flags.contains(.otherDatabase) { return [false, true] }
+        var created: [Bool] = []
+        _ = entry.pointee.spec.forEachKey(arguments) { created.append($1.mayCreate) }
+        return created
     }
 
     private var tenantsOfKeysCount: Int {
