@@ -166,6 +166,7 @@ extension Session {
         queuedErrorCount = reply.errorCount - errors
         thread.unmutedFrom = reply.count
         worker.pointee.holdsAllShards = false
+        worker.returnOverdrafts()
         worker.unlockKeys()
         // Why afterwards: the shard that they count on may not be among those held. Their bytes are
         // EXEC's.

@@ -42,9 +42,10 @@ import Testing
         }
         let client = Client(host, tenant: "acme")
         let began = host.worker.pointee.now
-        for _ in 0..<5 {
+        for round in 0..<5 {
             client.send(["MULTI"])
-            for _ in 0..<40 { client.send(["GET", "a"]) }
+            // Another key in each, so another shard owes it.
+            for _ in 0..<40 { client.send(["GET", "key \(round)"]) }
             client.send(["EXEC"])
             for _ in 0..<1000 {
                 guard case .throttled = client.suspension else { break }

@@ -52,6 +52,14 @@ extension UnsafeMutablePointer where Pointee == Shard {
     }
 }
 
+extension UnsafeMutablePointer where Pointee == Worker {
+    /// What a transaction used beyond the leases of its shards is owed by their tenants from now
+    /// on, and not only when the same shard is asked again.
+    public func returnOverdrafts() {
+        for shard in heldShards where !shard.hasLease { shard.returnLeases() }
+    }
+}
+
 /// What tenants that keys name had used when their last key went, so that nobody begins the day
 /// anew by deleting it. At most so many, as clients invent names; of the last day that any is of.
 struct DepartedBudgets: Sendable {
