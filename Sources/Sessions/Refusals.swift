@@ -38,6 +38,12 @@ enum Refusals {
         + "file, and then "
         + "restart the server."
 
+    /// What only a browser says, which a web page has sent to this port: it must not be answered,
+    /// as what follows in the body are commands.
+    static func isBrowser(_ name: Bytes) -> Bool {
+        name.isKeyword("HOST:") || name.isKeyword("POST")
+    }
+
     static func wrongArity(_ name: String) -> String {
         "ERR wrong number of arguments for '\(name)' command"
     }

@@ -66,8 +66,8 @@ extension Session {
         thread.countKeyless()
         let shard = thread.home(tenant, database)
         shard.acquire()
-        defer { shard.release() }
         guard !shard.hasLease else {
+            defer { shard.release() }
             if entry.pointee.flags.contains(.countedLater), shard.hasAmpleLease {
                 thread.keyless.tenant = tenant
                 thread.keyless.database = database
@@ -76,15 +76,38 @@ extension Session {
             return .granted
         }
         let answer = shard.renewLeases(now: thread.worker.pointee.now)
-        // Why AUTH and its like run at any limit: a client must be able to log in to see why it is
-        // refused.
-        guard answer != .granted, !entry.pointee.flags.contains(.noAuth) else { return .granted }
-        if case .operationsPerSecond(_, let wait) = answer, tenant.atLimit == .throttle {
-            return .throttled(wait)
+        let wait: Milliseconds? =
+            if case .operationsPerSecond(_, let wait) = answer, tenant.atLimit == .throttle {
+                wait
+            } else {
+                nil
+            }
+        let mayRun = answer == .granted || Session.runsAtAnyLimit(entry, tenant, thread)
+        if !mayRun && wait == nil { shard.pointee.usage.rejected += 1 }
+        // Order: the end of a transaction takes the shards of the keys that it watches.
+        shard.release()
+        guard !mayRun else { return .granted }
+        if let wait { return .throttled(wait) }
+        let text = Executor.text(of: answer)
+        if Session.isExec(entry), state.pointee.transaction.isOpen {
+            abortTransaction(because: Array(text.utf8), on: thread, &reply)
+        } else {
+            reply.error(text)
         }
-        shard.pointee.usage.rejected += 1
-        reply.error(Executor.text(of: answer))
         return .refused
+    }
+
+    /// Why AUTH and its like: a client must be able to log in to see why it is refused. Why
+    /// DISCARD: nobody may be kept in a transaction. Why administration of the server's own: what
+    /// has set a limit must be able to lift it.
+    private static func runsAtAnyLimit(
+        _ entry: Entry, _ tenant: TenantReference, _ thread: borrowing ServingThread
+    ) -> Bool {
+        if entry.pointee.flags.contains(.noAuth) || entry.pointee.spec.name == "discard" {
+            return true
+        }
+        return entry.pointee.flags.contains(.admin)
+            && tenant == thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0.server }
     }
 
     /// Counts a command that `admitKeyless` has admitted.

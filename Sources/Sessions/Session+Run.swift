@@ -143,6 +143,10 @@ extension Session {
         _ reply: inout ReplyWriter
     ) -> Suspension? {
         guard let container = request.entry else {
+            if Refusals.isBrowser(arguments[0]) {
+                closeOnBrowser(thread)
+                return nil
+            }
             return reject(Refusals.unknownCommand(arguments), nil, thread, &reply)
         }
         guard arguments.count > 1, !container.pointee.subcommands.isEmpty else {
@@ -225,18 +229,33 @@ extension Session {
         _ text: [UInt8], _ entry: Entry?, _ thread: borrowing ServingThread,
         _ reply: inout ReplyWriter
     ) -> Suspension? {
-        if state.pointee.transaction.isOpen { state.pointee.transaction.isAborted = true }
         if let entry { thread.commandStatistics.lines[entry.pointee.number].rejected.bump() }
+        if let entry, Session.isExec(entry) {
+            abortTransaction(because: text, on: thread, &reply)
+            return nil
+        }
+        if state.pointee.transaction.isOpen { state.pointee.transaction.isAborted = true }
         reply.error(text)
         return nil
     }
+
+    /// A page in somebody's browser was made to send this: nothing behind it may run.
+    private func closeOnBrowser(_ thread: borrowing ServingThread) {
+        // Why no warning: whoever may connect could fill the log with them.
+        Log.standard.write(
+            .verbose, "\(state.pointee.address) sends HTTP, as a web page would; closed")
+        thread.worker.pointee.statistics.pointee.commands.bump()
+        state.pointee.closesAfterReply = true
+    }
+
+    static func isExec(_ entry: Entry) -> Bool { entry.pointee.spec.name == "exec" }
 
     /// Whether CLIENT PAUSE holds the command back.
     private func isHeldBack(_ entry: Entry, on thread: borrowing ServingThread) -> Bool {
         let flags = entry.pointee.flags
         guard thread.pause._withUnsafeGuaranteedRef({ $0.onlyWrites.load(ordering: .relaxed) })
         else { return true }
-        if entry.pointee.spec.name == "exec" { return state.pointee.transaction.mayWrite }
+        if Session.isExec(entry) { return state.pointee.transaction.mayWrite }
         return !flags.isDisjoint(with: [.write, .mayReplicate])
     }
 

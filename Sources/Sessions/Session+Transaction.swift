@@ -127,6 +127,13 @@ extension Session {
             reply.nullArray()
             return nil
         }
+        // Why all at once and before the first: a transaction runs whole or not at all.
+        if let refusal = Executor(worker: worker).refusalByRates() {
+            worker.unlockKeys()
+            if let wait = refusal.wait { return .throttled(wait) }
+            abortTransaction(because: Array(refusal.text.utf8), on: thread, &reply)
+            return nil
+        }
         if awaitedAreAbsent { excuseAwaited(thread) }
         let misses = missingRecords(queued, list, on: thread)
         if awaitedAreAbsent { endExcuse(thread) }
@@ -159,6 +166,7 @@ extension Session {
         queuedErrorCount = reply.errorCount - errors
         thread.unmutedFrom = reply.count
         worker.pointee.holdsAllShards = false
+        worker.returnOverdrafts()
         worker.unlockKeys()
         // Why afterwards: the shard that they count on may not be among those held. Their bytes are
         // EXEC's.
@@ -270,16 +278,14 @@ extension Session {
             let worker = thread.worker
             let registry = worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
             let keyspace = registry.keyspace(state.pointee.tenant, state.pointee.database)
-            let executor = Executor(worker: worker)
+            var executor = Executor(worker: worker)
+            executor.ratesWereAsked = true
             worker.clearKeys()
             guard executor.resolve(request.entry, arguments, keyspace, &reply) else { return }
-            let outcome = executor.runHeld(
+            // A refusal, as of memory, is the command's reply.
+            _ = executor.runHeld(
                 request.entry, command, arguments, keyspace, requestSize: request.size,
                 leavesAccessTime: state.pointee.leavesAccessTime, &reply)
-            // Why an error and no wait: what has run of a transaction cannot be taken back.
-            if case .throttled = outcome {
-                reply.error("ERR max requests limit exceeded inside a transaction")
-            }
         case .session(let command):
             var context = CommandContext(
                 worker: thread.worker, session: state, server: thread.server,
@@ -292,6 +298,15 @@ extension Session {
         count(
             request.entry, ticks: martlet_ticks() &- started, failed: reply.errorCount > errors,
             on: thread)
+    }
+
+    /// EXEC could not begin: the transaction is over, and the answer says why.
+    func abortTransaction(
+        because text: [UInt8], on thread: borrowing ServingThread, _ reply: inout ReplyWriter
+    ) {
+        endTransaction(on: thread)
+        let reason = text.starts(with: "ERR ".utf8) ? Array(text.dropFirst(4)) : text
+        reply.error(Array("EXECABORT Transaction discarded because of: ".utf8) + reason)
     }
 
     func endTransaction(on thread: borrowing ServingThread) {

@@ -47,6 +47,60 @@ import Testing
         #expect(database.run("SET", "own2", "1") == "+OK\r\n")
     }
 
+    @Test(arguments: [Limits.AtLimit.reject, .evict])
+    func whatIsLargerThanTheLimitIsRefused(atLimit: Limits.AtLimit) throws {
+        var limits = Limits()
+        limits.memory = 50_000
+        limits.atLimit = atLimit
+        let database = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        let large = String(repeating: "x", count: 60_000)
+        let quota = "-ERR DB capacity quota exceeded\r\n"
+        #expect(database.run("SET", "t:7:a", "1") == "+OK\r\n")
+        #expect(database.run("SET", "t:7:b", large) == quota)
+        #expect(database.run("SETRANGE", "t:7:a", "500000", "x") == quota)
+        #expect(database.run("SETRANGE", "t:7:a", "40000", "x") == ":40001\r\n")
+        #expect(database.run("SET", "t:7:a", String(large.prefix(40_000))) == "+OK\r\n")
+        #expect(database.run("EXISTS", "t:7:a", "t:7:b") == ":1\r\n")
+        // A part of it for each of two is within the limit of both.
+        let half = String(large.prefix(30_000))
+        #expect(database.run("MSET", "t:8:a", half, "t:9:a", half) == "+OK\r\n")
+    }
+
+    /// A tenant whose last key goes is forgotten, but not what it had used of its day.
+    @Test func nobodyBeginsTheDayAnewByDeletingTheLastKey() throws {
+        var limits = Limits()
+        limits.operationsPerDay = 20
+        let database = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        func turns() -> Int {
+            for turn in 0..<1000 {
+                if database.run("SET", "t:7:a", "1") != "+OK\r\n" { return turn }
+                if database.run("DEL", "t:7:a") != ":1\r\n" { return turn }
+            }
+            return 1000
+        }
+        #expect(turns() == 10)
+        #expect(database.run("SET", "t:8:a", "1") == "+OK\r\n")
+        database.worker.pointee.now += 86_400_000
+        #expect(turns() == 10)
+    }
+
+    /// Of the keys that a command names, only new ones count, and each once.
+    @Test(arguments: [Limits.AtLimit.reject, .evict])
+    func keysThatAreOnlyReadTakeNoRoom(atLimit: Limits.AtLimit) throws {
+        var limits = Limits()
+        limits.keys = 3
+        limits.atLimit = atLimit
+        let database = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        #expect(database.run("SADD", "t:7:a", "1") == ":1\r\n")
+        #expect(database.run("MSET", "t:7:b", "1", "t:7:b", "2", "t:7:b", "3") == "+OK\r\n")
+        #expect(database.run("SUNIONSTORE", "t:7:c", "t:7:x", "t:7:y", "t:7:a") == ":1\r\n")
+        #expect(database.run("SUNIONSTORE", "t:7:c", "t:7:x", "t:7:y", "t:7:a") == ":1\r\n")
+        #expect(database.run("COPY", "t:7:x", "t:7:c") == ":0\r\n")
+        #expect(database.run("EXISTS", "t:7:a", "t:7:b", "t:7:c") == ":3\r\n")
+        let refused = database.run("MSET", "t:7:d", "1", "t:7:d", "2").hasPrefix("-ERR max keys")
+        #expect(refused == (atLimit == .reject))
+    }
+
     @Test func aSecretThatIsTakenCostsNobodyTheirs() throws {
         let registry = try Self.database().registry
         let (first, second) = (Array("first".utf8), Array("second".utf8))

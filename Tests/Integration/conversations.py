@@ -32,6 +32,7 @@ CONVERSATIONS = {
     "REPLY SKIP of an error": "CLIENT REPLY SKIP|NOSUCH|GET a",
     "REPLY SKIP and MULTI": "CLIENT REPLY SKIP|MULTI|GET a|EXEC",
     "RESET under OFF": "CLIENT REPLY OFF|GET a|RESET|GET a|CLIENT REPLY ON",
+    "RESET behind SKIP": "CLIENT REPLY SKIP|RESET|GET a|GET a",
     "nested MULTI": "MULTI|MULTI|GET a|EXEC",
     "WATCH inside MULTI": "MULTI|WATCH a|GET a|EXEC",
     "an expired key under WATCH, deleted": "DEBUG SET-ACTIVE-EXPIRE 0|SET x 1 PX 1|DEBUG SLEEP 0.01"
@@ -46,6 +47,10 @@ CONVERSATIONS = {
     "MOVE of nothing": "MOVE * 2|MOVE * 0|MOVE * 16|MOVE a 2|MOVE a 2|SELECT 2|MOVE a 0",
     "keys and what is done to them": "COMMAND GETKEYSANDFLAGS SET k v"
     "|COMMAND GETKEYSANDFLAGS SET k v NX GET|COMMAND GETKEYSANDFLAGS MSET a 1 b 2",
+    "COMMAND INFO of nothing": "COMMAND INFO nosuch",
+    "EXEC with an argument": "MULTI|SET a 1|EXEC x|EXEC|GET a|EXEC x",
+    "POST, as a web page sends it": "POST / HTTP/1.1|Content-Length: 9|SET a 1",
+    "Host, as a web page sends it": "host: localhost|SET a 1",
     "QUIT in a pipeline": "GET a|QUIT|GET a",
 }
 # What goes wrong here is counted by INFO as redis-server counts it.

@@ -256,6 +256,11 @@ class Lifecycle:
             client.value("TENANT", "CREATE", "gone", "PLAN", "small")
             client.value("TENANT", "DELETE", "gone")
         server.stop()
+        server.config_path.write_text("requirepass root\n", encoding="utf-8")
+        self.refused_start(server, "tenants.conf:2: no tenant-plan directive declares that plan")
+        server.config_path.write_text(file.replace("root", "acme-secret"), encoding="utf-8")
+        self.refused_start(server, "requirepass: it is the secret of tenant 'acme' too")
+        server.config_path.write_text(file, encoding="utf-8")
         with server:
             with server.client() as client:
                 self.report.equal("AUTH", client.value("AUTH", "acme-secret"), b"OK")
@@ -265,6 +270,15 @@ class Lifecycle:
                 self.report.equal("plan", info["plan"], b"small")
                 gone = client.call("TENANT", "INFO", "gone")
                 self.report.check("a deleted one stays away", gone.is_error, gone.value)
+
+    def refused_start(self, server: Server, text: str) -> None:
+        """Rather than without a tenant that it had the server does not start, and says why."""
+        try:
+            server.start()
+            server.kill()
+            self.report.check(text, False, "it started")
+        except ServerFailed as error:
+            self.report.check(text, text in str(error), error)
 
     def health(self) -> None:
         """martlet healthcheck and martlet version."""

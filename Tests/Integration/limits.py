@@ -151,6 +151,11 @@ class Limits:
             # Bound: one lease of each thread may be spent beyond the limit.
             self.report.check("about 500 were answered", 450 <= answered <= 1000, answered)
             self.refused("day-reject", text, REQUESTS)
+        with self.admin() as client:
+            today = tenant_info(client, "day-reject")["commands_today"]
+            self.report.check("the day's commands are counted", 450 <= today <= 1000, today)
+            free = tenant_info(client, "free")["commands_today"]
+            self.report.equal("without a limit they are not", free, None)
 
     def bandwidth_reject(self) -> None:
         """Bytes in and out per day."""
@@ -216,6 +221,13 @@ class Limits:
                 reply = client.call(*command)
                 refused = reply.is_error and reply.value.startswith(b"NOPERM")
                 self.report.check(f"{command[0]} is refused", refused, reply.value)
+            self.report.check("CLIENT INFO names the tenant",
+                              b" user=free " in client.value("CLIENT", "INFO"))
+            with self.admin() as admin:
+                for command in (["CREATE", "y", "SECRET", PASSWORD], ["SECRET", "free", PASSWORD]):
+                    reply = admin.call("TENANT", *command)
+                    self.report.check(f"{command[0]} with the server's password is refused",
+                                      reply.is_error, reply.value)
             wrong = self.server.client().call("AUTH", "secret-nobody")
             self.report.check("a wrong secret", wrong.value.startswith(b"WRONGPASS"), wrong.value)
 

@@ -32,6 +32,15 @@ import Testing
         #expect(store.tenant("acme") == nil && store.registry.tenantCount == 1)
     }
 
+    @Test func controlCharactersNameNobody() throws {
+        let store = try Store(patterns: [Self.pattern])
+        for key in ["tenant:a\r\nb:x", "tenant:\0:x", "tenant:\u{7f}:x"] { store.set(key) }
+        #expect(store.registry.tenantCount == 1 && store.registry.server.keyCount == 3)
+        #expect(store.exists("tenant:a\r\nb:x") && store.remove("tenant:a\r\nb:x"))
+        store.set("tenant:münchen:x")
+        #expect(store.tenant("münchen")?.keyCount == 1)
+    }
+
     @Test func aTenantThatWasCreatedStays() throws {
         let store = try Store(patterns: [Self.pattern])
         try store.registry.create(id: Array("acme".utf8), plan: nil, secretDigest: nil)

@@ -134,7 +134,7 @@ extension CommandContext {
             break
         case .tenant(let found):
             tenant = found
-            if !isDefault, let user { name = user }
+            name = found.id.array
         }
         guard enter(tenant) else { return "ERR max number of clients reached" }
         session.pointee.user = name

@@ -100,7 +100,8 @@ public enum RESET: SessionCommand {
         session.pointee.database = 0
         session.pointee.protocolVersion = 2
         session.pointee.name = []
-        session.pointee.replyMode = .on
+        // What SKIP said of this command holds for its reply too.
+        if session.pointee.replyMode != .skipThis { session.pointee.replyMode = .on }
         session.pointee.isNoEvict = false
         session.pointee.leavesAccessTime = false
         reply.version = 2

@@ -15,17 +15,36 @@ extension Executor {
         _ entry: Entry, _ arguments: Arguments, _ keyspace: KeyspaceReference,
         _ reply: inout ReplyWriter
     ) -> Outcome? {
-        var needsBudget = false
-        worker.forEachTenantOfKeys { if !$0.hasLease { needsBudget = true } }
-        if needsBudget, let outcome = refuseByBudget(&reply) { return outcome }
+        if !ratesWereAsked, needsBudget, let outcome = refuseByRates(&reply) { return outcome }
         if entry.pointee.flags.contains(.denyOOM) {
-            return refuseByMemory(&reply)
+            return refuseByMemory(entry, arguments, &reply)
         }
         return nil
     }
 
+    /// Why the rates of the tenants whose keys the worker has do not allow a command now: `wait` is
+    /// how long it may be put off, nil where it is refused. Nil where they allow it.
+    public func refusalByRates() -> (text: String, wait: Milliseconds?)? {
+        needsBudget ? askBudgets() : nil
+    }
+
+    @inline(__always)
+    private var needsBudget: Bool {
+        var needsBudget = false
+        worker.forEachTenantOfKeys { if !$0.hasLease { needsBudget = true } }
+        return needsBudget
+    }
+
+    /// Why not inlined: the path of a command that may run has no text to release.
     @inline(never)
-    private func refuseByBudget(_ reply: inout ReplyWriter) -> Outcome? {
+    private func refuseByRates(_ reply: inout ReplyWriter) -> Outcome? {
+        guard let refusal = askBudgets() else { return nil }
+        if let wait = refusal.wait { return .throttled(wait) }
+        reply.error(refusal.text)
+        return .refused
+    }
+
+    private func askBudgets() -> (text: String, wait: Milliseconds?)? {
         var refusal: (answer: BudgetAnswer, shard: ShardReference)?
         worker.forEachTenantOfKeys { shard in
             guard refusal == nil, !shard.hasLease else { return }
@@ -36,11 +55,10 @@ extension Executor {
         if case .operationsPerSecond(_, let wait) = refusal.answer,
             refusal.shard.tenant.atLimit == .throttle
         {
-            return .throttled(wait)
+            return ("", wait)
         }
         refusal.shard.pointee.usage.rejected += 1
-        reply.error(Executor.text(of: refusal.answer))
-        return .refused
+        return (Executor.text(of: refusal.answer), nil)
     }
 
     /// The texts that client code already knows.
@@ -58,32 +76,45 @@ extension Executor {
     }
 
     @inline(__always)
-    private func refuseByMemory(_ reply: inout ReplyWriter) -> Outcome? {
+    private func refuseByMemory(
+        _ entry: Entry, _ arguments: Arguments, _ reply: inout ReplyWriter
+    ) -> Outcome? {
         let memoryMax = worker.pointee.settings.values.pointee.memoryMax.value
         if memoryMax > 0, worker.memoryInUse > memoryMax, !worker.makeRoom(memoryMax) {
             worker.forEachTenantOfKeys { $0.pointee.usage.rejected += 1 }
             reply.error(.outOfMemory)
             return .refused
         }
-        return worker.keysHaveLimitedTenants ? refuseByTenantLimits(&reply) : nil
+        guard worker.keysHaveLimitedTenants else { return nil }
+        return refuseByTenantLimits(entry, arguments, &reply)
     }
 
+    public static let memoryRefusal = "ERR DB capacity quota exceeded"
+
     @inline(never)
-    private func refuseByTenantLimits(_ reply: inout ReplyWriter) -> Outcome? {
+    private func refuseByTenantLimits(
+        _ entry: Entry, _ arguments: Arguments, _ reply: inout ReplyWriter
+    ) -> Outcome? {
+        // What is larger than the limit by itself fits no more after an eviction. Of what is for
+        // several tenants it is not known here what is whose.
+        let arriving = tenantsOfKeysCount == 1 ? Executor.size(of: arguments) : 0
         var refusal: (text: String, shard: ShardReference)?
         worker.forEachTenantOfKeys { shard in
             guard refusal == nil else { return }
             let tenant = shard.tenant
             let memoryMax = tenant.pointee.memoryMax.value
-            if memoryMax != .max, tenant.memoryInUse >= memoryMax,
-                tenant.atLimit != .evict || !worker.makeRoom(in: tenant, memoryMax: memoryMax)
+            if memoryMax != .max, arriving > memoryMax || tenant.memoryInUse >= memoryMax,
+                arriving > memoryMax || tenant.atLimit != .evict
+                    || !worker.makeRoom(in: tenant, memoryMax: memoryMax)
             {
-                refusal = ("ERR DB capacity quota exceeded", shard)
+                refusal = (Executor.memoryRefusal, shard)
                 return
             }
             let keysMax = tenant.pointee.keysMax.value
             guard keysMax != .max else { return }
-            let missing = worker.missingKeyCount(of: tenant)
+            guard tenant.keyCount + worker.missingKeyCount(of: tenant) > keysMax else { return }
+            let created = createdKeys(entry, arguments)
+            let missing = worker.missingKeyCount(of: tenant, among: created)
             guard missing > 0, tenant.keyCount + missing > keysMax else { return }
             if tenant.atLimit != .evict || !worker.makeRoom(in: tenant, keysMax: keysMax - missing)
             {
@@ -97,5 +128,26 @@ extension Executor {
         refusal.shard.pointee.usage.rejected += 1
         reply.error(refusal.text)
         return .refused
+    }
+
+    /// Which of the command's keys it may make, in the order in which the worker has them.
+    private func createdKeys(_ entry: Entry, _ arguments: Arguments) -> [Bool] {
+        // COPY: the source, then the target, which stands in another database.
+        if entry.pointee.flags.contains(.otherDatabase) { return [false, true] }
+        var created: [Bool] = []
+        _ = entry.pointee.spec.forEachKey(arguments) { created.append($1.mayCreate) }
+        return created
+    }
+
+    private var tenantsOfKeysCount: Int {
+        var count = 0
+        worker.forEachTenantOfKeys { _ in count += 1 }
+        return count
+    }
+
+    private static func size(of arguments: Arguments) -> Int {
+        var size = 0
+        for index in 0..<arguments.count { size += arguments[index].count }
+        return size
     }
 }

@@ -13,6 +13,9 @@ public struct Executor {
     public let worker: WorkerReference
     /// Noted misses on record keys, where records are configured.
     public var recordMisses: UnsafeMutablePointer<RecordMisses>?
+    /// Whether the tenants' rates have allowed a transaction that the command is part of: then it
+    /// runs, and what it uses beyond a lease is owed.
+    public var ratesWereAsked = false
 
     public typealias Entry = UnsafePointer<CommandTable.Entry>
 

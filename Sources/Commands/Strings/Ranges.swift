@@ -79,6 +79,9 @@ public enum SETRANGE: KeyCommand {
             return reply.error(.stringTooLong)
         }
         let count = max(old, needed)
+        guard count <= old || keys.tenantMayHold(count) else {
+            return reply.error(Executor.memoryRefusal)
+        }
         keys.editString(arguments[1], found, count: count) { bytes in
             if let base = bytes.baseAddress { memcpy(base + Int(offset), value.base, value.count) }
         }
@@ -139,5 +142,17 @@ extension Keys {
         let sizeMax = min(settings.values.pointee.bulkSizeMax.value, Entry.valueSizeMax)
         let (size, overflowed) = Int(offset).addingReportingOverflow(count)
         return overflowed || size > sizeMax ? nil : size
+    }
+
+    /// Whether a string of `size` bytes is within the memory of the tenant whose key was named.
+    /// Asked where a request of a few bytes makes a large string; a refusal is counted.
+    func tenantMayHold(_ size: Int) -> Bool {
+        var mayHold = true
+        worker.forEachTenantOfKeys { shard in
+            guard size > shard.tenant.pointee.memoryMax.value else { return }
+            shard.pointee.usage.rejected += 1
+            mayHold = false
+        }
+        return mayHold
     }
 }

@@ -15,7 +15,7 @@ public enum TENANT: Command {
     static let flags: CommandFlags = [.admin, .noScript, .loading, .stale, .noMulti]
 
     /// What a refusal of the registry is to a client.
-    static func text(of refusal: TenantRegistry.Refusal) -> String {
+    public static func text(of refusal: TenantRegistry.Refusal) -> String {
         switch refusal {
         case .exists: "ERR the tenant exists already"
         case .missing: missing
@@ -28,6 +28,7 @@ public enum TENANT: Command {
     }
 
     static let missing = "ERR no such tenant"
+    static let passwordInUse = "ERR that secret is the server's own password"
 }
 
 /// TENANT CREATE id [PLAN plan] [SECRET secret]: a tenant with a keyspace of its own.
@@ -42,6 +43,7 @@ public enum TENANT_CREATE: SessionCommand {
     ) {
         var plan: String?
         var digest: [UInt8]?
+        var secret: [UInt8]?
         var index = 3
         while index < arguments.count {
             guard index + 1 < arguments.count else { return reply.error(.syntax) }
@@ -49,12 +51,14 @@ public enum TENANT_CREATE: SessionCommand {
             if arguments[index].isKeyword("PLAN"), plan == nil {
                 plan = value.string
             } else if arguments[index].isKeyword("SECRET"), digest == nil, !value.isEmpty {
+                secret = value.array
                 digest = context.server.digest(secret: value.array)
             } else {
                 return reply.error(.syntax)
             }
             index += 2
         }
+        if context.isPassword(secret) { return reply.error(TENANT.passwordInUse) }
         do throws(TenantRegistry.Refusal) {
             try context.registry.create(id: arguments[2].array, plan: plan, secretDigest: digest)
         } catch {
@@ -149,6 +153,7 @@ public enum TENANT_SECRET: SessionCommand {
             guard !arguments[3].isEmpty else { return reply.error(.syntax) }
             secret = arguments[3].array
         }
+        if context.isPassword(secret) { return reply.error(TENANT.passwordInUse) }
         do throws(TenantRegistry.Refusal) {
             let digest = secret.map { context.server.digest(secret: $0) }
             try context.registry.setSecret(id: id, digest: digest)
@@ -189,6 +194,13 @@ public enum TENANT_WHOAMI: SessionCommand {
 }
 
 extension CommandContext {
+    /// Whether a secret would make its tenant the server: who logs in by it administers.
+    fileprivate func isPassword(_ secret: [UInt8]?) -> Bool {
+        guard let secret else { return false }
+        if case .server = server.authenticate(user: nil, password: secret) { return true }
+        return false
+    }
+
     /// Writes the tenants file and replies OK, or why that failed. The change itself is in force
     /// either way.
     fileprivate func saved(_ reply: inout ReplyWriter) {

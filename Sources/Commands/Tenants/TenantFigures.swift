@@ -23,8 +23,8 @@ public enum TENANT_LIST: SessionCommand {
     }
 }
 
-/// TENANT INFO id: what the tenant has used, and its limits; null is no limit. A tenant may ask of
-/// itself.
+/// TENANT INFO id: what the tenant has used, and its limits; null is no limit, and no count of the
+/// day where the day has none. A tenant may ask of itself.
 public enum TENANT_INFO: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|info", arity: 3, [TENANT.flags, .tenantMayRun], usage: "id", since: "0.1.0",
@@ -43,23 +43,23 @@ public enum TENANT_INFO: SessionCommand {
         let description = context.registry.describe(tenant)
         let usage = context.usage(of: tenant)
         let today = tenant.today
-        let numbers: [(StaticString, Int)] = [
+        let numbers: [(StaticString, Int?)] = [
             ("memory", context.memory(of: tenant)), ("keys", tenant.keyCount),
             ("commands", usage.commands), ("reads", usage.reads), ("writes", usage.writes),
             ("hits", usage.hits), ("misses", usage.misses), ("bytes_in", usage.bytesIn),
             ("bytes_out", usage.bytesOut), ("expired", usage.expired), ("evicted", usage.evicted),
             ("rejected", usage.rejected),
             ("connections", tenant.pointee.connections.load(ordering: .relaxed)),
-            ("commands_today", today.operations), ("bytes_today", today.bytes),
-        ]
-        let limits: [(StaticString, Int?)] = [
+            // Without a limit nobody takes leases, so nobody counts them.
+            ("commands_today", description.limits.operationsPerDay.map { _ in today.operations }),
+            ("bytes_today", description.limits.bandwidthPerDay.map { _ in today.bytes }),
             ("memory_limit", description.limits.memory), ("keys_limit", description.limits.keys),
             ("ops_per_second_limit", description.limits.operationsPerSecond),
             ("ops_per_day_limit", description.limits.operationsPerDay),
             ("bandwidth_per_day_limit", description.limits.bandwidthPerDay),
             ("connections_limit", description.limits.connections),
         ]
-        reply.map(4 + numbers.count + limits.count)
+        reply.map(4 + numbers.count)
         reply.bulk("id" as StaticString)
         reply.bulk(description.id)
         reply.bulk("plan" as StaticString)
@@ -67,10 +67,6 @@ public enum TENANT_INFO: SessionCommand {
         reply.bulk("origin" as StaticString)
         reply.bulk("\(description.origin)")
         for (name, value) in numbers {
-            reply.bulk(name)
-            reply.integer(value)
-        }
-        for (name, value) in limits {
             reply.bulk(name)
             if let value { reply.integer(value) } else { reply.null() }
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import Commands
 import Storage
 import Synchronization
 import Tenancy
@@ -19,6 +20,7 @@ extension Server {
         let content: [UInt8]
         do throws(TextFile.Failure) { content = try TextFile.read(path) } catch {
             guard error.isMissing else { throw .message("\(path): \(error.reason)") }
+            try checkPassword()
             return refreshPasswordRequired()
         }
         let declared = Set(configuration.tenantLines.map(\.id))
@@ -31,14 +33,27 @@ extension Server {
             }
             guard let name = words.first, !name.hasPrefix("#") else { continue }
             guard name == "tenant" else { throw .message("\(place): unknown word '\(name)'") }
+            let tenant: TenantLine
             do throws(Directive.Unacceptable) {
-                let tenant = try TenantLine(Array(words.dropFirst()))
-                if !declared.contains(tenant.id) { try? load(tenant, place: place) }
+                tenant = try TenantLine(Array(words.dropFirst()))
             } catch {
                 throw .message("\(place): \(error.reason)")
             }
+            // Why no line is passed over: the next TENANT CREATE writes the file without it.
+            if !declared.contains(tenant.id) { try load(tenant, place: place) }
         }
+        try checkPassword()
         refreshPasswordRequired()
+    }
+
+    /// Whoever has a secret that is the password would administer the server.
+    private func checkPassword() throws(StartError) {
+        let password = Array(configuration.text("requirepass").utf8)
+        guard !password.isEmpty,
+            let tenant = registry.tenant(secretDigest: Secret.digest(password))
+        else { return }
+        let id = String(decoding: tenant.id.array, as: UTF8.self)
+        throw .message("requirepass: it is the secret of tenant '\(id)' too")
     }
 
     private func load(_ tenant: TenantLine, place: String) throws(StartError) {
@@ -46,7 +61,7 @@ extension Server {
             try registry.create(
                 id: Array(tenant.id.utf8), plan: tenant.plan, secretDigest: tenant.secretDigest)
         } catch {
-            throw .message("\(place): \(error)")
+            throw .message("\(place): \(TENANT.text(of: error).dropFirst("ERR ".count))")
         }
     }
 

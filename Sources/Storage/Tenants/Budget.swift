@@ -42,7 +42,51 @@ extension UnsafeMutablePointer where Pointee == Shard {
     }
 }
 
+extension UnsafeMutablePointer where Pointee == Shard {
+    /// Gives back what is left of the leases. Under the shard's lock.
+    func returnLeases() {
+        guard tenant.hasRates else { return }
+        tenant.lockBudget()
+        tenant.pointee.budget.takeBack(&pointee.operationLease, &pointee.byteLease)
+        tenant.unlockBudget()
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == Worker {
+    /// What a transaction used beyond the leases of its shards is owed by their tenants from now
+    /// on, and not only when the same shard is asked again.
+    public func returnOverdrafts() {
+        for shard in heldShards where !shard.hasLease { shard.returnLeases() }
+    }
+}
+
+/// What tenants that keys name had used when their last key went, so that nobody begins the day
+/// anew by deleting it. At most so many, as clients invent names; of the last day that any is of.
+struct DepartedBudgets: Sendable {
+    static let countMax = 1 << 16
+    private var budgets: [[UInt8]: Budget] = [:]
+    private var day: Int64 = 0
+
+    func find(_ id: Bytes) -> Budget? { budgets.isEmpty ? nil : budgets[id.array] }
+
+    mutating func keep(_ budget: Budget, of id: Bytes) {
+        if budget.day > day {
+            budgets = [:]
+            day = budget.day
+        }
+        let id = id.array
+        guard budgets.count < DepartedBudgets.countMax || budgets[id] != nil else { return }
+        budgets[id] = budget
+    }
+}
+
 extension UnsafeMutablePointer where Pointee == Tenant {
+    /// Whether there is a limit that leases are of.
+    var hasRates: Bool {
+        pointee.operationsPerSecond.value != .max || pointee.operationsPerDay.value != .max
+            || pointee.bandwidthPerDay.value != .max
+    }
+
     func lockBudget() {
         // Bound: held for a few additions.
         while pointee.budgetLock.exchange(1, ordering: .acquiring) != 0 {}
@@ -80,12 +124,7 @@ extension Budget {
             bytes = Budget.unlimitedLease
             return .granted
         }
-        // What the shard did not use of its last lease goes back first; an overdraft is paid.
-        operationsToday -= operations
-        bytesToday -= bytes
-        self.operations += operations
-        operations = 0
-        bytes = 0
+        takeBack(&operations, &bytes)
         if bandwidth != .max && bytesToday >= bandwidth {
             return .bandwidthPerDay(limit: bandwidth, used: bytesToday)
         }
@@ -110,15 +149,26 @@ extension Budget {
         return .granted
     }
 
+    /// What a shard did not use of its last leases; an overdraft is paid.
+    mutating func takeBack(_ operations: inout Int, _ bytes: inout Int) {
+        operationsToday -= operations
+        bytesToday -= bytes
+        self.operations += operations
+        operations = 0
+        bytes = 0
+    }
+
     private mutating func refill(perSecond: Int, now: Milliseconds) {
         guard perSecond != .max else { return }
         let elapsed = now - refilledAt
-        if elapsed >= 1000 || elapsed < 0 {
+        // What is owed, as after a long transaction, takes more than one second to earn.
+        if elapsed < 0 || elapsed >= 1000 && operations >= 0 {
             operations = perSecond
             refilledAt = now
             return
         }
-        let earned = Int(elapsed) * perSecond / 1000
+        let (product, overflow) = Int(elapsed).multipliedReportingOverflow(by: perSecond)
+        let earned = overflow ? perSecond - operations : product / 1000
         guard earned > 0 else { return }
         operations = min(perSecond, operations + earned)
         refilledAt = now

@@ -109,4 +109,18 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
         return missing
     }
+
+    /// The same without keys that the command only reads, and each name once: exact, where the
+    /// count above is only an upper bound.
+    public func missingKeyCount(of tenant: TenantReference, among created: [Bool]) -> Int {
+        var missing: Set<[UInt8]> = []
+        for index in 0..<min(pointee.resolvedCount, created.count) where created[index] {
+            let resolved = pointee.resolved[index]
+            guard resolved.shard.tenant == tenant,
+                resolved.shard.pointee.table.find(resolved.hash, resolved.key) == nil
+            else { continue }
+            missing.insert(resolved.key.array)
+        }
+        return missing.count
+    }
 }

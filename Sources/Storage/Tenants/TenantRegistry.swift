@@ -46,6 +46,7 @@ public final class TenantRegistry: Sendable {
         /// Usage of tenants that are gone, so that sums over all tenants stay exact.
         var departed = Usage()
         var departedCount = 0
+        var departedBudgets = DepartedBudgets()
     }
 
     /// `threads`: how many threads will serve requests; the default keyspaces get shards to match.
@@ -90,13 +91,16 @@ public final class TenantRegistry: Sendable {
 
     public func find(_ id: Bytes) -> TenantReference? { index.find(id) }
 
-    /// The tenant `id`; one that only keys have named so far is made here.
+    /// The tenant `id`; one that only keys have named so far is made here. Control characters name
+    /// nobody, so that key is the server's own: an id stands in lines that are read by machines.
     func findOrMakeImplicit(_ id: Bytes) -> TenantReference {
         if let found = index.find(id) { return found }
+        guard id.buffer.allSatisfy({ $0 >= 32 && $0 != 127 }) else { return server }
         let plan = planForNewTenant(id)
         let tenant = index.findOrInsert(id) {
             let tenant = Tenant.make(id: id, origin: .implicit)
             tenant.apply(plan.limits, planIndex: plan.index)
+            if let budget = plan.budget { tenant.pointee.budget = budget }
             chargeStructure(tenant, tenant.ownSize)
             return tenant
         }
@@ -108,10 +112,12 @@ public final class TenantRegistry: Sendable {
         return tenant
     }
 
-    private func planForNewTenant(_ id: Bytes) -> (limits: Limits, index: Int) {
+    private func planForNewTenant(
+        _ id: Bytes
+    ) -> (limits: Limits, index: Int, budget: Budget?) {
         control.withLock { control in
             let index = control.assignedPlans.isEmpty ? 0 : control.assignedPlans[id.array] ?? 0
-            return (control.plans[index].limits, index)
+            return (control.plans[index].limits, index, control.departedBudgets.find(id))
         }
     }
 
@@ -186,6 +192,7 @@ public final class TenantRegistry: Sendable {
             !shard.pointee.isDead, shard.pointee.watchers == nil
         else { return }
         let usage = shard.pointee.usage
+        shard.returnLeases()
         let isLast: Bool? = control.withLock { control in
             guard tenant.pointee.origin == .implicit else { return nil }
             shard.pointee.isDead = true
@@ -196,6 +203,9 @@ public final class TenantRegistry: Sendable {
             guard !remaining else { return false }
             control.departedCount += 1
             tenant.pointee.isGone = true
+            if tenant.hasRates {
+                control.departedBudgets.keep(tenant.pointee.budget, of: tenant.id)
+            }
             _ = index.remove(tenant.id, tenant: tenant) { true }
             return true
         }

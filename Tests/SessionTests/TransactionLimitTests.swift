@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Tenancy
+import Testing
+
+/// What a tenant's limits are to its transactions: each runs whole, later, or not at all, and no
+/// session stays in one that cannot end.
+@Suite struct TransactionLimitTests {
+    static func host(_ change: (inout Limits) -> Void) throws -> Host {
+        var limits = Limits()
+        change(&limits)
+        let host = Host(plans: [Plan(name: "metered", limits: limits)])
+        try host.registry.create(id: Array("acme".utf8), plan: "metered", secretDigest: nil)
+        host.worker.pointee.now = 20_000 * 86_400_000
+        return host
+    }
+
+    @Test func aThrottledTransactionWaitsAndThenRunsWhole() throws {
+        let host = try Self.host {
+            $0.operationsPerSecond = 5
+            $0.atLimit = .throttle
+        }
+        let client = Client(host, tenant: "acme")
+        client.send(Array(repeating: ["GET", "a"], count: 5).map(RESP.request).joined())
+        client.send(["MULTI"], ["SET", "a", "1"], ["INCR", "a"], ["INCR", "a"], ["EXEC"])
+        var turns = 0
+        while case .throttled(let wait)? = client.suspension, turns < 100 {
+            turns += 1
+            host.advance(milliseconds: wait)
+            client.resume()
+        }
+        #expect(turns > 0 && turns < 100)
+        #expect(client.takeReplies().hasSuffix("*3\r\n+OK\r\n:2\r\n:3\r\n"))
+    }
+
+    /// What a transaction used beyond the second's operations is earned before the next command.
+    @Test func aLongTransactionIsPaidFor() throws {
+        let host = try Self.host {
+            $0.operationsPerSecond = 10
+            $0.atLimit = .throttle
+        }
+        let client = Client(host, tenant: "acme")
+        let began = host.worker.pointee.now
+        for round in 0..<5 {
+            client.send(["MULTI"])
+            // Another key in each, so another shard owes it.
+            for _ in 0..<40 { client.send(["GET", "key \(round)"]) }
+            client.send(["EXEC"])
+            for _ in 0..<1000 {
+                guard case .throttled = client.suspension else { break }
+                host.advance(milliseconds: 1500)
+                client.resume()
+            }
+            host.advance(milliseconds: 1500)
+        }
+        client.send(["GET", "a"])
+        while case .throttled(let wait)? = client.suspension {
+            host.advance(milliseconds: wait)
+            client.resume()
+        }
+        // 200 commands at 10 per second; the first second's are there at the start.
+        let seconds = Double(host.worker.pointee.now - began) / 1000
+        #expect(seconds > 15, "\(seconds) s")
+    }
+
+    @Test func aTransactionBeyondTheDaysLimitIsOver() throws {
+        let host = try Self.host { $0.operationsPerDay = 5 }
+        let client = Client(host, tenant: "acme")
+        // Watched keys are in the shard that is asked, among others.
+        client.send(["WATCH"] + (0..<64).map { "k\($0)" })
+        client.send(["MULTI"], ["SET", "a", "1"], ["SET", "b", "1"])
+        #expect(client.takeReplies() == "+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n")
+        let other = Client(host, tenant: "acme")
+        for _ in 0..<100 { other.send(["GET", "a"]) }
+        #expect(other.takeReplies().contains("-ERR max requests limit exceeded."))
+        #expect(
+            client.ask("EXEC").hasPrefix(
+                "-EXECABORT Transaction discarded because of: max requests limit exceeded."))
+        #expect(client.ask("GET", "a").hasPrefix("-ERR max requests limit exceeded."))
+    }
+
+    @Test func aTransactionCanBeDiscardedAtAnyLimit() throws {
+        let host = try Self.host { $0.operationsPerDay = 5 }
+        let client = Client(host, tenant: "acme")
+        client.send(["MULTI"], ["SET", "a", "1"])
+        let other = Client(host, tenant: "acme")
+        for _ in 0..<100 { other.send(["GET", "a"]) }
+        _ = client.takeReplies()
+        #expect(client.ask("DISCARD") == "+OK\r\n")
+        #expect(client.ask("GET", "a").hasPrefix("-ERR max requests limit exceeded."))
+    }
+
+    @Test func theServersOwnLimitCanBeLifted() throws {
+        let host = try Self.host { $0.operationsPerDay = 5 }
+        let client = Client(host)
+        #expect(client.ask("TENANT", "PLAN", "default", "metered") == "+OK\r\n")
+        for _ in 0..<100 { client.send(["GET", "a"]) }
+        #expect(client.takeReplies().contains("-ERR max requests limit exceeded."))
+        #expect(client.ask("TENANT", "PLAN", "default", "default") == "+OK\r\n")
+        #expect(client.ask("GET", "a") == "$-1\r\n")
+    }
+}
