@@ -66,7 +66,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
             }
             let keyspaces = tenants.compactMap { $0.keyspace(number) }
             let next = scanChunk(
-                keyspaces, from: cursor.position, limit: count - seen, &seen, isWanted, body)
+                keyspaces, of: tenant, from: cursor.position, limit: count - seen, &seen, isWanted,
+                body)
             if let next {
                 cursor.position = next
             } else {
@@ -93,22 +94,22 @@ extension UnsafeMutablePointer where Pointee == Worker {
     /// Scans the keyspaces of one group together, from `position` to what is returned; nil is the
     /// end.
     private func scanChunk(
-        _ keyspaces: [KeyspaceReference], from position: UInt64, limit: Int, _ seen: inout Int,
-        _ isWanted: (Entry) -> Bool, _ body: (Bytes) -> Void
+        _ keyspaces: [KeyspaceReference], of viewer: TenantReference, from position: UInt64,
+        limit: Int, _ seen: inout Int, _ isWanted: (Entry) -> Bool, _ body: (Bytes) -> Void
     ) -> UInt64? {
         guard keyspaces.count > 1 else {
             guard let keyspace = keyspaces.first else { return nil }
-            return scanShard(keyspace, from: position, limit: limit, &seen, isWanted) { _, key in
-                body(key)
-            }
+            return scanShard(
+                keyspace, of: viewer, from: position, limit: limit, &seen, isWanted
+            ) { _, key in body(key) }
         }
         // Tenants whose ids' hashes begin alike: all go as far as the one that went least far.
         var found: [(position: UInt64, key: [UInt8])] = []
         var end = ScanCursor.positionEnd
         for keyspace in keyspaces {
-            let next = scanShard(keyspace, from: position, limit: limit, &seen, isWanted) {
-                found.append(($0, $1.array))
-            }
+            let next = scanShard(
+                keyspace, of: viewer, from: position, limit: limit, &seen, isWanted
+            ) { found.append(($0, $1.array)) }
             end = min(end, next ?? ScanCursor.positionEnd)
         }
         for item in found where item.position < end { item.key.withBytes(body) }
@@ -117,8 +118,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
 
     /// Scans a part of the shard that `position` lies in, under one hold of its lock.
     private func scanShard(
-        _ keyspace: KeyspaceReference, from position: UInt64, limit: Int, _ seen: inout Int,
-        _ isWanted: (Entry) -> Bool, _ body: (UInt64, Bytes) -> Void
+        _ keyspace: KeyspaceReference, of viewer: TenantReference, from position: UInt64,
+        limit: Int, _ seen: inout Int, _ isWanted: (Entry) -> Bool,
+        _ body: (UInt64, Bytes) -> Void
     ) -> UInt64? {
         let bits = UInt64(keyspace.pointee.shardBits)
         let number = position >> (32 - bits)
@@ -150,7 +152,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
         for item in entries where item.position < end {
             seen += 1
             let entry = item.entry
-            guard !entry.isAbsent, isWanted(entry) else { continue }
+            guard !entry.isAbsent, isWanted(entry),
+                isVisible(entry.key, in: keyspace, to: viewer)
+            else { continue }
             if entry.isExpired(at: pointee.now) {
                 expired.append(entry.key.array)
             } else {
@@ -159,6 +163,18 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
         if !expired.isEmpty && !isExpiryPaused { removeExpired(expired, shard, isHeld: isHeld) }
         return end == ScanCursor.positionEnd ? nil : end
+    }
+
+    /// Whether a session of `viewer` that names `key` of `keyspace` would find it. What a tenant
+    /// has stored through a session of its own, under a name that no pattern leads to it, is its
+    /// alone.
+    func isVisible(
+        _ key: Bytes, in keyspace: KeyspaceReference, to viewer: TenantReference
+    ) -> Bool {
+        let tenant = keyspace.pointee.tenant
+        guard tenant != viewer, tenant.pointee.origin == .created else { return true }
+        let named = pointee.registry._withUnsafeGuaranteedRef { $0.tenantID(in: key) }
+        return named.map { $0 == tenant.id } ?? false
     }
 
     private func removeExpired(_ keys: [[UInt8]], _ shard: ShardReference, isHeld: Bool) {

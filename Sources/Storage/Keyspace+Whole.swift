@@ -46,9 +46,11 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return removed
     }
 
-    /// A random live key of `keyspace`, copied; nil where there is none. Shards are chosen evenly,
-    /// which is by their number of keys as hashes are even.
-    public func randomKey(_ keyspace: KeyspaceReference) -> [UInt8]? {
+    /// A random live key of `keyspace` that a session of `viewer` sees, copied; nil where there is
+    /// none. Shards are chosen evenly, which is by their number of keys as hashes are even.
+    public func randomKey(
+        _ keyspace: KeyspaceReference, for viewer: TenantReference
+    ) -> [UInt8]? {
         guard keyspace.keyCount > 0 else { return nil }
         let start = Int(pointee.random.next(below: UInt64(keyspace.shardCount)))
         for step in 0..<keyspace.shardCount {
@@ -60,8 +62,11 @@ extension UnsafeMutablePointer where Pointee == Worker {
             // searched for ever.
             for _ in 0..<100 {
                 guard let slot = shard.pointee.table.randomSlot(&pointee.random) else { break }
-                if slot.entry.type != .absent && !slot.entry.isExpired(at: pointee.now) {
-                    return slot.entry.key.array
+                let entry = slot.entry
+                if entry.type != .absent, !entry.isExpired(at: pointee.now),
+                    isVisible(entry.key, in: keyspace, to: viewer)
+                {
+                    return entry.key.array
                 }
             }
         }

@@ -118,7 +118,9 @@ public enum RANDOMKEY: SessionCommand {
             if chosen.count > 8 { chosen.removeLast() }
         }
         for keyspace in chosen {
-            if let key = worker.randomKey(keyspace) { return reply.bulk(key) }
+            if let key = worker.randomKey(keyspace, for: context.session.pointee.tenant) {
+                return reply.bulk(key)
+            }
         }
         reply.null()
     }
