@@ -91,9 +91,7 @@ extension Session {
         guard let misses = thread.recordMisses else { return nil }
         let keys = misses.pointee.keys
         misses.pointee.keys = []
-        recordAttempts += 1
-        guard recordAttempts <= Session.recordAttemptsMax else {
-            recordAttempts = 0
+        guard mayAwaitRecords(now: thread.worker.pointee.now) else {
             reply.error("TRYAGAIN the record changes faster than it can be loaded")
             return nil
         }

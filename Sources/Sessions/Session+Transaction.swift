@@ -139,9 +139,7 @@ extension Session {
         if awaitedAreAbsent { endExcuse(thread) }
         if let misses {
             worker.unlockKeys()
-            recordAttempts += 1
-            guard recordAttempts <= Session.recordAttemptsMax else {
-                recordAttempts = 0
+            guard mayAwaitRecords(now: worker.pointee.now) else {
                 endTransaction(on: thread)
                 reply.error("TRYAGAIN the record changes faster than it can be loaded")
                 return nil

@@ -27,6 +27,8 @@ public struct Session: ~Copyable {
     var awaited: [[UInt8]] = []
     /// How often the request at the front has waited for records.
     var recordAttempts = 0
+    /// When the first of them was.
+    private var attemptedSince: Milliseconds = 0
     /// Errors that the commands of the last transaction replied: not EXEC's own.
     var queuedErrorCount = 0
 
@@ -58,8 +60,11 @@ public struct Session: ~Copyable {
 
     /// How many bytes of replies one call makes before it lets them be sent.
     static let replySizeMax = 256 * 1024
-    /// How often a request waits for records before it is refused.
+    /// How often a request waits for records before it may be refused, and for how long it goes on
+    /// in any case: a row that changes hundreds of times a second is often dropped again before the
+    /// request has run.
     static let recordAttemptsMax = 8
+    static let recordAttemptsMilliseconds: Milliseconds = 2000
 
     public init(_ state: consuming SessionState) {
         self.state = .allocate(capacity: 1)
@@ -69,6 +74,19 @@ public struct Session: ~Copyable {
     deinit {
         state.deinitialize(count: 1)
         state.deallocate()
+    }
+
+    /// Counts one more wait of the request for records; false where it has waited enough.
+    mutating func mayAwaitRecords(now: Milliseconds) -> Bool {
+        if recordAttempts == 0 { attemptedSince = now }
+        recordAttempts += 1
+        if recordAttempts <= Session.recordAttemptsMax
+            || now - attemptedSince < Session.recordAttemptsMilliseconds
+        {
+            return true
+        }
+        recordAttempts = 0
+        return false
     }
 
     /// Whether it waits for its tenant's budget: the only wait that a timer ends.

@@ -82,23 +82,24 @@ extension UnsafeMutablePointer where Pointee == Worker {
         noteKeyspace(keyspace)
         let resolved = pointee.resolved + first
         if routes(keyspace) {
-            // Why kept: most commands name the keys of one tenant.
-            var last: (id: Bytes, home: KeyspaceReference)?
-            let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
-            for index in 0..<added {
-                let key = keys[index &* step]
-                let hash = Hash(key)
-                var home = keyspace
-                if let id = registry.tenantID(in: key) {
-                    if let last, last.id == id {
-                        home = last.home
-                    } else {
-                        home = KeyRouter.home(
-                            of: id, keyspace: keyspace, registry: registry, creating: creating)
-                        last = (id, home)
+            pointee.registry._withUnsafeGuaranteedRef { registry in
+                // Why kept: most commands name the keys of one tenant.
+                var last: (id: Bytes, home: KeyspaceReference)?
+                for index in 0..<added {
+                    let key = keys[index &* step]
+                    let hash = Hash(key)
+                    var home = keyspace
+                    if let id = registry.tenantID(in: key) {
+                        if let last, last.id == id {
+                            home = last.home
+                        } else {
+                            home = KeyRouter.home(
+                                of: id, keyspace: keyspace, registry: registry, creating: creating)
+                            last = (id, home)
+                        }
                     }
+                    resolved[index] = ResolvedKey(key: key, hash: hash, shard: home.shard(hash))
                 }
-                resolved[index] = ResolvedKey(key: key, hash: hash, shard: home.shard(hash))
             }
         } else {
             for index in 0..<added {
