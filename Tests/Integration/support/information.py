@@ -75,7 +75,7 @@ def formats(reference: Server, candidate: Server, report: Report) -> None:
     theirs, ours = both
     names = [{name for _, name, _ in side} for side in both]
     common = names[0] & names[1]
-    for place in ("# Commandstats", "# Errorstats"):
+    for place in ("# Commandstats", "# Errorstats", "# Latencystats"):
         common -= {name for side in both for section, name, _ in side if section == place}
     placed = [[(part, name) for part, name, _ in side if name in common] for side in both]
     report.equal("sections and order", placed[1], placed[0])
@@ -119,9 +119,8 @@ def counts(server: Server, report: Report) -> None:
         before = values(client)
         with connect(server.address, 10) as stream:
             stream.sendall(REQUEST[:-10])
-            wide = wait_until(
-                lambda: int(values(client, "clients")["client_recent_max_input_buffer"]) >= 250_000, 5
-            )
+            name = "client_recent_max_input_buffer"
+            wide = wait_until(lambda: int(values(client, "clients")[name]) >= 250_000, 5)
             report.check("an unfinished request's buffer", wide is not None)
         client.call("SADD", "many", *range(5000))
         for number in range(200):
