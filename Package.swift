@@ -80,7 +80,7 @@ let package = Package(
             ]),
         tests("RecordsTests", ["Records", "Base"]),
         tests("LoadKitTests", ["LoadKit"]),
-        tests("ServerTests", ["Server", "Tenancy", "Base"]),
+        tests("ServerTests", ["Server", "Storage", "Tenancy", "Base"]),
         tests("TidyTests", []),
     ]
 )

@@ -253,7 +253,11 @@ public final class Server: @unchecked Sendable {
             return worker.pointee.now + 2
         }
         defer { isSweeping.store(false, ordering: .releasing) }
-        return worker.sweepExpired(budgetMicroseconds: Server.sweepMicroseconds)
+        let began = Clock.monotonicNanoseconds
+        let due = worker.sweepExpired(budgetMicroseconds: Server.sweepMicroseconds)
+        let spent = Int(Clock.monotonicNanoseconds - began)
+        worker.pointee.statistics.pointee.sweepNanoseconds.bump(spent)
+        return due
     }
 
     // MARK: - Standing still

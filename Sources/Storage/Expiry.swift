@@ -62,6 +62,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
             let offset = (thread + threadCount - turn) % threadCount
             for tenant in tenants {
                 guard sweep(tenant, offset: offset, stride: threadCount, deadline) else {
+                    pointee.statistics.pointee.sweepsCutShort.bump()
                     // Why a pause: clients' requests come between two slices, and so does whoever
                     // else wants the core.
                     return pointee.now + (pointee.sweep.removedCount > 0 ? 1 : 4)

@@ -16,6 +16,8 @@ public final class Reclaimer: Sendable {
     public let pendingCount = Atomic<Int>(0)
     /// Bytes that wait to be freed: nobody is charged for them any more.
     public let pendingSize = Atomic<Int>(0)
+    /// Entries freed here since the start, or since the statistics were reset.
+    public let freedCount = Atomic<Int>(0)
 
     public init() {}
 
@@ -78,6 +80,7 @@ public final class Reclaimer: Sendable {
             if waiting { Reclamation.waitForQuiet() }
             table.freeAll(isUnreachable: waiting)
             pendingCount.wrappingSubtract(count, ordering: .relaxed)
+            freedCount.wrappingAdd(count, ordering: .relaxed)
             pendingSize.wrappingSubtract(size, ordering: .relaxed)
         }
         isRunning.store(false, ordering: .releasing)

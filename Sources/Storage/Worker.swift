@@ -114,6 +114,13 @@ public struct Statistics: ~Copyable {
     public let connectionsRejected = Counter(0)
     public let readsProcessed = Counter(0)
     public let writesProcessed = Counter(0)
+    /// Slices of the sweep of expired entries that ended with their budget, and the time of all.
+    public let sweepsCutShort = Counter(0)
+    public let sweepNanoseconds = Counter(0)
+    public let authenticationsRefused = Counter(0)
+    /// Clients closed because a request, or the replies that they did not take, were too long.
+    public let closedForInput = Counter(0)
+    public let closedForOutput = Counter(0)
 
     init() {}
 }

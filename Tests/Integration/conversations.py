@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 
+from support import information
 from support.driver import Report, parser, run, seed_of
 from support.resp import connect, encode
 from support.server import Server
@@ -213,9 +214,14 @@ def main() -> int:
             compared(reference, candidate, report)
         with report.section("what both count"):
             statistics(reference, candidate, report)
+        with report.section("INFO, field by field"):
+            information.formats(reference, candidate, report)
         for server in (reference, candidate):
             with report.section(f"avg_ttl of {'Redis' if server.is_redis else 'Martlet'}"):
                 average_time_to_live(server, report)
+            with report.section(f"INFO's figures of {'Redis' if server.is_redis else 'Martlet'}"):
+                information.rates(server, report)
+                information.counts(server, report)
             with report.section(f"CLIENT PAUSE of {'Redis' if server.is_redis else 'Martlet'}"):
                 pause(server, report)
                 pause_and_expiry(server, report)

@@ -83,6 +83,21 @@ class CommandLine:
         self.report.check("--bigkeys", "Sampled" in self.cli("--bigkeys"))
         self.report.check("--memkeys", "Sampled" in self.cli("--memkeys"))
 
+    def watched(self) -> None:
+        """--stat and --latency, which go on until they are ended, or print once to a pipe."""
+        command = ["redis-cli", "-h", self.server.host, "-p", str(self.server.port)]
+        unbuffered = ["timeout", "2.5", "stdbuf", "-oL", *command, "--stat", "-i", "0.2"]
+        done = subprocess.run(unbuffered, capture_output=True, text=True, timeout=30, check=False)
+        rows = [line.split() for line in done.stdout.splitlines() if line[:1].isdigit()]
+        self.report.check("--stat has lines", len(rows) >= 5, done.stdout + done.stderr)
+        # Keys, memory, clients, blocked, requests (more of them), connections.
+        right = all(len(row) == 7 and row[5].startswith("(+") for row in rows)
+        self.report.check("--stat has all columns", right, rows[-1:])
+        counts = [int(row[4]) for row in rows]
+        self.report.check("--stat counts", sorted(set(counts)) == counts, counts)
+        latency = self.cli("--latency", "--raw", "-i", "1").split()
+        self.report.check("--latency", len(latency) == 4 and int(latency[3]) > 10, latency)
+
     def pipe(self, count: int) -> None:
         """redis-cli --pipe with a million commands."""
         with tempfile.TemporaryFile() as file:
@@ -126,6 +141,7 @@ def main() -> int:
             line.conversation()
             line.resp3()
             line.scan()
+            line.watched()
         with report.section("redis-cli --pipe"):
             line.pipe(options.pipe)
         with report.section("redis-benchmark"):

@@ -121,6 +121,7 @@ extension CommandContext {
         var tenant = registry.server
         switch server.authenticate(user: user, password: password) {
         case .refused:
+            worker.pointee.statistics.pointee.authenticationsRefused.bump()
             return refused
         case .noPasswordSet:
             guard user != nil else {
@@ -129,7 +130,10 @@ extension CommandContext {
                     + "default user. "
                     + "Are you sure your configuration is correct?"
             }
-            guard isDefault else { return refused }
+            guard isDefault else {
+                worker.pointee.statistics.pointee.authenticationsRefused.bump()
+                return refused
+            }
         case .server:
             break
         case .tenant(let found):

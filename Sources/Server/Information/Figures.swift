@@ -28,6 +28,8 @@ extension Server {
         var commands = 0, keyspaceHits = 0, keyspaceMisses = 0, expiredKeys = 0, evictedKeys = 0
         var bytesIn = 0, bytesOut = 0, connectionsReceived = 0, connectionsRejected = 0
         var errorReplies = 0, readsProcessed = 0, writesProcessed = 0
+        var sweepsCutShort = 0, sweepNanoseconds = 0, authenticationsRefused = 0
+        var closedForInput = 0, closedForOutput = 0
     }
 
     func statisticsTotals() -> Totals {
@@ -46,6 +48,24 @@ extension Server {
             all.errorReplies += reactor.errorTally.pointee.total.load(ordering: .relaxed)
             all.readsProcessed += part.pointee.readsProcessed.value
             all.writesProcessed += part.pointee.writesProcessed.value
+            all.sweepsCutShort += part.pointee.sweepsCutShort.value
+            all.sweepNanoseconds += part.pointee.sweepNanoseconds.value
+            all.authenticationsRefused += part.pointee.authenticationsRefused.value
+            all.closedForInput += part.pointee.closedForInput.value
+            all.closedForOutput += part.pointee.closedForOutput.value
+        }
+        return all
+    }
+
+    /// What all threads have done of late, for a second.
+    func recentRates() -> RecentRates.Counts {
+        var all = RecentRates.Counts()
+        let now = Clock.nowMilliseconds
+        for reactor in reactors {
+            let part = reactor.rates.perSecond(now: now)
+            all.commands += part.commands
+            all.bytesIn += part.bytesIn
+            all.bytesOut += part.bytesOut
         }
         return all
     }
@@ -79,6 +99,7 @@ extension Server {
         whileStandingStill {
             for reactor in reactors {
                 Server.reset(reactor.statistics)
+                reactor.rates.reset(now: Clock.nowMilliseconds)
                 reactor.errorTally.pointee.reset()
                 let lines = reactor.commandStatistics
                 for index in 0..<lines.count {
@@ -89,6 +110,7 @@ extension Server {
                 }
             }
         }
+        reclaimer.freedCount.store(0, ordering: .relaxed)
         Allocator.refresh()
         memoryPeak.store(Allocator.figure("stats.allocated"), ordering: .relaxed)
     }
@@ -105,6 +127,11 @@ extension Server {
         part.pointee.connectionsRejected.set(0)
         part.pointee.readsProcessed.set(0)
         part.pointee.writesProcessed.set(0)
+        part.pointee.sweepsCutShort.set(0)
+        part.pointee.sweepNanoseconds.set(0)
+        part.pointee.authenticationsRefused.set(0)
+        part.pointee.closedForInput.set(0)
+        part.pointee.closedForOutput.set(0)
     }
 
     /// How fast `martlet_ticks` counts, measured over the time since the start.
@@ -139,6 +166,14 @@ enum Allocator {
     static func refresh() {
         var epoch: UInt64 = 1
         mallctl("epoch", nil, nil, &epoch, MemoryLayout<UInt64>.size)
+    }
+
+    /// As "5.3.0".
+    static var version: String {
+        var text: UnsafePointer<CChar>?
+        var size = MemoryLayout<UnsafePointer<CChar>?>.size
+        guard mallctl("version", &text, &size, nil, 0) == 0, let text else { return "" }
+        return String(String(cString: text).prefix { $0 != "-" })
     }
 
     static func figure(_ name: String) -> Int {

@@ -10,8 +10,10 @@ import Tenancy
 
 /// INFO's text: sections of "name:value" lines, with Redis's names where Redis has the figure.
 ///
-/// Sections that do not apply (persistence, scripts) are left out. A tenant is shown the server's
-/// version and its own figures, nothing of others.
+/// A field that Redis has is here, with its name and format, where it says something true of
+/// Martlet. What belongs to a part that Martlet has not (replication, forks, scripts, tracking, a
+/// timer that beats `hz` times) is left out, but for the few fields that clients decide by. A
+/// tenant is shown the server's version and its own figures, nothing of others.
 struct Information {
     typealias Lines = [(name: String, value: String)]
 
@@ -21,7 +23,8 @@ struct Information {
     private(set) var text = ""
 
     private static let sections = [
-        "server", "clients", "memory", "stats", "replication", "cpu", "modules", "commandstats",
+        "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules",
+        "commandstats",
         "errorstats", "cluster", "keyspace", "tenants", "records",
     ]
     /// What only "all" and its own name show.
@@ -61,6 +64,10 @@ struct Information {
         case "server": lines = serverLines.filter { tenant == nil || $0.name.hasSuffix("version") }
         case "clients": lines = clientLines
         case "memory": lines = memoryLines
+        case "persistence":
+            // Why no more: nothing is kept on disk. Clients wait for these two to be 0 before they
+            // begin, and Martlet answers nobody before it is ready.
+            lines = [("loading", "0"), ("async_loading", "0")]
         case "stats": lines = statisticsLines
         case "replication":
             lines = [
@@ -90,22 +97,43 @@ struct Information {
         return [
             ("redis_version", Version.redis), ("martlet_version", Version.martlet),
             ("redis_mode", "standalone"), ("os", System.name), ("arch_bits", "64"),
-            ("multiplexing_api", "epoll"), ("process_id", "\(getpid())"),
-            ("run_id", server.runID), ("tcp_port", "\(server.configuration.integer("port"))"),
+            ("monotonic_clock", "POSIX clock_gettime"), ("multiplexing_api", "epoll"),
+            ("process_id", "\(getpid())"),
+            // Whoever supervises Martlet is not told when it is ready.
+            ("process_supervised", "no"), ("run_id", server.runID),
+            ("tcp_port", "\(server.configuration.integer("port"))"),
             ("server_time_usec", "\(Clock.nowMicroseconds)"), ("uptime_in_seconds", "\(uptime)"),
             ("uptime_in_days", "\(uptime / 86_400)"),
             ("lru_clock", "\((Clock.nowMilliseconds / 1000) & 0xFF_FFFF)"),
             ("executable", System.executable), ("config_file", server.configuration.file ?? ""),
             ("io_threads_active", server.reactors.count > 1 ? "1" : "0"),
             ("threads", "\(server.reactors.count)"),
-        ]
+        ] + listenerLines
+    }
+
+    /// Where the server listens, by Redis's numbers for the kinds of listeners.
+    private var listenerLines: Lines {
+        var lines: Lines = []
+        let port = server.configuration.integer("port")
+        if port > 0 {
+            let addresses = server.configuration.words("bind").map { ",bind=\($0)" }.joined()
+            lines.append(("listener0", "name=tcp\(addresses),port=\(port)"))
+        }
+        let path = server.configuration.text("unixsocket")
+        if !path.isEmpty { lines.append(("listener1", "name=unix,bind=\(path)")) }
+        return lines
     }
 
     private var clientLines: Lines {
         let blocked = server.reactors.reduce(0) { $0 + $1.blockedCount.load(ordering: .relaxed) }
+        let now = Clock.nowMilliseconds
+        var peaks = RecentPeaks.Sizes()
+        for reactor in server.reactors { peaks.widen(to: reactor.peaks.largest(now: now)) }
         return [
             ("connected_clients", "\(server.connectionCount)"), ("cluster_connections", "0"),
             ("maxclients", "\(server.settings.values.pointee.clientCountMax.value)"),
+            ("client_recent_max_input_buffer", "\(peaks.input)"),
+            ("client_recent_max_output_buffer", "\(peaks.output)"),
             ("blocked_clients", "\(blocked)"), ("tracking_clients", "0"),
         ]
     }
@@ -118,57 +146,80 @@ struct Information {
             lines.append((name, "\(bytes)"))
             lines.append((name + "_human", Information.human(bytes)))
         }
+        func percentage(_ name: String, _ part: Int, of whole: Int) {
+            lines.append((name, Information.hundredths(100 * Information.ratio(part, whole)) + "%"))
+        }
+        /// How much more `larger` is than `smaller`, as a ratio and in bytes.
+        func excess(_ name: String, _ larger: Int, over smaller: Int) {
+            let ratio = Information.ratio(larger, smaller)
+            lines.append((name + "_ratio", Information.hundredths(ratio)))
+            lines.append((name + "_bytes", "\(larger - smaller)"))
+        }
         size("used_memory", figures.allocated)
         size("used_memory_rss", figures.residentSet)
         size("used_memory_peak", figures.peak)
+        percentage("used_memory_peak_perc", figures.allocated, of: figures.peak)
         lines += [
             ("used_memory_overhead", "\(max(0, figures.allocated - charged))"),
             ("used_memory_startup", "\(figures.startup)"), ("used_memory_dataset", "\(charged)"),
+        ]
+        let grown = figures.allocated - figures.startup
+        percentage("used_memory_dataset_perc", charged, of: grown)
+        lines += [
             ("allocator_allocated", "\(figures.allocated)"),
             ("allocator_active", "\(figures.active)"),
             ("allocator_resident", "\(figures.resident)"),
         ]
         size("total_system_memory", System.memory)
         size("maxmemory", server.settings.values.pointee.memoryMax.value)
-        let ratio = Double(figures.residentSet) / Double(max(1, figures.allocated))
+        lines.append(("maxmemory_policy", server.configuration.text("maxmemory-policy")))
+        let resident = figures.residentSet
+        excess("allocator_frag", figures.active, over: figures.allocated)
+        excess("allocator_rss", figures.resident, over: figures.active)
+        excess("rss_overhead", resident, over: figures.resident)
+        excess("mem_fragmentation", resident, over: figures.allocated)
+        let reclaimer = server.reclaimer
         lines += [
-            ("maxmemory_policy", server.configuration.text("maxmemory-policy")),
-            ("mem_fragmentation_ratio", Information.hundredths(ratio)),
-            ("mem_fragmentation_bytes", "\(figures.residentSet - figures.allocated)"),
-            ("mem_allocator", "jemalloc"),
-            (
-                "lazyfree_pending_objects",
-                "\(server.reclaimer.pendingCount.load(ordering: .relaxed))"
-            ),
+            ("mem_allocator", "jemalloc-\(Allocator.version)"),
+            ("lazyfree_pending_objects", "\(reclaimer.pendingCount.value)"),
+            ("lazyfreed_objects", "\(reclaimer.freedCount.value)"),
         ]
         return lines
     }
 
     private var statisticsLines: Lines {
         let all = server.statisticsTotals()
+        let rates = server.recentRates()
+        func kilobytes(_ bytes: Int) -> String { Information.hundredths(Double(bytes) / 1024) }
         return [
             ("total_connections_received", "\(all.connectionsReceived)"),
             ("total_commands_processed", "\(all.commands)"),
+            ("instantaneous_ops_per_sec", "\(rates.commands)"),
             ("total_net_input_bytes", "\(all.bytesIn)"),
             ("total_net_output_bytes", "\(all.bytesOut)"),
+            ("instantaneous_input_kbps", kilobytes(rates.bytesIn)),
+            ("instantaneous_output_kbps", kilobytes(rates.bytesOut)),
             ("rejected_connections", "\(all.connectionsRejected)"),
-            ("expired_keys", "\(all.expiredKeys)"), ("evicted_keys", "\(all.evictedKeys)"),
-            ("keyspace_hits", "\(all.keyspaceHits)"),
+            ("expired_keys", "\(all.expiredKeys)"),
+            ("expired_time_cap_reached_count", "\(all.sweepsCutShort)"),
+            ("expire_cycle_cpu_milliseconds", "\(all.sweepNanoseconds / 1_000_000)"),
+            ("evicted_keys", "\(all.evictedKeys)"), ("keyspace_hits", "\(all.keyspaceHits)"),
             ("keyspace_misses", "\(all.keyspaceMisses)"), ("pubsub_channels", "0"),
             ("pubsub_patterns", "0"), ("total_error_replies", "\(all.errorReplies)"),
             ("total_reads_processed", "\(all.readsProcessed)"),
             ("total_writes_processed", "\(all.writesProcessed)"),
+            ("client_query_buffer_limit_disconnections", "\(all.closedForInput)"),
+            ("client_output_buffer_limit_disconnections", "\(all.closedForOutput)"),
+            ("acl_access_denied_auth", "\(all.authenticationsRefused)"),
         ]
     }
 
     private var cpuLines: Lines {
-        var usage = rusage()
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        func seconds(_ time: timeval) -> String {
-            "\(time.tv_sec).\(String(1_000_000 + time.tv_usec).dropFirst())"
-        }
+        let own = System.processorTime()
+        let children = System.processorTime(ofChildren: true)
         return [
-            ("used_cpu_sys", seconds(usage.ru_stime)), ("used_cpu_user", seconds(usage.ru_utime)),
+            ("used_cpu_sys", own.system), ("used_cpu_user", own.user),
+            ("used_cpu_sys_children", children.system), ("used_cpu_user_children", children.user),
         ]
     }
 
@@ -252,42 +303,12 @@ struct Information {
         return hundredths(value) + unit
     }
 
+    static func ratio(_ part: Int, _ whole: Int) -> Double { Double(part) / Double(max(1, whole)) }
+
     static func hundredths(_ value: Double) -> String {
         guard value.isFinite, abs(value) < 1e15 else { return "0.00" }
         let scaled = Int((abs(value) * 100).rounded())
         let digits = String(100 + scaled % 100).dropFirst()
         return "\(value < 0 ? "-" : "")\(scaled / 100).\(digits)"
-    }
-}
-
-/// What the kernel says of this machine and process.
-enum System {
-    static var name: String {
-        var name = utsname()
-        uname(&name)
-        return [text(&name.sysname), text(&name.release), text(&name.machine)].joined(
-            separator: " ")
-    }
-
-    /// A field of a C structure that is an array of characters.
-    private static func text<Field>(_ field: inout Field) -> String {
-        withUnsafeBytes(of: &field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-    }
-
-    static var executable: String {
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        let bytes = buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
-    static var memory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
-
-    /// Bytes of the process in memory.
-    static var residentSet: Int {
-        let content = (try? TextFile.read("/proc/self/statm")) ?? []
-        let fields = content.split(separator: 32)
-        guard fields.count > 1 else { return 0 }
-        return (Int(String(decoding: fields[1], as: UTF8.self)) ?? 0) * sysconf(Int32(_SC_PAGESIZE))
     }
 }

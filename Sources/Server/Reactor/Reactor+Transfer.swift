@@ -47,6 +47,7 @@ extension Reactor {
             if connection.pointee.input.readableCount > limit {
                 Log.standard.write(
                     .warning, "closing client that reached the maximum query buffer length")
+                worker.pointee.statistics.pointee.closedForInput.bump()
                 return close(connection)
             }
             serveInput(connection)
@@ -90,6 +91,7 @@ extension Reactor {
 
     /// Serves what stands in the connection's own buffer.
     func serveInput(_ connection: ConnectionReference) {
+        notePeaks(connection)
         let bytes = connection.pointee.input.readable
         guard let consumed = serve(connection, bytes) else { return }
         connection.pointee.input.consume(consumed)
@@ -242,6 +244,7 @@ extension Reactor {
             connection.pointee.softLimitSince = 0
         }
         if isOver {
+            worker.pointee.statistics.pointee.closedForOutput.bump()
             Log.standard.write(
                 .warning, "closing client whose output of \(size) bytes is over its limit")
             return close(connection)
@@ -268,6 +271,14 @@ extension Reactor {
         state.pointee.queryBufferFree =
             connection.pointee.input.capacity - connection.pointee.input.count
         state.pointee.outputSize = connection.pointee.output.readableCount
+        notePeaks(connection)
+    }
+
+    private func notePeaks(_ connection: ConnectionReference) {
+        let input = connection.pointee.input.capacity
+        let output = connection.pointee.output.capacity
+        guard input | output != 0 else { return }
+        peaks.note(RecentPeaks.Sizes(input: input, output: output), now: now)
     }
 
     /// Goes on with connections whose replies filled the buffer.

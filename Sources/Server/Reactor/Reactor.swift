@@ -51,6 +51,8 @@ final class Reactor: @unchecked Sendable {
     let statistics: UnsafeMutablePointer<Statistics>
     let commandStatistics: CommandStatistics
     let errorTally: UnsafeMutablePointer<ErrorTally>
+    let rates: RecentRates
+    let peaks = RecentPeaks()
     var connections = ConnectionTable()
     var timers = Timers()
     /// Connections with replies to send in this tick.
@@ -89,6 +91,7 @@ final class Reactor: @unchecked Sendable {
         worker = WorkerReference.allocate(capacity: 1)
         worker.initialize(to: Worker(registry: server.registry, settings: server.settings))
         statistics = worker.pointee.statistics
+        rates = RecentRates(statistics, now: worker.pointee.now)
         commandStatistics = CommandStatistics(count: server.commands.count)
         thread = ServingThread(
             worker: worker, server: server, pause: server.pauseState,
@@ -120,6 +123,7 @@ final class Reactor: @unchecked Sendable {
     private func tick(events: Int) {
         worker.pointee.participant.enter()
         worker.pointee.now = Clock.nowMilliseconds
+        rates.note(now: now)
         for index in 0..<events { handle(loop.event(index)) }
         sendAll()
         serveUnserved()

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+
+/// What the kernel says of this machine and process, for INFO.
+enum System {
+    static var name: String {
+        var name = utsname()
+        uname(&name)
+        return [text(&name.sysname), text(&name.release), text(&name.machine)].joined(
+            separator: " ")
+    }
+
+    /// A field of a C structure that is an array of characters.
+    private static func text<Field>(_ field: inout Field) -> String {
+        withUnsafeBytes(of: &field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+
+    static var executable: String {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        let bytes = buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    static var memory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
+
+    /// Bytes of the process in memory.
+    static var residentSet: Int {
+        let content = (try? TextFile.read("/proc/self/statm")) ?? []
+        let fields = content.split(separator: 32)
+        guard fields.count > 1 else { return 0 }
+        return (Int(String(decoding: fields[1], as: UTF8.self)) ?? 0) * sysconf(Int32(_SC_PAGESIZE))
+    }
+
+    /// The time of the processor that the process has used, or its children that have ended.
+    static func processorTime(ofChildren: Bool = false) -> (system: String, user: String) {
+        var usage = rusage()
+        let whose = ofChildren ? RUSAGE_CHILDREN : RUSAGE_SELF
+        getrusage(__rusage_who_t(whose.rawValue), &usage)
+        func seconds(_ time: timeval) -> String {
+            "\(time.tv_sec).\(String(1_000_000 + time.tv_usec).dropFirst())"
+        }
+        return (seconds(usage.ru_stime), seconds(usage.ru_utime))
+    }
+}
