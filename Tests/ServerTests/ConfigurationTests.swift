@@ -122,6 +122,11 @@ extension Configuration {
         #expect(numbers(found) == numbers(fresh))
     }
 
+    @Test func twoCoresHaveOneThread() throws {
+        let counts = [1, 2, 3, 4, 16, 1000].map { Configuration.threadsDefault(cores: $0) }
+        #expect(counts == [1, 1, 3, 4, 16, 256])
+    }
+
     @Test func aClientThatNeverReadsIsBounded() throws {
         let values = try configuration().settings.values
         #expect(values.pointee.outputHardLimit.value >= 64 << 20)

@@ -121,7 +121,7 @@ extension Directive {
     private static let process: [Directive] = [
         Directive(
             "threads", .integer(1...256), "1",
-            "Threads that serve clients; one for each core unless told."),
+            "Threads that serve clients; unless told one for each core, and one on two cores."),
         Directive(
             "loglevel", .choice(["debug", "verbose", "notice", "warning"]), "notice",
             isChangeable: true, "The least important lines that are logged.",

@@ -60,6 +60,9 @@ class Server:
         self.log_path = self.directory / "server.log"
         self.config_path = self.directory / "server.conf"
         self.directives = list(directives)
+        if not self.is_redis and all(name != "threads" for name, _ in self.directives):
+            # Two whatever the machine has: commands then run beside each other.
+            self.directives.append(("threads", 2))
         self.environment = environment
         self.process: subprocess.Popen[bytes] | None = None
         self.seconds_to_pong = 0.0
