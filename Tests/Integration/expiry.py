@@ -20,6 +20,9 @@ from support.server import Directive, Server, is_redis
 from support.watch import Latency, Watch
 
 PAUSE_LIMIT_SECONDS = 0.005
+# New keys need new memory, whose pages the kernel clears while a command waits, milliseconds on a
+# busy virtual machine. GrowthTests holds the server's own share to 1 ms.
+GROWTH_LIMIT_SECONDS = 0.02
 GONE_WITHIN_SECONDS = 5.0
 BLOCK = 1000
 _context = multiprocessing.get_context("fork")
@@ -91,7 +94,7 @@ def growth(report: Report, server: Server, count: int) -> None:
     new, old = results
     report.check(
         "growth makes nobody wait",
-        not new.failure and new.longest <= limit_from(old),
+        not new.failure and new.longest <= max(GROWTH_LIMIT_SECONDS, 3 * old.longest),
         f"new keys: {new}; old keys: {old}",
     )
     with server.client() as client:
