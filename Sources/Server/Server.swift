@@ -161,7 +161,7 @@ public final class Server: @unchecked Sendable {
     private func announce() {
         Log.standard.write(
             .notice,
-            "Martlet \(Version.martlet) with \(reactors.count) threads, process \(getpid())")
+            "Martlet \(Version.martlet), threads: \(reactors.count), process \(getpid())")
         let port = configuration.integer("port")
         if port > 0 { Log.standard.write(.notice, "Ready to accept connections on port \(port)") }
     }
