@@ -125,6 +125,40 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return Clock.monotonicNanoseconds < deadline
     }
 
+    /// Removes what has expired of a tenant's keys, as far as its shards are held or free, before a
+    /// limit refuses what would be within it without them. Up to 16 segments for each shard: what
+    /// is left then goes with the next call. Returns whether anything went.
+    public func removeExpired(of tenant: TenantReference) -> Bool {
+        guard !isExpiryPaused else { return false }
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        let before = pointee.sweep.removedCount
+        tenant.forEachKeyspace { keyspace in
+            for index in 0..<keyspace.shardCount {
+                let shard = keyspace.shard(at: index)
+                let isHeld = holds(shard)
+                // Why it does not wait: the shards that are held have an order, which this has not.
+                guard isHeld || shard.pointee.lock.exchange(1, ordering: .acquiring) == 0 else {
+                    continue
+                }
+                var steps = 0
+                while steps < 16, !shard.pointee.isDead,
+                    shard.pointee.table.isSweepDue(pointee.now)
+                {
+                    shard.pointee.table.sweepExpired(
+                        &shard.pointee.sweep, now: pointee.now, segmentLimit: 1
+                    ) { table, slot in expire(shard, &table, slot) }
+                    steps += 1
+                }
+                guard steps > 0 || !isHeld else { continue }
+                registry.settle(shard)
+                guard !isHeld else { continue }
+                if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
+                shard.release()
+            }
+        }
+        return pointee.sweep.removedCount != before
+    }
+
     /// Removes an expired entry from `table`, which is the shard's and is being walked.
     private func expire(_ shard: ShardReference, _ table: inout Table, _ slot: Table.Slot) {
         pointee.sweep.removedCount += 1

@@ -47,6 +47,29 @@ import Testing
         #expect(database.run("SET", "own2", "1") == "+OK\r\n")
     }
 
+    @Test func whatHasExpiredIsNotHeldAgainstAWrite() throws {
+        var limits = Limits()
+        limits.keys = 3
+        let database = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        for name in ["a", "b", "c"] { database.run("SET", "t:7:\(name)", "1", "PX", "30") }
+        func write() -> String { database.run("MSET", "t:7:a", "2", "t:7:e", "2", "t:7:f", "2") }
+        #expect(write().hasPrefix("-ERR max keys limit exceeded. Limit: 3, Usage: 3"))
+        database.advance(milliseconds: 50)
+        #expect(write() == "+OK\r\n")
+        #expect(database.run("SET", "t:7:g", "1").hasPrefix("-ERR max keys limit exceeded."))
+        #expect(database.run("MGET", "t:7:a", "t:7:b") == "*2\r\n$1\r\n2\r\n$-1\r\n")
+
+        limits.keys = nil
+        limits.memory = 20_000
+        let other = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        let value = String(repeating: "x", count: 15_000)
+        #expect(other.run("SET", "t:7:a", value, "PX", "30") == "+OK\r\n")
+        #expect(other.run("SET", "t:7:b", value, "PX", "30") == "+OK\r\n")
+        #expect(other.run("SET", "t:7:c", "1") == "-ERR DB capacity quota exceeded\r\n")
+        other.advance(milliseconds: 50)
+        #expect(other.run("SET", "t:7:c", "1") == "+OK\r\n")
+    }
+
     @Test(arguments: [Limits.AtLimit.reject, .evict])
     func whatIsLargerThanTheLimitIsRefused(atLimit: Limits.AtLimit) throws {
         var limits = Limits()

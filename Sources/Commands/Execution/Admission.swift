@@ -103,7 +103,9 @@ extension Executor {
             guard refusal == nil else { return }
             let tenant = shard.tenant
             let memoryMax = tenant.pointee.memoryMax.value
-            if memoryMax != .max, arriving > memoryMax || tenant.memoryInUse >= memoryMax,
+            var isFull = memoryMax != .max && tenant.memoryInUse >= memoryMax
+            if isFull, worker.removeExpired(of: tenant) { isFull = tenant.memoryInUse >= memoryMax }
+            if memoryMax != .max, arriving > memoryMax || isFull,
                 arriving > memoryMax || tenant.atLimit != .evict
                     || !worker.makeRoom(in: tenant, memoryMax: memoryMax)
             {
@@ -114,8 +116,12 @@ extension Executor {
             guard keysMax != .max else { return }
             guard tenant.keyCount + worker.missingKeyCount(of: tenant) > keysMax else { return }
             let created = createdKeys(entry, arguments)
-            let missing = worker.missingKeyCount(of: tenant, among: created)
+            var missing = worker.missingKeyCount(of: tenant, among: created)
             guard missing > 0, tenant.keyCount + missing > keysMax else { return }
+            if worker.removeExpired(of: tenant) {
+                missing = worker.missingKeyCount(of: tenant, among: created)
+                guard tenant.keyCount + missing > keysMax else { return }
+            }
             if tenant.atLimit != .evict || !worker.makeRoom(in: tenant, keysMax: keysMax - missing)
             {
                 refusal = (
