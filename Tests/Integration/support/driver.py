@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import time
@@ -19,6 +20,8 @@ def parser(description: str) -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(description=description)
     result.add_argument(
         "--server-binary",
+        # Why: servers run in directories of their own; a bare name is looked up in PATH.
+        type=lambda path: os.path.abspath(path) if os.sep in path else path,
         default=DEFAULT_BINARY,
         help="the server under test; redis-server proves the driver itself",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import signal
 import socket
 from pathlib import Path
@@ -12,6 +13,14 @@ from typing import Callable
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
+
+_EPHEMERAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+# Why not the seeded generator: two drivers with one seed would want the same ports.
+_choices = random.SystemRandom()
+
+# Names in the abstract namespace of unix sockets: they go with the process, however it ends.
+_claims: list[socket.socket] = []
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -30,11 +39,25 @@ def die_with_parent(signal_number: int) -> Callable[[], None]:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port nobody listens on just now."""
+    """A TCP port that nobody listens on, and that no other driver takes while this one runs."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    lowest_ephemeral = int(_EPHEMERAL_PORTS.read_text(encoding="ascii").split()[0])
+    # Why below: a port that the kernel gives to outgoing connections may be one's end by now.
+    ports = range(lowest_ephemeral // 2, lowest_ephemeral)
+    for _ in ports:
+        port = _choices.choice(ports)
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            claim.bind(f"\0martlet-test-port-{port}")
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return port
+    raise OSError("every port is taken")
 
 
 def resident_bytes(pid: int) -> int:
