@@ -24,6 +24,9 @@ from support.tenancy import tenant_info
 
 ROWS = 2000
 GRACE_SECONDS = 0.05
+# A change goes from PostgreSQL's backend through the one that listens to the server's worker;
+# where the processors are wanted elsewhere, each of them waits its turn.
+HOPS = 3
 
 
 def check_setup(report: Report, binary: str, postgres: Postgres) -> None:
@@ -200,7 +203,7 @@ class Records:
         self.report.equal("no read failed", failures, [])
         worst, stall = max(late), stalls.longest
         self.report.check("no read is older than 50 ms and the machine's stalls",
-                          worst <= GRACE_SECONDS + stall,
+                          worst <= GRACE_SECONDS + HOPS * stall,
                           f"oldest {worst * 1000:.1f} ms, longest stall {stall * 1000:.1f} ms")
         reads = sum(loop.count for loop in loops)
         self.report.check("reads and writes were made", reads > 500 and version > 50,
