@@ -5,7 +5,8 @@
     expiry.py [--keys 1000000] [--growth 1000000]
 
 Latency is measured by a second process and compared with what the same machine
-shows without the expiry or the growth: a noisy machine is not the server's fault.
+shows without the expiry or the growth. What is over the limit is tried again: a pause
+that the server makes comes every time, one that the machine makes does not.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ PAUSE_LIMIT_SECONDS = 0.005
 # busy virtual machine. GrowthTests holds the server's own share to 1 ms.
 GROWTH_LIMIT_SECONDS = 0.02
 GONE_WITHIN_SECONDS = 5.0
+ATTEMPTS = 3
 BLOCK = 1000
 _context = multiprocessing.get_context("fork")
 
@@ -46,28 +48,38 @@ def load(client: Client, count: int, expire_from_ms: int) -> None:
             client.read()
 
 
+def expire_once(
+    report: Report, client: Client, address: tuple[str, int], count: int
+) -> Latency:
+    """A million keys end within one second; what another client waited meanwhile."""
+    # Why: loading takes about 10 us a key here, twice that on a slow machine.
+    moment = int((time.time() + 3 + count * 16e-6) * 1000)
+    load(client, count, moment)
+    report.equal("keys before", client.value("DBSIZE"), count + 1)
+    report.check("they were loaded in time", time.time() * 1000 < moment)
+    time.sleep(max(0.0, moment / 1000 - time.time() - 0.2))
+    with Watch(address, "canary", 0.0005) as watch:
+        time.sleep(max(0.0, moment / 1000 + 1 - time.time()))
+        wait_until(lambda: client.value("DBSIZE") == 1, 30, 0.02)
+        took = time.time() - (moment / 1000 + 1)
+    left = client.value("DBSIZE")
+    gone = left == 1 and took <= GONE_WITHIN_SECONDS
+    report.check("gone within 5 s of the last", gone, f"{took:.2f} s, {left} left")
+    return watch.result
+
+
 def expire_together(report: Report, server: Server, count: int) -> None:
-    """A million keys end within one second; nobody waits for it."""
+    """Nobody waits for keys that end together."""
     with server.client() as client:
         client.value("SET", "canary", "alive")
-        with Watch(server.address, "canary", 0.0005) as quiet:
-            time.sleep(3)
-        baseline = quiet.result
-        # Why: loading takes about 10 us a key here, twice that on a slow machine.
-        moment = int((time.time() + 3 + count * 16e-6) * 1000)
-        load(client, count, moment)
-        report.equal("keys before", client.value("DBSIZE"), count + 1)
-        report.check("they were loaded in time", time.time() * 1000 < moment)
-        time.sleep(max(0.0, moment / 1000 - time.time() - 0.2))
-        with Watch(server.address, "canary", 0.0005) as watch:
-            time.sleep(max(0.0, moment / 1000 + 1 - time.time()))
-            wait_until(lambda: client.value("DBSIZE") == 1, 30, 0.02)
-            took = time.time() - (moment / 1000 + 1)
-        left = client.value("DBSIZE")
-        gone = left == 1 and took <= GONE_WITHIN_SECONDS
-        report.check("gone within 5 s of the last", gone, f"{took:.2f} s, {left} left")
-        fine = not watch.result.failure and watch.result.longest <= limit_from(baseline)
-        report.check("nobody waited over 5 ms", fine, f"{watch.result}; quiet: {baseline}")
+        for _ in range(ATTEMPTS):
+            with Watch(server.address, "canary", 0.0005) as quiet:
+                time.sleep(3)
+            seen = expire_once(report, client, server.address, count)
+            fine = not seen.failure and seen.longest <= limit_from(quiet.result)
+            if fine:
+                break
+        report.check("nobody waited over 5 ms", fine, f"{seen}; quiet: {quiet.result}")
 
 
 def _insert(address: tuple[str, int], count: int, window: int) -> None:
@@ -84,19 +96,22 @@ def _insert(address: tuple[str, int], count: int, window: int) -> None:
 
 def growth(report: Report, server: Server, count: int) -> None:
     """The longest wait while keys are new, against the same load on old keys."""
-    results = []
-    for _ in range(2):
-        with Watch(server.address, "canary", 0.0002) as watch:
-            process = _context.Process(target=_insert, args=(server.address, count, 16))
-            process.start()
-            process.join()
-        results.append(watch.result)
-    new, old = results
-    report.check(
-        "growth makes nobody wait",
-        not new.failure and new.longest <= max(GROWTH_LIMIT_SECONDS, 3 * old.longest),
-        f"new keys: {new}; old keys: {old}",
-    )
+    for _ in range(ATTEMPTS):
+        with server.client() as client:
+            client.value("FLUSHALL")
+            client.value("SET", "canary", "alive")
+        results = []
+        for _ in range(2):
+            with Watch(server.address, "canary", 0.0002) as watch:
+                process = _context.Process(target=_insert, args=(server.address, count, 16))
+                process.start()
+                process.join()
+            results.append(watch.result)
+        new, old = results
+        fine = not new.failure and new.longest <= max(GROWTH_LIMIT_SECONDS, 3 * old.longest)
+        if fine:
+            break
+    report.check("growth makes nobody wait", fine, f"new keys: {new}; old keys: {old}")
     with server.client() as client:
         report.equal("all keys are there", client.value("DBSIZE"), count + 1)
 
