@@ -46,7 +46,7 @@ extension Session {
 
     @inline(__always)
     func admitKeyless(
-        _ entry: Entry, _ tenant: TenantReference, _ database: Int,
+        _ entry: Entry, _ tenant: TenantReference, _ database: Int, requestSize: Int,
         on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> KeylessAdmission {
         if thread.keyless.remaining > 0, entry.pointee.flags.contains(.countedLater),
@@ -55,12 +55,12 @@ extension Session {
             thread.keyless.remaining -= 1
             return .granted
         }
-        return askBudget(entry, tenant, database, on: &thread, &reply)
+        return askBudget(entry, tenant, database, requestSize, on: &thread, &reply)
     }
 
     @inline(never)
     private func askBudget(
-        _ entry: Entry, _ tenant: TenantReference, _ database: Int,
+        _ entry: Entry, _ tenant: TenantReference, _ database: Int, _ size: Int,
         on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> KeylessAdmission {
         thread.countKeyless()
@@ -89,11 +89,13 @@ extension Session {
         guard !mayRun else { return .granted }
         if let wait { return .throttled(wait) }
         let text = Executor.text(of: answer)
+        let mark = reply.count
         if Session.isExec(entry), state.pointee.transaction.isOpen {
             abortTransaction(because: Array(text.utf8), on: thread, &reply)
         } else {
             reply.error(text)
         }
+        chargeRefused(size, from: mark, reply, on: thread.worker)
         return .refused
     }
 
@@ -108,6 +110,40 @@ extension Session {
         }
         return entry.pointee.flags.contains(.admin)
             && tenant == thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0.server }
+    }
+
+    /// Charges the session's tenant for the bytes of a request that was refused, of the reply that
+    /// says so, and of a transaction that ended with it.
+    @inline(never)
+    func chargeRefused(
+        _ size: Int, from mark: Int, _ reply: ReplyWriter, on worker: WorkerReference
+    ) {
+        charge((in: size, out: reply.count - mark), on: worker)
+    }
+
+    /// Charges the session's tenant for what was queued and will not run: the session ends.
+    public func chargeUnfinished(on worker: WorkerReference) {
+        state.pointee.transaction.isOpen = false
+        charge((in: 0, out: 0), on: worker)
+    }
+
+    private func charge(_ bytes: (in: Int, out: Int), on worker: WorkerReference) {
+        let rest = takeUncharged()
+        let (bytesIn, bytesOut) = (bytes.in + rest.in, bytes.out + rest.out)
+        guard bytesIn != 0 || bytesOut != 0 else { return }
+        let shard = worker.home(state.pointee.tenant, state.pointee.database)
+        shard.acquire()
+        shard.charge(keylessCommands: 0, bytesIn: bytesIn, bytesOut: bytesOut)
+        shard.release()
+    }
+
+    /// Bytes of a transaction that has ended, which nobody is charged yet.
+    @inline(__always)
+    func takeUncharged() -> (in: Int, out: Int) {
+        let isNothing =
+            state.pointee.transaction.unchargedIn | state.pointee.transaction.unchargedOut == 0
+        if isNothing || state.pointee.transaction.isOpen { return (0, 0) }
+        return state.pointee.transaction.takeUncharged()
     }
 
     /// Counts a command that `admitKeyless` has admitted.
@@ -155,9 +191,6 @@ extension ServingThread {
     /// The shard that commands without keys count on.
     @inline(__always)
     func home(_ tenant: TenantReference, _ database: Int) -> ShardReference {
-        if let keyspace = tenant.keyspace(database) { return keyspace.shard(at: 0) }
-        return worker.pointee.registry._withUnsafeGuaranteedRef {
-            $0.keyspace(tenant, database).shard(at: 0)
-        }
+        worker.home(tenant, database)
     }
 }

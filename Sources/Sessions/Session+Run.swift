@@ -24,7 +24,8 @@ extension Session {
             return runWithCare(request, arguments, on: &thread, &reply)
         }
         let suspension = runKeys(
-            entry, command, arguments, request.prefetch, request.size, on: &thread, &reply)
+            entry, command, arguments, request.prefetch, request.size, from: mark, on: &thread,
+            &reply)
         if suspension == nil && state.pointee.replyMode != .on { applyReplyMode(mark, reply) }
         return suspension
     }
@@ -40,8 +41,8 @@ extension Session {
     @inline(__always)
     private mutating func runKeys(
         _ entry: Entry, _ command: any KeyCommand.Type, _ arguments: Arguments,
-        _ prefetch: Prefetch?,
-        _ size: Int, on thread: inout ServingThread, _ reply: inout ReplyWriter
+        _ prefetch: Prefetch?, _ size: Int, from mark: Int, on thread: inout ServingThread,
+        _ reply: inout ReplyWriter
     ) -> Suspension? {
         let keyspace = thread.keyspace(state)
         var executor = Executor(worker: thread.worker)
@@ -61,11 +62,14 @@ extension Session {
             return nil
         case .refused:
             thread.commandStatistics.lines[entry.pointee.number].rejected.bump()
+            if !thread.worker.chargeRefused(bytesIn: size, bytesOut: reply.count - mark) {
+                chargeRefused(size, from: mark, reply, on: thread.worker)
+            }
             return nil
         case .throttled(let wait):
             return .throttled(wait)
         case .awaitsRecords:
-            return awaitRecords(on: &thread, &reply)
+            return awaitRecords(size, on: &thread, &reply)
         }
     }
 
@@ -86,13 +90,15 @@ extension Session {
     /// refused.
     @inline(never)
     mutating func awaitRecords(
-        on thread: inout ServingThread, _ reply: inout ReplyWriter
+        _ size: Int, on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
         guard let misses = thread.recordMisses else { return nil }
         let keys = misses.pointee.keys
         misses.pointee.keys = []
         guard mayAwaitRecords(now: thread.worker.pointee.now) else {
+            let mark = reply.count
             reply.error("TRYAGAIN the record changes faster than it can be loaded")
+            chargeRefused(size, from: mark, reply, on: thread.worker)
             return nil
         }
         awaited = keys
@@ -127,7 +133,9 @@ extension Session {
             recordAttempts = 0
             // Why: of what MULTI opened only EXEC waits, and it is answered with this error.
             if state.pointee.transaction.isOpen { endTransaction(on: thread) }
+            let mark = reply.count
             reply.error(failure)
+            chargeRefused(request.size, from: mark, reply, on: thread.worker)
             applyReplyMode(thread.unmutedFrom, reply)
             return nil
         }
@@ -145,7 +153,7 @@ extension Session {
                 closeOnBrowser(thread)
                 return nil
             }
-            return reject(Refusals.unknownCommand(arguments), nil, thread, &reply)
+            return reject(Refusals.unknownCommand(arguments), nil, request.size, thread, &reply)
         }
         guard arguments.count > 1, !container.pointee.subcommands.isEmpty else {
             return runResolved(container, request, arguments, on: &thread, &reply)
@@ -153,8 +161,8 @@ extension Session {
         guard var subcommand = CommandTable.subcommand(container, arguments[1]) else {
             // As in Redis no command has been refused: none was found.
             return reject(
-                Refusals.unknownSubcommand(container.pointee.spec.name, arguments[1]), nil, thread,
-                &reply)
+                Refusals.unknownSubcommand(container.pointee.spec.name, arguments[1]), nil,
+                request.size, thread, &reply)
         }
         return withUnsafePointer(to: &subcommand) {
             runResolved($0, request, arguments, on: &thread, &reply)
@@ -166,7 +174,7 @@ extension Session {
         on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
         if let text = Refusals.refusal(entry, arguments, state, thread) {
-            return reject(Array(text.utf8), entry, thread, &reply)
+            return reject(Array(text.utf8), entry, request.size, thread, &reply)
         }
         if thread.pause._withUnsafeGuaranteedRef({ $0.isActive }), isHeldBack(entry, on: thread) {
             return .paused
@@ -174,21 +182,27 @@ extension Session {
         if state.pointee.transaction.isOpen && !entry.pointee.flags.contains(.runsInsideMulti) {
             if entry.pointee.flags.contains(.denyOOM), thread.worker.isOutOfMemory {
                 return reject(
-                    Array(ReplyError.outOfMemory.text.description.utf8), entry, thread, &reply)
+                    Array(ReplyError.outOfMemory.text.description.utf8), entry, request.size,
+                    thread, &reply)
             }
-            queue(entry, arguments)
+            let mark = reply.count
+            queue(entry, arguments, on: thread)
             reply.simple("QUEUED")
+            state.pointee.transaction.unchargedIn += request.size
+            state.pointee.transaction.unchargedOut += reply.count - mark
             return nil
         }
         switch entry.pointee.run {
         case .key(let command):
             return runKeys(
-                entry, command, arguments, request.prefetch, request.size, on: &thread, &reply)
+                entry, command, arguments, request.prefetch, request.size, from: reply.count,
+                on: &thread, &reply)
         case .session(let command):
             return runSession(entry, command, arguments, request.size, on: &thread, &reply)
         case .container:
             return reject(
-                Array(Refusals.wrongArity(entry.pointee.spec.name).utf8), entry, thread, &reply)
+                Array(Refusals.wrongArity(entry.pointee.spec.name).utf8), entry, request.size,
+                thread, &reply)
         }
     }
 
@@ -198,7 +212,9 @@ extension Session {
     ) -> Suspension? {
         let tenant = state.pointee.tenant
         let database = state.pointee.database
-        switch admitKeyless(entry, tenant, database, on: &thread, &reply) {
+        let admission = admitKeyless(
+            entry, tenant, database, requestSize: size, on: &thread, &reply)
+        switch admission {
         case .granted: break
         case .refused: return nil
         case .throttled(let wait): return .throttled(wait)
@@ -218,15 +234,19 @@ extension Session {
         count(
             entry, ticks: martlet_ticks() &- started,
             failed: reply.errorCount - queuedErrorCount > errors, on: thread)
+        let rest = takeUncharged()
         chargeKeyless(
-            tenant, database, bytesIn: size, bytesOut: max(0, reply.count - mark), on: &thread)
+            tenant, database, bytesIn: size + rest.in,
+            bytesOut: max(0, reply.count - mark) + rest.out, on: &thread)
         return nil
     }
 
     private mutating func reject(
-        _ text: [UInt8], _ entry: Entry?, _ thread: borrowing ServingThread,
+        _ text: [UInt8], _ entry: Entry?, _ size: Int, _ thread: borrowing ServingThread,
         _ reply: inout ReplyWriter
     ) -> Suspension? {
+        let mark = reply.count
+        defer { chargeRefused(size, from: mark, reply, on: thread.worker) }
         if let entry { thread.commandStatistics.lines[entry.pointee.number].rejected.bump() }
         if let entry, Session.isExec(entry) {
             abortTransaction(because: text, on: thread, &reply)

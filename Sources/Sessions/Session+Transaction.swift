@@ -10,7 +10,7 @@ import Wire
 // shards.
 extension Session {
     /// Keeps a request for EXEC.
-    func queue(_ entry: Entry, _ arguments: Arguments) {
+    func queue(_ entry: Entry, _ arguments: Arguments, on thread: borrowing ServingThread) {
         if !entry.pointee.flags.isDisjoint(with: [.write, .mayReplicate]) {
             state.pointee.transaction.mayWrite = true
         }
@@ -26,6 +26,12 @@ extension Session {
             state.pointee.transaction.requests.append("\r\n" as StaticString)
         }
         state.pointee.transaction.count += 1
+        // As in Redis: what is queued is a part of the query buffer.
+        let limit = thread.worker.pointee.settings.values.pointee.queryBufferLimit.value
+        guard state.pointee.transaction.requests.readableCount > limit else { return }
+        Log.standard.write(.warning, "closing client that reached the maximum query buffer length")
+        thread.worker.pointee.statistics.pointee.closedForInput.bump()
+        state.pointee.closesAfterReply = true
     }
 
     /// A queued request, parsed again.
@@ -153,14 +159,8 @@ extension Session {
         if isMuted { reply.truncate(to: mark) }
         let tenant = state.pointee.tenant
         let database = state.pointee.database
-        var keylessCount = 0
         let errors = reply.errorCount
-        for request in queued {
-            let mark = reply.count
-            runOne(request, list, on: &thread, &reply)
-            if isMuted { reply.truncate(to: mark) }
-            if case .session = request.entry.pointee.run { keylessCount += 1 }
-        }
+        let keylessCount = runAll(queued, list, on: &thread, &reply)
         queuedErrorCount = reply.errorCount - errors
         thread.unmutedFrom = reply.count
         worker.pointee.holdsAllShards = false
@@ -173,6 +173,26 @@ extension Session {
         }
         endTransaction(on: thread)
         return nil
+    }
+
+    /// Runs what was queued; returns how many of it name no key.
+    private mutating func runAll(
+        _ queued: [Queued], _ list: borrowing ArgumentList, on thread: inout ServingThread,
+        _ reply: inout ReplyWriter
+    ) -> Int {
+        var keylessCount = 0
+        for request in queued {
+            let mark = reply.count
+            let charged = runOne(request, list, on: &thread, &reply)
+            state.pointee.transaction.unchargedIn -= charged.in
+            if isMuted {
+                reply.truncate(to: mark)
+            } else {
+                state.pointee.transaction.unchargedOut -= charged.out
+            }
+            if case .session = request.entry.pointee.run { keylessCount += 1 }
+        }
+        return keylessCount
     }
 
     /// Whether CLIENT REPLY keeps back what is replied now. A command of the transaction may have
@@ -197,7 +217,7 @@ extension Session {
             for request in queued {
                 let arguments = list.arguments(from: request.first, count: request.count)
                 if request.entry.pointee.flags.contains(.wholeDatabase) { needsAll = true }
-                database = Session.selected(request.entry, arguments) ?? database
+                database = Session.selected(request.entry, arguments, on: thread) ?? database
                 guard case .key = request.entry.pointee.run else { continue }
                 let keyspace = registry.keyspace(state.pointee.tenant, database)
                 guard executor.resolve(request.entry, arguments, keyspace, &reply) else {
@@ -213,11 +233,14 @@ extension Session {
         }
     }
 
-    /// The database that a queued SELECT goes to; nil of any other command.
-    private static func selected(_ entry: Entry, _ arguments: Arguments) -> Int? {
+    /// The database that a queued SELECT goes to; nil of one that will fail, and of any other
+    /// command.
+    private static func selected(
+        _ entry: Entry, _ arguments: Arguments, on thread: borrowing ServingThread
+    ) -> Int? {
+        let count = thread.worker.pointee.settings.values.pointee.databaseCount.value
         guard entry.pointee.spec.name == "select", arguments.count == 2,
-            let number = ASCIIInteger.parse(arguments[1]), number >= 0,
-            number < Int64(Tenant.databaseCount)
+            let number = ASCIIInteger.parse(arguments[1]), number >= 0, number < Int64(count)
         else { return nil }
         return Int(number)
     }
@@ -247,7 +270,7 @@ extension Session {
         var database = state.pointee.database
         for request in queued {
             let arguments = list.arguments(from: request.first, count: request.count)
-            database = Session.selected(request.entry, arguments) ?? database
+            database = Session.selected(request.entry, arguments, on: thread) ?? database
             guard database == 0, request.entry.pointee.flags.contains(.loadsRecords) else {
                 continue
             }
@@ -263,12 +286,15 @@ extension Session {
         return missing.isEmpty ? nil : missing
     }
 
+    /// Runs one queued request; returns the bytes that the tenants of its keys were charged.
     private mutating func runOne(
         _ request: Queued, _ list: borrowing ArgumentList, on thread: inout ServingThread,
         _ reply: inout ReplyWriter
-    ) {
+    ) -> (in: Int, out: Int) {
         let arguments = list.arguments(from: request.first, count: request.count)
+        let mark = reply.count
         let errors = reply.errorCount
+        var charged = (in: 0, out: 0)
         reply.version = state.pointee.protocolVersion
         let started = martlet_ticks()
         switch request.entry.pointee.run {
@@ -279,11 +305,14 @@ extension Session {
             var executor = Executor(worker: worker)
             executor.ratesWereAsked = true
             worker.clearKeys()
-            guard executor.resolve(request.entry, arguments, keyspace, &reply) else { return }
+            guard executor.resolve(request.entry, arguments, keyspace, &reply) else {
+                return charged
+            }
             // A refusal, as of memory, is the command's reply.
-            _ = executor.runHeld(
+            let outcome = executor.runHeld(
                 request.entry, command, arguments, keyspace, requestSize: request.size,
                 leavesAccessTime: state.pointee.leavesAccessTime, &reply)
+            if outcome == .done { charged = (request.size, reply.count - mark) }
         case .session(let command):
             var context = CommandContext(
                 worker: thread.worker, session: state, server: thread.server,
@@ -296,6 +325,7 @@ extension Session {
         count(
             request.entry, ticks: martlet_ticks() &- started, failed: reply.errorCount > errors,
             on: thread)
+        return charged
     }
 
     /// EXEC could not begin: the transaction is over, and the answer says why.

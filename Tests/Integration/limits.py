@@ -232,19 +232,80 @@ class Limits:
             self.report.check("a wrong secret", wrong.value.startswith(b"WRONGPASS"), wrong.value)
 
     def bytes_counted(self) -> None:
-        """Bytes in and out are what went over the connection."""
-        with self.admin() as admin, self.login("free") as client:
-            before = tenant_info(admin, "free")
-            sent = received = 0
-            for number in range(100):
-                for command in (["SET", f"b{number}", b"x" * number], ["GET", f"b{number}"]):
-                    sent += len(encode(command))
-                    value = client.value(*command)
-                    head = 5 if command[0] == "SET" else len(b"$%d\r\n\r\n" % len(value))
-                    received += head if command[0] == "SET" else head + len(value)
-            after = tenant_info(admin, "free")
-        for name, expected in (("bytes_in", sent), ("bytes_out", received)):
-            self.report.equal(name, int(after[name]) - int(before[name]), expected)
+        """Bytes in and out are what went over the connection, refusals and MULTI included."""
+        conversations = {
+            "a transaction": ["SET b v", "MULTI", "GET b", "PING", "SET c v", "EXEC"],
+            "a transaction of a large value": ["SET b " + 10_000 * "x", "MULTI", "GET b", "EXEC"],
+            "a discarded transaction": ["MULTI", "SET b v", "GET b", "DISCARD"],
+            "an aborted transaction": ["MULTI", "SET b v", "GET", "EXEC"],
+            "a transaction that was watched": ["WATCH b", "SET b 2", "MULTI", "GET b", "EXEC"],
+            "a transaction that RESET ends": ["MULTI", "SET b v", "RESET"],
+            "a transaction that the connection's end ends": ["MULTI", "SET b v"],
+            "refusals": ["GET", "NOSUCH a", "CONFIG GET x", "TENANT LIST", "CLIENT NOSUCH"],
+            "wrong types": ["DEL b", "SADD b 1", "GET b"],
+            "other databases": ["SELECT 1", "SET d 1", "COPY d e DB 2", "SELECT 0", "DBSIZE"],
+            "many at once": [f"SET b{n} {n * 'x'}" for n in range(1, 100)],
+        }
+        with self.admin() as admin:
+            for title, lines in conversations.items():
+                with self.login("free") as client:
+                    before = tenant_info(admin, "free")
+                    sent = b"".join(encode(line.split(" ")) for line in lines)
+                    client.send_raw(sent)
+                    replies = client.raw_replies(len(lines))
+                expected = {"bytes_in": len(sent), "bytes_out": len(replies)}
+                # Bound: what a connection had queued is counted when its end is seen.
+                wait_until(lambda: self.counted(admin, before) == expected, 1)
+                self.report.equal(title, self.counted(admin, before), expected)
+
+    @staticmethod
+    def counted(admin: Client, before: dict) -> dict[str, int]:
+        """What of bytes the tenant has been charged since."""
+        after = tenant_info(admin, "free")
+        return {name: int(after[name]) - int(before[name]) for name in ("bytes_in", "bytes_out")}
+
+    def plan_changes(self) -> None:
+        """The day's figures are what was used, whatever plans the tenant has had in it."""
+        plans = ["free", "bandwidth-reject", "day-reject", "day-reject", "second-reject",
+                 "bandwidth-reject", "day-reject"]
+        with self.admin() as admin:
+            admin.value("TENANT", "CREATE", "mover", "SECRET", "secret-mover")
+            with self.login("mover") as client:
+                before = tenant_info(admin, "mover")
+                for plan in plans:
+                    admin.value("TENANT", "PLAN", "mover", plan)
+                    reply = client.call("GET", "k")
+                    self.report.check(f"{plan} answers", not reply.is_error, reply.value)
+            after = tenant_info(admin, "mover")
+            self.report.equal("commands of the day", after["commands_today"],
+                              after["commands"])
+            self.report.equal("it ran", after["commands"] - before["commands"], len(plans))
+
+    def transactions(self) -> None:
+        """A transaction stays in its tenant: EXEC holds that one's shards and no other's."""
+        with self.login("free") as client, self.login("memory-evict") as other:
+            other.value("SET", "theirs", 1)
+            for login in (["AUTH", "secret-memory-evict"],
+                          ["HELLO", 3, "AUTH", "default", "secret-memory-evict"]):
+                client.value("MULTI")
+                client.value(*login)
+                client.value("EXISTS", "theirs")
+                reply = client.call("EXEC")
+                self.report.check(f"{login[0]} is refused", reply.value[0].is_error, reply)
+                self.report.equal("the tenant stays", reply.value[1].value, 0)
+
+    def queued_size(self) -> None:
+        """What MULTI queues counts as a part of the query buffer."""
+        queued = 0
+        with self.login("free") as client:
+            client.value("MULTI")
+            try:
+                while queued < 64:
+                    client.value("SET", f"k{queued}", b"x" * 1_000_000)
+                    queued += 1
+            except ConnectionLost:
+                pass
+        self.report.check("closed at the limit of 8 MB", 6 <= queued <= 9, f"{queued} MB")
 
 
 def check_all(report: Report, binary: str) -> None:
@@ -253,6 +314,7 @@ def check_all(report: Report, binary: str) -> None:
         report.skip("plan limits", "redis-server has none")
         return
     directives: list[Directive] = [("requirepass", PASSWORD), ("enable-debug-command", "yes")]
+    directives.append(("client-query-buffer-limit", "8mb"))
     directives += [("tenant-plan", plan) for plan in PLANS]
     for plan in PLANS:
         name = plan.split()[0]
@@ -263,7 +325,8 @@ def check_all(report: Report, binary: str) -> None:
             limits.memory_reject, limits.memory_evict, limits.keys_reject, limits.keys_evict,
             limits.second_reject, limits.second_throttle, limits.day_reject,
             limits.bandwidth_reject, limits.connections_reject, limits.deletion, limits.isolation,
-            limits.bytes_counted,
+            limits.bytes_counted, limits.plan_changes, limits.transactions,
+            limits.queued_size,
         ]
         for check in checks:
             with report.section("limit " + check.__name__.replace("_", " ")):

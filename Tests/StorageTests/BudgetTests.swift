@@ -16,6 +16,11 @@ import Testing
         let keyspace: KeyspaceReference
         var now = BudgetTests.start
 
+        init(store: Store, keyspace: KeyspaceReference) {
+            self.store = store
+            self.keyspace = keyspace
+        }
+
         init(_ change: (inout Limits) -> Void, shards: Int = 16) throws {
             var limits = Limits()
             change(&limits)
@@ -138,5 +143,57 @@ import Testing
             return
         }
         #expect(used == 5000)
+    }
+
+    @Test func anotherPlanKnowsWhatWasUsed() throws {
+        let store = try Store(
+            plans: [
+                Self.plan("operations") { $0.operationsPerDay = 1000 },
+                Self.plan("bytes") { $0.bandwidthPerDay = 1_000_000 },
+                Self.plan("second") { $0.operationsPerSecond = 1000 },
+            ], threads: 2)
+        for plan in ["operations", "bytes", "second", nil] {
+            let id = Array("of-\(plan ?? "none")".utf8)
+            try store.registry.create(id: id, plan: plan, secretDigest: nil)
+            let tenant = try #require(id.withBytes { store.registry.find($0) })
+            let metered = Metered(store: store, keyspace: store.registry.keyspace(tenant, 0))
+            var ran = 0
+            for next in ["bytes", "operations", "operations", "second", "bytes", "operations"] {
+                for shard in 0..<16 where metered.run(shard, bytes: 10) == nil { ran += 1 }
+                try store.registry.setPlan(id: id, plan: next)
+                let used = store.usedToday(of: tenant, now: metered.now)
+                #expect(used.operations == ran && used.bytes == 10 * ran, "after \(next)")
+            }
+            #expect(ran == 6 * 16, "a plan after \(plan ?? "none") refused")
+        }
+    }
+
+    @Test func anotherPlanHasItsOwnSecond() throws {
+        let metered = try Metered({ $0.operationsPerSecond = 100 }, shards: 1)
+        #expect(metered.run(0) == nil)
+        let id = Array("acme".utf8)
+        try metered.store.registry.setPlan(id: id, plan: "default")
+        #expect(metered.run(0) == nil)
+        try metered.store.registry.setPlan(id: id, plan: "metered")
+        let ran = metered.exhaust()
+        #expect(ran <= 100, "ran \(ran) within the same moment")
+    }
+
+    @Test func yesterdaysLeaseIsNoCredit() throws {
+        var metered = try Metered({ $0.operationsPerDay = 1000 }, shards: 1)
+        let tenant = metered.keyspace.pointee.tenant
+        #expect(metered.run(0) == nil)
+        metered.now += Self.day
+        #expect(metered.store.usedToday(of: tenant, now: metered.now).operations == 0)
+        let lease = metered.keyspace.shard(at: 0).pointee.operationLease
+        let ran = metered.exhaust()
+        #expect(ran <= 1000 + lease, "ran \(ran)")
+        #expect(metered.store.usedToday(of: tenant, now: metered.now).operations == 1000)
+    }
+
+    private static func plan(_ name: String, _ change: (inout Limits) -> Void) -> Plan {
+        var limits = Limits()
+        change(&limits)
+        return Plan(name: name, limits: limits)
     }
 }

@@ -68,6 +68,12 @@ final class Store {
         with(key, tenant, creating: false) { key, keys in keys.find(key) != nil }
     }
 
+    /// What the tenant has used of the day that `now` is in.
+    func usedToday(of tenant: TenantReference, now: Milliseconds) -> (operations: Int, bytes: Int) {
+        worker.pointee.now = now
+        return worker.usedToday(of: tenant)
+    }
+
     /// A tick of the thread: what was retired before it is freed at its end.
     func tick() {
         worker.pointee.participant.enter()

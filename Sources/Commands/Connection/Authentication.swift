@@ -140,6 +140,10 @@ extension CommandContext {
             tenant = found
             name = found.id.array
         }
+        // Why: EXEC holds the shards of the tenant that the session had when it began.
+        guard !isInsideTransaction || tenant == session.pointee.tenant else {
+            return "ERR a transaction cannot change its tenant"
+        }
         guard enter(tenant) else { return "ERR max number of clients reached" }
         session.pointee.user = name
         session.pointee.isAuthenticated = true

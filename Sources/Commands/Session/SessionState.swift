@@ -89,8 +89,20 @@ public struct Transaction: ~Copyable {
     public var mayWrite = false
     /// Requests in RESP form, one behind the other.
     public var requests = ByteBuffer()
+    /// Bytes of the queued requests, and of the replies to them, that no tenant is charged yet.
+    /// They outlive the transaction: whoever sees it end charges them.
+    public var unchargedIn = 0
+    public var unchargedOut = 0
 
     public init() {}
+
+    public mutating func takeUncharged() -> (in: Int, out: Int) {
+        defer {
+            unchargedIn = 0
+            unchargedOut = 0
+        }
+        return (unchargedIn, unchargedOut)
+    }
 
     public mutating func reset() {
         isOpen = false

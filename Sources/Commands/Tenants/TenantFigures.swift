@@ -42,7 +42,7 @@ public enum TENANT_INFO: SessionCommand {
         guard let tenant = found else { return reply.error(TENANT.missing) }
         let description = context.registry.describe(tenant)
         let usage = context.usage(of: tenant)
-        let today = tenant.today
+        let today = context.worker.usedToday(of: tenant)
         let numbers: [(StaticString, Int?)] = [
             ("memory", context.memory(of: tenant)), ("keys", tenant.keyCount),
             ("commands", usage.commands), ("reads", usage.reads), ("writes", usage.writes),

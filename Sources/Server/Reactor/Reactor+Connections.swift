@@ -101,6 +101,7 @@ extension Reactor {
     func close(_ connection: ConnectionReference) {
         let state = connection.pointee.session.state
         worker.unwatchAll(state)
+        connection.pointee.session.chargeUnfinished(on: worker)
         state.pointee.tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
         if connection.pointee.isSuspended { blockedCount.wrappingSubtract(1, ordering: .relaxed) }
         loop.remove(connection.pointee.fd)

@@ -8,6 +8,9 @@ import Synchronization
 /// Why leases: a shard asks for a part of what is left and counts it down by itself, so that a
 /// check is a subtraction on a line that it holds anyway. The overrun of a limit is at most one
 /// lease for each shard.
+///
+/// Invariant: the counts of the day are what was used of it and the leases that are out, also those
+/// that stand for no limit; so what a shard gives back, under whatever plan, leaves what was used.
 struct Budget {
     /// Operations that may be given out now; refilled continuously, never more than one second's.
     var operations = 0
@@ -35,20 +38,34 @@ extension UnsafeMutablePointer where Pointee == Shard {
         let tenant = self.tenant
         tenant.lockBudget()
         defer { tenant.unlockBudget() }
-        let answer = tenant.pointee.budget.renew(
-            tenant: tenant, shards: pointee.keyspace.shardCount, now: now,
-            operations: &pointee.operationLease, bytes: &pointee.byteLease)
-        return answer
+        return tenant.pointee.budget.renew(self, now: now)
+    }
+
+    /// Gives back what is left of the leases. Under the shard's lock.
+    func returnLeases() {
+        let tenant = self.tenant
+        tenant.lockBudget()
+        tenant.pointee.budget.takeBack(self)
+        tenant.unlockBudget()
     }
 }
 
-extension UnsafeMutablePointer where Pointee == Shard {
-    /// Gives back what is left of the leases. Under the shard's lock.
-    func returnLeases() {
-        guard tenant.hasRates else { return }
+extension UnsafeMutablePointer where Pointee == Worker {
+    /// What the tenant has used of its day, without leases that are not used yet.
+    public func usedToday(of tenant: TenantReference) -> (operations: Int, bytes: Int) {
         tenant.lockBudget()
-        tenant.pointee.budget.takeBack(&pointee.operationLease, &pointee.byteLease)
+        let budget = tenant.pointee.budget
         tenant.unlockBudget()
+        guard budget.day == Budget.day(of: pointee.now) else { return (0, 0) }
+        var used = (operations: budget.operationsToday, bytes: budget.bytesToday)
+        tenant.forEachKeyspace { keyspace in
+            forEachShard(of: keyspace) { shard in
+                guard budget.isOfToday(shard) else { return }
+                used.operations -= shard.pointee.operationLease
+                used.bytes -= shard.pointee.byteLease
+            }
+        }
+        return (max(0, used.operations), max(0, used.bytes))
     }
 }
 
@@ -93,38 +110,31 @@ extension UnsafeMutablePointer where Pointee == Tenant {
     }
 
     func unlockBudget() { pointee.budgetLock.store(0, ordering: .releasing) }
-
-    /// Operations and bytes given out today, unused leases included.
-    public var today: (operations: Int, bytes: Int) {
-        lockBudget()
-        defer { unlockBudget() }
-        return (pointee.budget.operationsToday, pointee.budget.bytesToday)
-    }
 }
 
 extension Budget {
     private static let unlimitedLease = 1 << 40
     private static let dayMilliseconds: Milliseconds = 86_400_000
 
-    mutating func renew(
-        tenant: TenantReference, shards: Int, now: Milliseconds, operations: inout Int,
-        bytes: inout Int
-    ) -> BudgetAnswer {
-        let today = now / Budget.dayMilliseconds
+    static func day(of now: Milliseconds) -> Int64 { now / Budget.dayMilliseconds }
+
+    /// Whether the counts of the day have the shard's leases among them.
+    func isOfToday(_ shard: ShardReference) -> Bool {
+        shard.pointee.leaseDay == UInt16(truncatingIfNeeded: day)
+    }
+
+    mutating func renew(_ shard: ShardReference, now: Milliseconds) -> BudgetAnswer {
+        let tenant = shard.tenant
+        let today = Budget.day(of: now)
         if today != day {
             day = today
             operationsToday = 0
             bytesToday = 0
         }
+        takeBack(shard)
         let perDay = tenant.pointee.operationsPerDay.value
         let bandwidth = tenant.pointee.bandwidthPerDay.value
         let perSecond = tenant.pointee.operationsPerSecond.value
-        if perDay == .max && bandwidth == .max && perSecond == .max {
-            operations = Budget.unlimitedLease
-            bytes = Budget.unlimitedLease
-            return .granted
-        }
-        takeBack(&operations, &bytes)
         if bandwidth != .max && bytesToday >= bandwidth {
             return .bandwidthPerDay(limit: bandwidth, used: bytesToday)
         }
@@ -132,34 +142,44 @@ extension Budget {
             return .operationsPerDay(limit: perDay, used: operationsToday)
         }
         refill(perSecond: perSecond, now: now)
-        if perSecond != .max && self.operations <= 0 {
-            let wait = Milliseconds((1 - self.operations) * 1000 / max(1, perSecond)) + 1
+        if perSecond != .max && operations <= 0 {
+            let wait = Milliseconds((1 - operations) * 1000 / max(1, perSecond)) + 1
             return .operationsPerSecond(limit: perSecond, retryAfter: wait)
         }
-        let share = 2 * shards
-        operations = min(
-            perSecond == .max ? Budget.unlimitedLease : max(1, self.operations / share),
-            perDay == .max ? Budget.unlimitedLease : max(1, (perDay - operationsToday) / share))
-        bytes =
-            bandwidth == .max
-            ? Budget.unlimitedLease : max(1, (bandwidth - bytesToday) / share)
-        if perSecond != .max { self.operations -= operations } else { self.operations = 0 }
-        operationsToday += operations
-        bytesToday += bytes
+        let share = 2 * shard.pointee.keyspace.shardCount
+        func lease(of rest: Int, _ limit: Int) -> Int {
+            limit == .max ? Budget.unlimitedLease : max(1, rest / share)
+        }
+        shard.pointee.operationLease = min(
+            lease(of: operations, perSecond), lease(of: perDay - operationsToday, perDay))
+        shard.pointee.byteLease = lease(of: bandwidth - bytesToday, bandwidth)
+        shard.pointee.leaseDay = UInt16(truncatingIfNeeded: day)
+        if perSecond != .max { operations -= shard.pointee.operationLease }
+        operationsToday += shard.pointee.operationLease
+        bytesToday += shard.pointee.byteLease
         return .granted
     }
 
-    /// What a shard did not use of its last leases; an overdraft is paid.
-    mutating func takeBack(_ operations: inout Int, _ bytes: inout Int) {
-        operationsToday -= operations
-        bytesToday -= bytes
+    /// What a shard did not use of its last leases; an overdraft is paid. What is left of another
+    /// day's has been counted there, and is no credit for this one.
+    mutating func takeBack(_ shard: ShardReference) {
+        let operations = shard.pointee.operationLease
+        let bytes = shard.pointee.byteLease
+        let isOfToday = isOfToday(shard)
+        if isOfToday || operations < 0 { operationsToday -= operations }
+        if isOfToday || bytes < 0 { bytesToday -= bytes }
         self.operations += operations
-        operations = 0
-        bytes = 0
+        shard.pointee.operationLease = 0
+        shard.pointee.byteLease = 0
     }
 
     private mutating func refill(perSecond: Int, now: Milliseconds) {
-        guard perSecond != .max else { return }
+        guard perSecond != .max else {
+            operations = 0
+            return
+        }
+        // Why: leases that came back may be of a plan with a higher limit, or with none.
+        operations = min(perSecond, operations)
         let elapsed = now - refilledAt
         // What is owed, as after a long transaction, takes more than one second to earn.
         if elapsed < 0 || elapsed >= 1000 && operations >= 0 {

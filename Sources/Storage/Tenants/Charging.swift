@@ -56,6 +56,28 @@ extension UnsafeMutablePointer where Pointee == Worker {
         if !isHeld { shard.release() }
     }
 
+    /// Charges the bytes of a command that was refused to the tenant of its first key. False where
+    /// it has none, or that tenant is gone.
+    public func chargeRefused(bytesIn: Int, bytesOut: Int) -> Bool {
+        guard pointee.resolvedCount > 0 else { return false }
+        // Safety: what was resolved in this tick is not freed before it ends.
+        let shard = pointee.resolved[0].shard
+        shard.acquire()
+        defer { shard.release() }
+        guard !shard.pointee.isDead else { return false }
+        shard.charge(keylessCommands: 0, bytesIn: bytesIn, bytesOut: bytesOut)
+        return true
+    }
+
+    /// The shard that commands of a session count on which name no key.
+    @inline(__always)
+    public func home(_ tenant: TenantReference, _ database: Int) -> ShardReference {
+        if let keyspace = tenant.keyspace(database) { return keyspace.shard(at: 0) }
+        return pointee.registry._withUnsafeGuaranteedRef {
+            $0.keyspace(tenant, database).shard(at: 0)
+        }
+    }
+
     /// Calls `body` with one shard for each tenant whose keys the command at hand named: the shard
     /// of the first such key. All are held.
     @inline(__always)

@@ -10,7 +10,7 @@ import Tenancy
 ///
 /// Layout, in cache lines, so that a GET touches the first two:
 ///
-///     line 0   lock, flags, table (root, counts, sizes), operation lease
+///     line 0   lock, flags, leases' day, table (root, counts, sizes), operation lease
 ///     line 1   byte lease, the seven usage counters that commands change
 ///     line 2   the rest of the counters, watchers, back pointers, sweep
 ///
@@ -23,6 +23,8 @@ public struct Shard: ~Copyable {
     let lock = Atomic<UInt32>(0)
     /// The keyspace was dropped: whoever waited for the lock must look the keyspace up again.
     var isDead = false
+    /// The day that the leases are of, modulo 2^16.
+    var leaseDay: UInt16 = 0
     public var table: Table
     /// Operations that may still run before the tenant's budget is asked again.
     var operationLease = 0

@@ -123,8 +123,7 @@ extension UnsafeMutablePointer where Pointee == Tenant {
         return limits
     }
 
-    /// Takes on a plan's limits; leases given out under the old ones end with the next budget
-    /// question.
+    /// Takes on a plan's limits; leases given out under the old ones are taken back.
     func apply(_ limits: Limits, planIndex: Int) {
         pointee.planIndex.set(planIndex)
         pointee.memoryMax.set(limits.memory ?? .max)
@@ -134,12 +133,7 @@ extension UnsafeMutablePointer where Pointee == Tenant {
         pointee.bandwidthPerDay.set(limits.bandwidthPerDay ?? .max)
         pointee.connectionsMax.set(limits.connections ?? .max)
         pointee.atLimit.set(Limits.AtLimit.allCases.firstIndex(of: limits.atLimit) ?? 0)
-        forEachKeyspace { keyspace in
-            keyspace.forEachShard(isLocked: false) {
-                $0.pointee.operationLease = 0
-                $0.pointee.byteLease = 0
-            }
-        }
+        forEachKeyspace { $0.forEachShard(isLocked: false) { $0.returnLeases() } }
     }
 
     public func forEachKeyspace(_ body: (KeyspaceReference) -> Void) {

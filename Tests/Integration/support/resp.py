@@ -167,6 +167,18 @@ class Client:
             replies.extend(self.read() for _ in block)
         return replies
 
+    def raw_replies(self, count: int) -> bytes:
+        """The bytes of the next replies, as RESP2 has them."""
+        return b"".join(self._raw_reply() for _ in range(count))
+
+    def _raw_reply(self) -> bytes:
+        line = self._reader.readline()
+        if line[:1] == b"$" and not line.startswith(b"$-"):
+            return line + self._reader.read(int(line[1:]) + 2)
+        if line[:1] == b"*" and not line.startswith(b"*-"):
+            return line + self.raw_replies(int(line[1:]))
+        return line
+
     def read(self) -> Reply:
         """Reads one reply."""
         try:
