@@ -92,7 +92,7 @@ extension Session {
         let keys = misses.pointee.keys
         misses.pointee.keys = []
         guard mayAwaitRecords(now: thread.worker.pointee.now) else {
-            reply.error("TRYAGAIN the record changes faster than it can be loaded")
+            reply.error(Refusals.recordChangesTooFast)
             return nil
         }
         awaited = keys
@@ -173,8 +173,7 @@ extension Session {
         }
         if state.pointee.transaction.isOpen && !entry.pointee.flags.contains(.runsInsideMulti) {
             if entry.pointee.flags.contains(.denyOOM), thread.worker.isOutOfMemory {
-                return reject(
-                    Array(ReplyError.outOfMemory.text.description.utf8), entry, thread, &reply)
+                return reject(Bytes(ReplyError.outOfMemory.text).array, entry, thread, &reply)
             }
             queue(entry, arguments)
             reply.simple("QUEUED")
@@ -228,7 +227,7 @@ extension Session {
         _ reply: inout ReplyWriter
     ) -> Suspension? {
         if let entry { thread.commandStatistics.lines[entry.pointee.number].rejected.bump() }
-        if let entry, Session.isExec(entry) {
+        if let entry, entry.pointee.flags.contains(.executes) {
             abortTransaction(because: text, on: thread, &reply)
             return nil
         }
@@ -246,14 +245,12 @@ extension Session {
         state.pointee.closesAfterReply = true
     }
 
-    static func isExec(_ entry: Entry) -> Bool { entry.pointee.spec.name == "exec" }
-
     /// Whether CLIENT PAUSE holds the command back.
     private func isHeldBack(_ entry: Entry, on thread: borrowing ServingThread) -> Bool {
         let flags = entry.pointee.flags
         guard thread.pause._withUnsafeGuaranteedRef({ $0.onlyWrites.load(ordering: .relaxed) })
         else { return true }
-        if Session.isExec(entry) { return state.pointee.transaction.mayWrite }
+        if flags.contains(.executes) { return state.pointee.transaction.mayWrite }
         return !flags.isDisjoint(with: [.write, .mayReplicate])
     }
 

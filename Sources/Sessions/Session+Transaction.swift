@@ -62,11 +62,8 @@ extension Session {
         if queued.contains(where: { $0.entry.pointee.flags.contains(.denyOOM) }),
             thread.worker.isOutOfMemory
         {
-            endTransaction(on: thread)
-            reply.error(
-                "EXECABORT Transaction discarded because of: OOM command not allowed when used "
-                    + "memory > "
-                    + "'maxmemory'.")
+            let text = ReplyError.outOfMemory.text
+            abortTransaction(because: Bytes(text).array, on: thread, &reply)
             return nil
         }
         if queued.contains(where: { $0.entry.pointee.flags.contains(.admin) }) {
@@ -141,7 +138,7 @@ extension Session {
             worker.unlockKeys()
             guard mayAwaitRecords(now: worker.pointee.now) else {
                 endTransaction(on: thread)
-                reply.error("TRYAGAIN the record changes faster than it can be loaded")
+                reply.error(Refusals.recordChangesTooFast)
                 return nil
             }
             awaited = misses
@@ -197,7 +194,7 @@ extension Session {
             for request in queued {
                 let arguments = list.arguments(from: request.first, count: request.count)
                 if request.entry.pointee.flags.contains(.wholeDatabase) { needsAll = true }
-                database = Session.selected(request.entry, arguments) ?? database
+                database = Session.selected(request.entry, arguments, on: thread) ?? database
                 guard case .key = request.entry.pointee.run else { continue }
                 let keyspace = registry.keyspace(state.pointee.tenant, database)
                 guard executor.resolve(request.entry, arguments, keyspace, &reply) else {
@@ -214,12 +211,14 @@ extension Session {
     }
 
     /// The database that a queued SELECT goes to; nil of any other command.
-    private static func selected(_ entry: Entry, _ arguments: Arguments) -> Int? {
-        guard entry.pointee.spec.name == "select", arguments.count == 2,
-            let number = ASCIIInteger.parse(arguments[1]), number >= 0,
-            number < Int64(Tenant.databaseCount)
+    private static func selected(
+        _ entry: Entry, _ arguments: Arguments, on thread: borrowing ServingThread
+    ) -> Int? {
+        let count = thread.worker.pointee.settings.values.pointee.databaseCount.value
+        guard entry.pointee.flags.contains(.selectsDatabase),
+            case .number(let number) = DatabaseNumber(arguments[1], count: count)
         else { return nil }
-        return Int(number)
+        return number
     }
 
     /// Every keyspace of every database that the session sees.
@@ -247,7 +246,7 @@ extension Session {
         var database = state.pointee.database
         for request in queued {
             let arguments = list.arguments(from: request.first, count: request.count)
-            database = Session.selected(request.entry, arguments) ?? database
+            database = Session.selected(request.entry, arguments, on: thread) ?? database
             guard database == 0, request.entry.pointee.flags.contains(.loadsRecords) else {
                 continue
             }
@@ -280,6 +279,7 @@ extension Session {
             executor.ratesWereAsked = true
             worker.clearKeys()
             guard executor.resolve(request.entry, arguments, keyspace, &reply) else { return }
+            worker.keepToHeldShards(of: keyspace)
             // A refusal, as of memory, is the command's reply.
             _ = executor.runHeld(
                 request.entry, command, arguments, keyspace, requestSize: request.size,

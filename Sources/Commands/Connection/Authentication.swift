@@ -140,6 +140,10 @@ extension CommandContext {
             tenant = found
             name = found.id.array
         }
+        guard tenant == session.pointee.tenant || !isInsideTransaction else {
+            // Why: EXEC holds the shards of the tenant that it began with, and of no other.
+            return "ERR another tenant cannot be entered inside a transaction"
+        }
         guard enter(tenant) else { return "ERR max number of clients reached" }
         session.pointee.user = name
         session.pointee.isAuthenticated = true
