@@ -38,6 +38,9 @@ enum Refusals {
         + "file, and then "
         + "restart the server."
 
+    /// Of a request that has waited for its record too often.
+    static let recordChangesTooFast = "TRYAGAIN the record changes faster than it can be loaded"
+
     /// What only a browser says, which a web page has sent to this port: it must not be answered,
     /// as what follows in the body are commands.
     static func isBrowser(_ name: Bytes) -> Bool {

@@ -90,7 +90,7 @@ extension Session {
         if let wait { return .throttled(wait) }
         let text = Executor.text(of: answer)
         let mark = reply.count
-        if Session.isExec(entry), state.pointee.transaction.isOpen {
+        if entry.pointee.flags.contains(.executes), state.pointee.transaction.isOpen {
             abortTransaction(because: Array(text.utf8), on: thread, &reply)
         } else {
             reply.error(text)
@@ -100,14 +100,11 @@ extension Session {
     }
 
     /// Why AUTH and its like: a client must be able to log in to see why it is refused. Why
-    /// DISCARD: nobody may be kept in a transaction. Why administration of the server's own: what
-    /// has set a limit must be able to lift it.
+    /// administration of the server's own: what has set a limit must be able to lift it.
     private static func runsAtAnyLimit(
         _ entry: Entry, _ tenant: TenantReference, _ thread: borrowing ServingThread
     ) -> Bool {
-        if entry.pointee.flags.contains(.noAuth) || entry.pointee.spec.name == "discard" {
-            return true
-        }
+        if !entry.pointee.flags.isDisjoint(with: [.noAuth, .runsAtAnyLimit]) { return true }
         return entry.pointee.flags.contains(.admin)
             && tenant == thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0.server }
     }

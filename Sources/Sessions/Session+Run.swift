@@ -97,7 +97,7 @@ extension Session {
         misses.pointee.keys = []
         guard mayAwaitRecords(now: thread.worker.pointee.now) else {
             let mark = reply.count
-            reply.error("TRYAGAIN the record changes faster than it can be loaded")
+            reply.error(Refusals.recordChangesTooFast)
             chargeRefused(size, from: mark, reply, on: thread.worker)
             return nil
         }
@@ -182,8 +182,7 @@ extension Session {
         if state.pointee.transaction.isOpen && !entry.pointee.flags.contains(.runsInsideMulti) {
             if entry.pointee.flags.contains(.denyOOM), thread.worker.isOutOfMemory {
                 return reject(
-                    Array(ReplyError.outOfMemory.text.description.utf8), entry, request.size,
-                    thread, &reply)
+                    Bytes(ReplyError.outOfMemory.text).array, entry, request.size, thread, &reply)
             }
             let mark = reply.count
             queue(entry, arguments, on: thread)
@@ -248,7 +247,7 @@ extension Session {
         let mark = reply.count
         defer { chargeRefused(size, from: mark, reply, on: thread.worker) }
         if let entry { thread.commandStatistics.lines[entry.pointee.number].rejected.bump() }
-        if let entry, Session.isExec(entry) {
+        if let entry, entry.pointee.flags.contains(.executes) {
             abortTransaction(because: text, on: thread, &reply)
             return nil
         }
@@ -266,14 +265,12 @@ extension Session {
         state.pointee.closesAfterReply = true
     }
 
-    static func isExec(_ entry: Entry) -> Bool { entry.pointee.spec.name == "exec" }
-
     /// Whether CLIENT PAUSE holds the command back.
     private func isHeldBack(_ entry: Entry, on thread: borrowing ServingThread) -> Bool {
         let flags = entry.pointee.flags
         guard thread.pause._withUnsafeGuaranteedRef({ $0.onlyWrites.load(ordering: .relaxed) })
         else { return true }
-        if Session.isExec(entry) { return state.pointee.transaction.mayWrite }
+        if flags.contains(.executes) { return state.pointee.transaction.mayWrite }
         return !flags.isDisjoint(with: [.write, .mayReplicate])
     }
 

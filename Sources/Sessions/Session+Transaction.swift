@@ -68,11 +68,8 @@ extension Session {
         if queued.contains(where: { $0.entry.pointee.flags.contains(.denyOOM) }),
             thread.worker.isOutOfMemory
         {
-            endTransaction(on: thread)
-            reply.error(
-                "EXECABORT Transaction discarded because of: OOM command not allowed when used "
-                    + "memory > "
-                    + "'maxmemory'.")
+            let text = ReplyError.outOfMemory.text
+            abortTransaction(because: Bytes(text).array, on: thread, &reply)
             return nil
         }
         if queued.contains(where: { $0.entry.pointee.flags.contains(.admin) }) {
@@ -147,7 +144,7 @@ extension Session {
             worker.unlockKeys()
             guard mayAwaitRecords(now: worker.pointee.now) else {
                 endTransaction(on: thread)
-                reply.error("TRYAGAIN the record changes faster than it can be loaded")
+                reply.error(Refusals.recordChangesTooFast)
                 return nil
             }
             awaited = misses
@@ -239,10 +236,10 @@ extension Session {
         _ entry: Entry, _ arguments: Arguments, on thread: borrowing ServingThread
     ) -> Int? {
         let count = thread.worker.pointee.settings.values.pointee.databaseCount.value
-        guard entry.pointee.spec.name == "select", arguments.count == 2,
-            let number = ASCIIInteger.parse(arguments[1]), number >= 0, number < Int64(count)
+        guard entry.pointee.flags.contains(.selectsDatabase),
+            case .number(let number) = DatabaseNumber(arguments[1], count: count)
         else { return nil }
-        return Int(number)
+        return number
     }
 
     /// Every keyspace of every database that the session sees.
@@ -308,6 +305,7 @@ extension Session {
             guard executor.resolve(request.entry, arguments, keyspace, &reply) else {
                 return charged
             }
+            worker.keepToHeldShards(of: keyspace)
             // A refusal, as of memory, is the command's reply.
             let outcome = executor.runHeld(
                 request.entry, command, arguments, keyspace, requestSize: request.size,

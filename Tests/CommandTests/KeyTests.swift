@@ -122,6 +122,22 @@ import Testing
         #expect(violations(database) == [])
     }
 
+    @Test func nothingGoesToADatabaseThatSELECTDoesNotReach() throws {
+        let database = try SessionDatabase()
+        database.database.settings.values.pointee.databaseCount.set(4)
+        let outOfRange = "-ERR DB index is out of range\r\n"
+        database.run("SET", "k", "v")
+        for number in ["4", "15", "-1"] {
+            #expect(database.run("SELECT", number) == outOfRange)
+            #expect(database.run("MOVE", "k", number) == outOfRange)
+            #expect(database.run("COPY", "k", "c", "DB", number) == outOfRange)
+            #expect(database.run("SWAPDB", "0", number) == outOfRange)
+        }
+        #expect(database.run("COPY", "k", "k", "DB", "3") == ":1\r\n")
+        #expect(database.run("SWAPDB", "0", "3") == "+OK\r\n")
+        #expect(database.run("DBSIZE") == ":1\r\n")
+    }
+
     @Test func moveGoesToAnotherDatabase() throws {
         let database = try SessionDatabase()
         database.run("SET", "k", "v", "EX", "100")

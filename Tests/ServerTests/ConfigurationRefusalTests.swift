@@ -55,6 +55,17 @@ import Testing
         }
     }
 
+    /// What no entry can hold must not be let in.
+    @Test func argumentsAreNoLargerThanValues() throws {
+        let range = "argument must be between 1048576 and 536870912 inclusive"
+        for value in ["1mb", "512mb"] {
+            #expect(try configuration().set("proto-max-bulk-len", value) == nil)
+        }
+        for value in ["1048575", "536870913", "1gb", "9223372036854775807"] {
+            try Self.expectRefusal("proto-max-bulk-len", value, range)
+        }
+    }
+
     @Test func choices() throws {
         try Self.expectRefusal(
             "maxmemory-policy", "x",
@@ -82,7 +93,11 @@ import Testing
             try Self.expectRefusal(
                 name, value, "Wrong number of arguments in buffer limit configuration.")
         }
-        for value in ["normal 1 x 0", "normal x 1 0", "normal 1 2 -1"] {
+        // Seconds are compared as milliseconds, which must have a number too.
+        for value in [
+            "normal 1 x 0", "normal x 1 0", "normal 1 2 -1", "normal 0 1 2147483648",
+            "normal 0 1 9223372036854775807",
+        ] {
             try Self.expectRefusal(
                 name, value,
                 "Error in hard, soft or soft_seconds setting in buffer limit configuration.")

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Commands
 import Storage
 import Synchronization
 import Testing
+
+@testable import Commands
 
 /// DEBUG, where it is allowed and where it is not. The replies are those of redis-server 7.0.
 @Suite struct DebugCommandTests {
@@ -145,6 +146,22 @@ import Testing
         let started = Clock.monotonicNanoseconds
         #expect(client.ask("DEBUG", "SLEEP", "0.05") == "+OK\r\n")
         #expect(Clock.monotonicNanoseconds - started >= 50_000_000)
+    }
+
+    @Test(
+        arguments: [
+            ("0.05", 0, 50_000_000), ("1.999999999", 1, 999_999_999), ("3", 3, 0),
+            ("1e18", 31_536_000, 0), ("inf", 31_536_000, 0), ("1e400", 31_536_000, 0),
+        ])
+    func aSleepHasALimit(text: String, seconds: Int, nanoseconds: Int) throws {
+        let duration = try #require(Array(text.utf8).withBytes { DEBUG.duration($0) })
+        #expect(duration.tv_sec == seconds)
+        #expect(abs(duration.tv_nsec - nanoseconds) < 1000)
+    }
+
+    @Test(arguments: ["0", "-1", "-inf", "nan", "x", "", "1 s"])
+    func thereIsNothingToWaitFor(text: String) {
+        #expect(Array(text.utf8).withBytes { DEBUG.duration($0) } == nil)
     }
 
     @Test func populatingWouldBreakTheOrderOfLocks() {

@@ -17,6 +17,8 @@ final class StageServer: QuietServer, @unchecked Sendable {
     var refusal: String?
     var memory = MemoryFigures()
     var allowsDebug = false
+    /// Where AUTH looks for the tenant whose id the password is.
+    var registry: TenantRegistry?
     var records: [[(name: String, value: String)]] = []
 
     static func host(
@@ -69,6 +71,11 @@ final class StageServer: QuietServer, @unchecked Sendable {
     }
 
     override func unpause() { notes.append("unpause") }
+
+    override func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication {
+        guard let tenant = password.withBytes({ registry?.find($0) }) else { return .refused }
+        return .tenant(tenant)
+    }
 
     override func saveTenants() -> String? {
         notes.append("save")

@@ -84,6 +84,27 @@ import Testing
         }
     }
 
+    /// EXEC takes its shards first and adds the keys of each command again when its turn comes.
+    @Test func aTenantThatComesMeanwhileIsNotThere() throws {
+        let store = try Store(patterns: [TenantTests.pattern])
+        let worker = store.worker
+        let keyspace = store.registry.keyspace(store.registry.server, 0)
+        Array("tenant:new:1".utf8).withBytes { key in
+            worker.clearKeys()
+            worker.addKey(key, keyspace: keyspace, creating: false)
+            #expect(worker.lockKeys())
+            _ = store.registry.implicitKeyspace(Bytes("new" as StaticString), 0)
+            worker.clearKeys()
+            worker.addKey(key, keyspace: keyspace, creating: false)
+            #expect(!worker.holds(worker.pointee.resolved[0].shard))
+            worker.keepToHeldShards(of: keyspace)
+            #expect(worker.holds(worker.pointee.resolved[0].shard))
+            var keys = Keys(worker: worker, keyspace: keyspace)
+            #expect(keys.read(key) == nil)
+            worker.unlockKeys()
+        }
+    }
+
     @Test func keysOfOtherTenantsLockTheirShards() throws {
         let store = try Store(patterns: [TenantTests.pattern])
         let keyspace = store.registry.keyspace(store.registry.server, 0)

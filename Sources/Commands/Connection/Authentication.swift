@@ -140,8 +140,8 @@ extension CommandContext {
             tenant = found
             name = found.id.array
         }
-        // Why: EXEC holds the shards of the tenant that the session had when it began.
-        guard !isInsideTransaction || tenant == session.pointee.tenant else {
+        guard tenant == session.pointee.tenant || !isInsideTransaction else {
+            // Why: EXEC holds the shards of the tenant that it began with, and of no other.
             return "ERR a transaction cannot change its tenant"
         }
         guard enter(tenant) else { return "ERR max number of clients reached" }

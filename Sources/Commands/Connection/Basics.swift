@@ -39,25 +39,21 @@ public enum ECHO: SessionCommand {
 /// SELECT index: the database that the session works in.
 public enum SELECT: SessionCommand {
     public static let spec = CommandSpec(
-        "select", arity: 2, [.loading, .stale, .fast, .countedLater], usage: "index:integer",
-        since: "1.0.0",
-        complexity: "O(1)", summary: "Changes the selected database.")
+        "select", arity: 2, [.loading, .stale, .fast, .countedLater, .selectsDatabase],
+        usage: "index:integer", since: "1.0.0", complexity: "O(1)",
+        summary: "Changes the selected database.")
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        guard let number = ASCIIInteger.parse(arguments[1]) else {
-            return reply.error(.notInteger)
+        let count = context.settings.values.pointee.databaseCount.value
+        switch DatabaseNumber(arguments[1], count: count) {
+        case .wrong(let error):
+            reply.error(error)
+        case .number(let number):
+            context.session.pointee.database = number
+            reply.ok()
         }
-        guard number == Int64(Int32(truncatingIfNeeded: number)) else {
-            return reply.error(
-                "ERR value is out of range, value must between -2147483648 and 2147483647")
-        }
-        guard number >= 0, number < context.settings.values.pointee.databaseCount.value else {
-            return reply.error(.databaseIndexOutOfRange)
-        }
-        context.session.pointee.database = Int(number)
-        reply.ok()
     }
 }
 

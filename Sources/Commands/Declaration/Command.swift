@@ -22,7 +22,9 @@ public protocol KeyCommand: Command {
 public protocol CrossDatabaseCommand: KeyCommand {
     /// The key that is written, and the number of its database; nil where the arguments are wrong,
     /// which `run` tells.
-    static func target(_ arguments: Arguments, selected: Int) -> (key: Bytes, database: Int)?
+    static func target(
+        _ arguments: Arguments, selected: Int, databaseCount: Int
+    ) -> (key: Bytes, database: Int)?
 }
 
 /// A command on the session, on a whole database or on the server. No shard is locked when it runs

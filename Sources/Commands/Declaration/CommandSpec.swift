@@ -93,8 +93,12 @@ public struct CommandFlags: OptionSet, Sendable {
     public static let debug = CommandFlags(rawValue: 1 << 25)
     /// Conforms to `CrossDatabaseCommand`.
     public static let otherDatabase = CommandFlags(rawValue: 1 << 27)
-    /// Counts neither as an operation of the tenant nor against its limits.
-    public static let free = CommandFlags(rawValue: 1 << 26)
+    /// Runs what MULTI has queued: EXEC.
+    public static let executes = CommandFlags(rawValue: 1 << 26)
+    /// Moves the session to another database, so that queued keys are looked for there: SELECT.
+    public static let selectsDatabase = CommandFlags(rawValue: 1 << 23)
+    /// Is not refused at a limit of the tenant: DISCARD, as nobody may be kept in a transaction.
+    public static let runsAtAnyLimit = CommandFlags(rawValue: 1 << 29)
     /// Neither shows nor changes what tenants are and have used: may be counted together with the
     /// commands around it. Of commands without keys.
     public static let countedLater = CommandFlags(rawValue: 1 << 28)

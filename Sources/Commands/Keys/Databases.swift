@@ -27,6 +27,32 @@ extension CommandContext {
     }
 }
 
+/// A database's number as a client writes it, read as Redis reads an int.
+public enum DatabaseNumber {
+    case number(Int)
+    case wrong(ReplyError)
+
+    /// `count`: how many databases there are (`databases`).
+    public init(_ bytes: Bytes, count: Int) {
+        guard let value = ASCIIInteger.parse(bytes) else {
+            self = .wrong(.notInteger)
+            return
+        }
+        guard Int32(exactly: value) != nil else {
+            self = .wrong(.notInteger32)
+            return
+        }
+        self =
+            value >= 0 && value < Int64(count)
+            ? .number(Int(value)) : .wrong(.databaseIndexOutOfRange)
+    }
+}
+
+extension Keys {
+    /// How many databases there are.
+    var databaseCount: Int { settings.values.pointee.databaseCount.value }
+}
+
 /// DBSIZE: how many keys the database has, expired ones that nobody has touched included.
 public enum DBSIZE: SessionCommand {
     public static let spec = CommandSpec(
@@ -117,7 +143,7 @@ public enum SWAPDB: SessionCommand {
         guard let second = number(arguments[2]) else {
             return reply.error("ERR invalid second DB index")
         }
-        let range = 0..<Tenant.databaseCount
+        let range = 0..<context.settings.values.pointee.databaseCount.value
         guard range.contains(first), range.contains(second) else {
             return reply.error(.databaseIndexOutOfRange)
         }

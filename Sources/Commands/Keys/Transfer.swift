@@ -37,28 +37,6 @@ public enum RENAMENX: KeyCommand {
     }
 }
 
-/// Reads a database's number as Redis reads an int.
-enum DatabaseNumber {
-    enum Outcome {
-        case number(Int)
-        case error(String)
-    }
-
-    static func parse(_ bytes: Bytes) -> Outcome {
-        guard let value = ASCIIInteger.parse(bytes) else {
-            return .error("ERR value is not an integer or out of range")
-        }
-        guard Int32(exactly: value) != nil else {
-            return .error(
-                "ERR value is out of range, value must between -2147483648 and 2147483647")
-        }
-        guard value >= 0, value < Int64(Tenant.databaseCount) else {
-            return .error("ERR DB index is out of range")
-        }
-        return .number(Int(value))
-    }
-}
-
 /// COPY source destination [DB destination-db] [REPLACE]: 1 where a copy was made.
 public enum COPY: CrossDatabaseCommand {
     public static let spec = CommandSpec(
@@ -70,10 +48,10 @@ public enum COPY: CrossDatabaseCommand {
 
     private enum Options {
         case parsed(database: Int?, replaces: Bool)
-        case wrong(String)
+        case wrong(ReplyError)
     }
 
-    private static func options(_ arguments: Arguments) -> Options {
+    private static func options(_ arguments: Arguments, _ databaseCount: Int) -> Options {
         var database: Int?
         var replaces = false
         var index = 3
@@ -82,22 +60,22 @@ public enum COPY: CrossDatabaseCommand {
                 replaces = true
                 index += 1
             } else if arguments[index].isKeyword("DB"), index + 1 < arguments.count {
-                switch DatabaseNumber.parse(arguments[index + 1]) {
+                switch DatabaseNumber(arguments[index + 1], count: databaseCount) {
                 case .number(let number): database = number
-                case .error(let text): return .wrong(text)
+                case .wrong(let error): return .wrong(error)
                 }
                 index += 2
             } else {
-                return .wrong("ERR syntax error")
+                return .wrong(.syntax)
             }
         }
         return .parsed(database: database, replaces: replaces)
     }
 
     public static func target(
-        _ arguments: Arguments, selected: Int
+        _ arguments: Arguments, selected: Int, databaseCount: Int
     ) -> (key: Bytes, database: Int)? {
-        guard case .parsed(let database, _) = options(arguments) else { return nil }
+        guard case .parsed(let database, _) = options(arguments, databaseCount) else { return nil }
         return (arguments[2], database ?? selected)
     }
 
@@ -105,8 +83,8 @@ public enum COPY: CrossDatabaseCommand {
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
         let replaces: Bool
-        switch options(arguments) {
-        case .wrong(let text): return reply.error(text)
+        switch options(arguments, keys.databaseCount) {
+        case .wrong(let error): return reply.error(error)
         case .parsed(_, let flag): replaces = flag
         }
         guard !keys.isSameKey(0, 1) else { return reply.error(.sameObject) }
@@ -125,16 +103,20 @@ public enum MOVE: CrossDatabaseCommand {
         since: "1.0.0", complexity: "O(1)", summary: "Moves a key to another database.")
 
     public static func target(
-        _ arguments: Arguments, selected: Int
+        _ arguments: Arguments, selected: Int, databaseCount: Int
     ) -> (key: Bytes, database: Int)? {
-        guard case .number(let number) = DatabaseNumber.parse(arguments[2]) else { return nil }
+        guard case .number(let number) = DatabaseNumber(arguments[2], count: databaseCount) else {
+            return nil
+        }
         return (arguments[1], number)
     }
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        if case .error(let text) = DatabaseNumber.parse(arguments[2]) { return reply.error(text) }
+        if case .wrong(let error) = DatabaseNumber(arguments[2], count: keys.databaseCount) {
+            return reply.error(error)
+        }
         guard !keys.isSameKey(0, 1) else { return reply.error(.sameObject) }
         guard keys.find(at: 0) != nil, keys.find(at: 1) == nil else { return reply.integer(0) }
         reply.integer(keys.move(from: 0, to: 1) ? 1 : 0)

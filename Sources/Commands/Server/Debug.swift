@@ -70,17 +70,23 @@ public enum DEBUG: SessionCommand {
 
     /// Holds the calling thread, and with it the sessions that it serves.
     private static func sleep(_ seconds: Bytes) {
-        let microseconds = (Double(seconds.string) ?? 0) * 1_000_000
-        guard microseconds > 0 else { return }
-        var rest = timespec(
-            tv_sec: Int(microseconds / 1_000_000),
-            tv_nsec: Int(microseconds.truncatingRemainder(dividingBy: 1_000_000)) * 1000)
+        guard var rest = duration(seconds) else { return }
         // Bound: what is left falls with each turn.
         while true {
             var left = timespec()
             guard nanosleep(&rest, &left) != 0, errno == EINTR else { return }
             rest = left
         }
+    }
+
+    /// The time that a number of seconds says, a year at most; nil where there is none to wait.
+    static func duration(_ seconds: Bytes) -> timespec? {
+        guard let wanted = Double(seconds.string), wanted > 0 else { return nil }
+        // Why a limit: infinity is a number of seconds too, and none that an integer can say.
+        let limited = min(wanted, 31_536_000)
+        let whole = limited.rounded(.down)
+        return timespec(
+            tv_sec: Int(whole), tv_nsec: min(Int((limited - whole) * 1e9), 999_999_999))
     }
 
     private static func object(

@@ -26,7 +26,8 @@ public enum MULTI: SessionCommand {
 /// EXEC: runs what was queued, all together.
 public enum EXEC: SessionCommand {
     public static let spec = CommandSpec(
-        "exec", arity: 1, [.noScript, .loading, .stale, .skipSlowLog, .runsInsideMulti],
+        "exec", arity: 1,
+        [.noScript, .loading, .stale, .skipSlowLog, .runsInsideMulti, .executes],
         since: "1.2.0", complexity: "Depends on commands in the transaction",
         summary: "Executes all commands in a transaction.")
 
@@ -43,7 +44,8 @@ public enum EXEC: SessionCommand {
 /// DISCARD: forgets what was queued and what is watched.
 public enum DISCARD: SessionCommand {
     public static let spec = CommandSpec(
-        "discard", arity: 1, [.noScript, .loading, .stale, .fast, .allowBusy, .runsInsideMulti],
+        "discard", arity: 1,
+        [.noScript, .loading, .stale, .fast, .allowBusy, .runsInsideMulti, .runsAtAnyLimit],
         since: "2.0.0", complexity: "O(N), when N is the number of queued commands",
         summary: "Discards a transaction.")
 

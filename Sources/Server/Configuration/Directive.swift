@@ -154,7 +154,7 @@ extension Directive {
             throw Unacceptable("Invalid client class specified in buffer limit configuration.")
         }
         guard let hard = MemorySize.parse(words[1]), let soft = MemorySize.parse(words[2]),
-            let seconds = Int(words[3]), seconds >= 0
+            let seconds = Int32(words[3]), seconds >= 0
         else {
             throw Unacceptable(
                 "Error in hard, soft or soft_seconds setting in buffer limit configuration.")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import Storage
 import Tenancy
 
 extension Directive {
@@ -53,8 +54,8 @@ extension Directive {
                 settings.values.pointee.outputSoftSeconds.set(Int(words[3]) ?? 0)
             }),
         Directive(
-            "proto-max-bulk-len", .memory(1 << 20...Int.max), "512mb", isChangeable: true,
-            "Bytes of one argument.",
+            "proto-max-bulk-len", .memory(1 << 20...Entry.valueSizeMax), "512mb",
+            isChangeable: true, "Bytes of one argument; no value is longer than 512mb.",
             apply: number { $0.values.pointee.bulkSizeMax.set($1) }),
         Directive(
             "http-port", .off([["0"]], reason: "HTTP is not served yet: only 0, off, is accepted"),
