@@ -65,9 +65,10 @@ enum RecordSQL {
         return text
     }
 
-    /// One row: whether the table is there, is plain, how many triggers fire always, and whether
-    /// all of them run the function that this configuration wants.
-    static func triggerCheck(_ source: RecordSource) -> String {
+    /// One row: whether the table is there, is plain, how many triggers fire always, whether all of
+    /// them run the function that this configuration wants, and a text that changes with the table:
+    /// when it is made anew, altered or written anew, or when a trigger was disabled meanwhile.
+    static func tableCheck(_ source: RecordSource) -> String {
         let names = RecordTriggers.names(source).map(literal).joined(separator: ", ")
         let fingerprint = literal(RecordTriggers.fingerprint(source))
         return """
@@ -77,7 +78,12 @@ enum RecordSQL {
                      where g.tgrelid = c.oid and g.tgenabled = 'A' and g.tgname in (\(names))),
                    (select count(*) from pg_trigger g join pg_proc p on p.oid = g.tgfoid
                      where g.tgrelid = c.oid and g.tgname in (\(names))
-                       and position(\(fingerprint) in p.prosrc) > 0)
+                       and position(\(fingerprint) in p.prosrc) > 0),
+                   concat_ws(' ', c.oid, c.relfilenode,
+                     (select string_agg(concat(a.attnum, ' ', a.xmin), ',' order by a.attnum)
+                        from pg_attribute a where a.attrelid = c.oid and a.attnum > 0),
+                     (select string_agg(concat(g.oid, ' ', g.xmin), ',' order by g.oid)
+                        from pg_trigger g where g.tgrelid = c.oid and g.tgname in (\(names))))
               from pg_class c where c.oid = to_regclass(\(literal(table(source))))
             """
     }

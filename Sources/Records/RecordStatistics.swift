@@ -59,8 +59,11 @@ public struct RecordOptions: Sendable {
     public var connectTimeoutMilliseconds: Int64 = 2000
     public var heartbeatMilliseconds: Int64 = 1000
     public var probeTimeoutMilliseconds: Int64 = 1000
-    /// How often the triggers are looked at and the probe is sent.
-    public var checkMilliseconds: Int64 = 180_000
+    /// How often the probe is sent.
+    public var probeIntervalMilliseconds: Int64 = 180_000
+    /// How often the triggers and the shape of each table are looked at. It bounds for how long a
+    /// row is answered as it was before its table was altered, which no trigger announces.
+    public var tableCheckMilliseconds: Int64 = 10_000
     /// The life of an entry whose changes would not be announced: long enough to answer those who
     /// wait.
     public var unwatchedTimeToLiveMilliseconds: Int64 = 50

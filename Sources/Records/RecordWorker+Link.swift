@@ -17,6 +17,7 @@ extension RecordWorker {
         self.wire = wire
         pump = RecordPump()
         statements = statements.map { _ in Statement() }
+        shapes = shapes.map { _ in nil }
         loadsOutstanding = 0
         lostReason = nil
         hasUnsent = false
@@ -27,13 +28,13 @@ extension RecordWorker {
         board.update { $0.link = .checking }
         send(.listen) { $0.sendQuery("listen \(RecordSQL.channel)") }
         send(.settings) { $0.sendQuery(RecordSQL.settingsCheck) }
-        sendTriggerChecks()
+        sendTableChecks()
     }
 
-    func sendTriggerChecks() {
-        nextTriggerCheckMilliseconds = Int64.max
+    func sendTableChecks() {
+        nextTableCheckMilliseconds = Int64.max
         for (index, source) in catalog.sources.enumerated() {
-            send(.triggers(source: index)) { $0.sendQuery(RecordSQL.triggerCheck(source)) }
+            send(.triggers(source: index)) { $0.sendQuery(RecordSQL.tableCheck(source)) }
         }
     }
 
@@ -56,7 +57,7 @@ extension RecordWorker {
         pump = RecordPump()
         probe = nil
         nextProbeMilliseconds = Int64.max
-        nextTriggerCheckMilliseconds = Int64.max
+        nextTableCheckMilliseconds = Int64.max
         isProven = false
         for (index, source) in catalog.sources.enumerated() {
             isWatched[index] = false
@@ -169,7 +170,7 @@ extension RecordWorker {
         guard let probe, probe.nonce == nonce else { return }
         self.probe = nil
         isProven = true
-        nextProbeMilliseconds = nowMilliseconds + options.checkMilliseconds
+        nextProbeMilliseconds = nowMilliseconds + options.probeIntervalMilliseconds
         becomeReadyIfChecked()
         showLink()
     }
@@ -228,9 +229,10 @@ extension RecordWorker {
     func takeTriggers(_ source: Int, _ reply: RecordReply) {
         let problem = triggerProblem(source, reply)
         let name = catalog.sources[source].name
-        let soon = problem == nil ? options.checkMilliseconds : RecordWorker.soonMilliseconds
-        nextTriggerCheckMilliseconds = min(
-            nextTriggerCheckMilliseconds, nowMilliseconds + min(soon, options.checkMilliseconds))
+        let often = options.tableCheckMilliseconds
+        let soon = problem == nil ? often : min(often, RecordWorker.soonMilliseconds)
+        nextTableCheckMilliseconds = min(nextTableCheckMilliseconds, nowMilliseconds + soon)
+        noteShape(source, reply)
         if let problem {
             report(.warning, "records: source \(name) is not cached: \(problem)")
             if isWatched[source] { flush(source) }
@@ -245,10 +247,22 @@ extension RecordWorker {
         checkDone()
     }
 
+    /// Drops what is cached of a table that is not the same any more: no trigger announces that.
+    private func noteShape(_ source: Int, _ reply: RecordReply) {
+        guard case .rows(let rows) = reply else { return }
+        let shape = rows.first?.last ?? nil
+        if let before = shapes[source], before != shape {
+            flush(source)
+            let name = catalog.sources[source].name
+            report(.notice, "records: the table of source \(name) was altered; nothing is kept")
+        }
+        shapes[source] = shape
+    }
+
     private func triggerProblem(_ source: Int, _ reply: RecordReply) -> String? {
         if case .failure(_, let message) = reply { return message }
         let table = RecordSQL.table(catalog.sources[source])
-        guard case .rows(let rows) = reply, let row = rows.first, row.count == 3 else {
+        guard case .rows(let rows) = reply, let row = rows.first, row.count == 4 else {
             return "there is no table \(table)"
         }
         guard row[0] == Array("t".utf8) else {

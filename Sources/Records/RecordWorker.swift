@@ -77,10 +77,12 @@ final class RecordWorker: RecordPumpHandler {
     var isProven = false
     var isWatched: [Bool]
     var isSuspect: [Bool]
+    /// What `RecordSQL.tableCheck` said last of each table's shape, on this connection.
+    var shapes: [[UInt8]?]
     var probe: Probe?
     var probeCount: UInt64 = 0
     var nextProbeMilliseconds = Int64.max
-    var nextTriggerCheckMilliseconds = Int64.max
+    var nextTableCheckMilliseconds = Int64.max
     /// When the server last answered, or was first asked after a silence.
     var lastProgressMilliseconds: Int64 = 0
     var lastReplyCount: UInt64 = 0
@@ -121,6 +123,7 @@ final class RecordWorker: RecordPumpHandler {
         }
         isWatched = catalog.sources.map { _ in false }
         isSuspect = catalog.sources.map { _ in false }
+        shapes = catalog.sources.map { _ in nil }
     }
 
     func run() {
@@ -158,7 +161,7 @@ final class RecordWorker: RecordPumpHandler {
         var moment = flights.nextDeadline ?? Int64.max
         if case .waiting(let until) = phase { moment = min(moment, until) }
         guard wire != nil else { return moment }
-        moment = min(moment, nextProbeMilliseconds, nextTriggerCheckMilliseconds)
+        moment = min(moment, nextProbeMilliseconds, nextTableCheckMilliseconds)
         if let probe { moment = min(moment, probe.deadlineMilliseconds) }
         let silence =
             pump.isIdle ? options.heartbeatMilliseconds : options.silenceTimeoutMilliseconds + 1
@@ -197,8 +200,8 @@ final class RecordWorker: RecordPumpHandler {
             return false
         }
         var hasSent = false
-        if nextTriggerCheckMilliseconds <= nowMilliseconds {
-            sendTriggerChecks()
+        if nextTableCheckMilliseconds <= nowMilliseconds {
+            sendTableChecks()
             hasSent = true
         }
         if pump.isIdle, silence >= options.heartbeatMilliseconds {

@@ -92,6 +92,10 @@ class Records:
             text = client.value("GET", "tenant:id:33")
             self.report.equal("STRLEN", client.value("STRLEN", "tenant:id:33"), len(text))
             self.report.equal("GETRANGE", client.value("GETRANGE", "tenant:id:34", 0, 0), b"{")
+            self.report.check("GETEX", matches(client.call("GETEX", "tenant:id:35", "EX", 60), 35))
+            self.report.check("GETDEL", matches(client.call("GETDEL", "tenant:id:36"), 36))
+            common = client.value("LCS", "tenant:id:37", "tenant:id:38", "LEN")
+            self.report.check("LCS", common > 50, common)
             columns = [name for name in COLUMNS if name not in json.loads(text)]
             self.report.equal("columns that are missing", columns, [])
             keys = [f"tenant:id:{number}" for number in range(100, 200)]

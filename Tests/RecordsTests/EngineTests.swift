@@ -238,7 +238,7 @@ extension DatabaseTests {
         @Test func withoutTriggersRowsAreAnsweredAndNotKept() throws {
             let (database, writer) = try setUp()
             try writer.run("alter table tenants disable trigger martlet_tenants_upd")
-            let bench = try TestBench(url: database.url) { $0.checkMilliseconds = 100 }
+            let bench = try TestBench(url: database.url) { $0.tableCheckMilliseconds = 100 }
             try bench.ready()
             #expect(try bench.request("tenant:id:1") == .loaded)
             #expect((bench.cache.entry("tenant:id:1")?.lifeMilliseconds ?? 50) == 50)
@@ -255,6 +255,30 @@ extension DatabaseTests {
                 !bench.engine.statistics().sources[0].isWatched
             }
             #expect(bench.cache.entry("tenant:id:1") == nil)
+        }
+
+        /// No trigger announces what happens to a table as a whole.
+        @Test(arguments: [
+            "alter table tenants add column region text default 'eu'",
+            "alter table tenants alter column name type varchar using 'Dr. ' || name",
+            "alter table tenants rename column name to title",
+            """
+            alter table tenants disable trigger martlet_tenants_upd;
+            update tenants set name = 'unheard' where id = '1';
+            alter table tenants enable always trigger martlet_tenants_upd
+            """,
+        ])
+        func nothingIsKeptOfAnAlteredTable(change: String) throws {
+            let (database, writer) = try setUp()
+            let bench = try TestBench(url: database.url) { $0.tableCheckMilliseconds = 50 }
+            try bench.ready()
+            #expect(try bench.request("tenant:id:1") == .loaded)
+            let before = bench.cache.entry("tenant:id:1")?.value
+            #expect(before != nil)
+            usleep(120_000)
+            #expect(bench.cache.entry("tenant:id:1")?.value == before, "dropped for nothing")
+            try writer.run(change)
+            try until("the entry to go") { bench.cache.entry("tenant:id:1") == nil }
         }
 
         @Test func triggersOfAnotherConfigurationDoNotCount() throws {

@@ -84,7 +84,7 @@ extension ReplyWriter {
 /// HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]: a page of fields.
 public enum HSCAN: KeyCommand {
     public static let spec = CommandSpec(
-        "hscan", arity: -3, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
+        "hscan", arity: -3, [.readOnly, .loadsRecords], keys: [.one(at: 1, [.readOnly, .access])],
         usage: "key:key cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [NOVALUES]",
         since: "2.8.0",
         complexity: "O(1) for a call, O(N) for all calls over a hash of N fields.",
@@ -128,7 +128,8 @@ public enum HSCAN: KeyCommand {
 /// positive.
 public enum HRANDFIELD: KeyCommand {
     public static let spec = CommandSpec(
-        "hrandfield", arity: -2, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
+        "hrandfield", arity: -2, [.readOnly, .loadsRecords],
+        keys: [.one(at: 1, [.readOnly, .access])],
         usage: "key:key [count:integer [WITHVALUES]]", since: "6.2.0",
         complexity: "O(N) for N fields returned.",
         summary: "Returns one or more fields of a hash by chance.",

@@ -8,7 +8,7 @@ import Wire
 /// gaps, that two strings share; or their number; or where they stand.
 public enum LCS: KeyCommand {
     public static let spec = CommandSpec(
-        "lcs", arity: -3, [.readOnly], keys: [.range(1, 2, [.readOnly, .access])],
+        "lcs", arity: -3, [.readOnly, .loadsRecords], keys: [.range(1, 2, [.readOnly, .access])],
         usage: "key1:key key2:key [LEN] [IDX] [MINMATCHLEN min-match-len:integer] [WITHMATCHLEN]",
         since: "7.0.0", complexity: "O(N*M) where N and M are the lengths of the two strings",
         summary: "Finds the longest common substring.")

@@ -163,7 +163,8 @@ public enum GETSET: KeyCommand {
 /// GETDEL key: the value of the key, which is gone then.
 public enum GETDEL: KeyCommand {
     public static let spec = CommandSpec(
-        "getdel", arity: 2, [.write, .fast], keys: [.one(at: 1, [.readWrite, .access, .delete])],
+        "getdel", arity: 2, [.write, .fast, .loadsRecords],
+        keys: [.one(at: 1, [.readWrite, .access, .delete])],
         usage: "key:key", since: "6.2.0", complexity: "O(1)",
         summary: "Returns the string value of a key after deleting the key.")
 
@@ -179,7 +180,8 @@ public enum GETDEL: KeyCommand {
 /// GETEX key [EX … | PX … | EXAT … | PXAT … | PERSIST]: the value, and another expiry from now on.
 public enum GETEX: KeyCommand {
     public static let spec = CommandSpec(
-        "getex", arity: -2, [.write, .fast], keys: [.one(at: 1, [.readWrite, .access, .update])],
+        "getex", arity: -2, [.write, .fast, .loadsRecords],
+        keys: [.one(at: 1, [.readWrite, .access, .update])],
         usage: """
             key:key [EX seconds:integer | PX milliseconds:integer | \
             EXAT unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | PERSIST]
