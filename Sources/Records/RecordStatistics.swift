@@ -62,8 +62,9 @@ public struct RecordOptions: Sendable {
     /// How often the probe is sent.
     public var probeIntervalMilliseconds: Int64 = 180_000
     /// How often the triggers and the shape of each table are looked at. It bounds for how long a
-    /// row is answered as it was before its table was altered, which no trigger announces.
-    public var tableCheckMilliseconds: Int64 = 10_000
+    /// row is answered as it was before its table was altered, which no trigger announces. Why so
+    /// rarely: PostgreSQL shall see no query while all that is asked for is cached.
+    public var tableCheckMilliseconds: Int64 = 180_000
     /// The life of an entry whose changes would not be announced: long enough to answer those who
     /// wait.
     public var unwatchedTimeToLiveMilliseconds: Int64 = 50
