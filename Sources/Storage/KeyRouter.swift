@@ -49,11 +49,6 @@ enum KeyRouter {
 
 // Resolving the keys of a command and holding their shards.
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Whether keys that a session of `tenant` names may live in other tenants' keyspaces.
-    public func keysNameTenants(of tenant: TenantReference) -> Bool {
-        pointee.hasPatterns && tenant == pointee.serverTenant
-    }
-
     /// Forgets the keys of the command before.
     @inline(__always)
     public func clearKeys() {
@@ -369,13 +364,5 @@ extension UnsafeMutablePointer where Pointee == Worker {
     /// The shards held now, each once, in ascending order.
     public var heldShards: UnsafeBufferPointer<ShardReference> {
         UnsafeBufferPointer(start: pointee.locked, count: pointee.lockedCount)
-    }
-
-    /// Removes an expired entry under its shard's lock.
-    func expire(_ shard: ShardReference, _ slot: Table.Slot) {
-        pointee.statistics.pointee.expiredKeys.bump()
-        shard.pointee.usage.expired += 1
-        if shard.pointee.watchers != nil { shard.notifyWatchersOfExpiry(Hash(slot.entry.key)) }
-        shard.pointee.table.remove(slot)
     }
 }

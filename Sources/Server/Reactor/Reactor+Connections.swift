@@ -91,7 +91,7 @@ extension Reactor {
             to: Connection(fd: accepted.fd, token: token, session: Session(state)))
         server.registry.server.pointee.connections.wrappingAdd(1, ordering: .relaxed)
         connections.insert(connection)
-        guard loop.add(accepted.fd, token: token, exclusive: false) else {
+        guard loop.add(accepted.fd, token: token) else {
             return close(connection)
         }
         if isStopping { drain(connection) }

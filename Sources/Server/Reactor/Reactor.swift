@@ -99,8 +99,7 @@ final class Reactor: @unchecked Sendable {
             recordMisses: server.makeRecordMisses())
         errorTally = thread.errorTally
         receiveBuffer = .allocate(byteCount: Reactor.receiveSize, alignment: 64)
-        guard self.loop.add(mailbox.descriptor, token: Reactor.mailboxToken, exclusive: false)
-        else { return nil }
+        guard self.loop.add(mailbox.descriptor, token: Reactor.mailboxToken) else { return nil }
     }
 
     var now: Milliseconds { worker.pointee.now }

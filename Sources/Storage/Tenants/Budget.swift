@@ -33,22 +33,19 @@ extension UnsafeMutablePointer where Pointee == Shard {
     @inline(never)
     public func renewLeases(now: Milliseconds) -> BudgetAnswer {
         let tenant = self.tenant
-        tenant.lockBudget()
-        defer { tenant.unlockBudget() }
-        let answer = tenant.pointee.budget.renew(
+        tenant.pointee.budgetLock.lock()
+        defer { tenant.pointee.budgetLock.unlock() }
+        return tenant.pointee.budget.renew(
             tenant: tenant, shards: pointee.keyspace.shardCount, now: now,
             operations: &pointee.operationLease, bytes: &pointee.byteLease)
-        return answer
     }
-}
 
-extension UnsafeMutablePointer where Pointee == Shard {
     /// Gives back what is left of the leases. Under the shard's lock.
     func returnLeases() {
         guard tenant.hasRates else { return }
-        tenant.lockBudget()
+        tenant.pointee.budgetLock.lock()
         tenant.pointee.budget.takeBack(&pointee.operationLease, &pointee.byteLease)
-        tenant.unlockBudget()
+        tenant.pointee.budgetLock.unlock()
     }
 }
 
@@ -87,17 +84,10 @@ extension UnsafeMutablePointer where Pointee == Tenant {
             || pointee.bandwidthPerDay.value != .max
     }
 
-    func lockBudget() {
-        // Bound: held for a few additions.
-        while pointee.budgetLock.exchange(1, ordering: .acquiring) != 0 {}
-    }
-
-    func unlockBudget() { pointee.budgetLock.store(0, ordering: .releasing) }
-
     /// Operations and bytes given out today, unused leases included.
     public var today: (operations: Int, bytes: Int) {
-        lockBudget()
-        defer { unlockBudget() }
+        pointee.budgetLock.lock()
+        defer { pointee.budgetLock.unlock() }
         return (pointee.budget.operationsToday, pointee.budget.bytesToday)
     }
 }
