@@ -51,7 +51,7 @@ final class RecordStore: RecordCache, @unchecked Sendable {
                 let found = keys.findAny(key)
                 text.withBytes { keys.setString(key, $0, replacing: found, .at(expiry)) }
             case .hash(let fields):
-                keys.setHash(key, fields.map { ($0.name, $0.value) }, expiry: expiry)
+                keys.setHash(key, fields.map { ($0.name, $0.value) }, until: expiry)
             }
         }
     }

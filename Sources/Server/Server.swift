@@ -25,7 +25,7 @@ public final class Server: @unchecked Sendable {
     public let registry: TenantRegistry
     public let commands: CommandTable
     public let reclaimer = Reclaimer.shared
-    public let startedAtMicroseconds = Clock.nowMicroseconds
+    let startedAtMicroseconds = Clock.nowMicroseconds
     let pauseState = PauseState()
     let recordCatalog: RecordCatalog?
     private(set) var recordEngine: RecordEngine?

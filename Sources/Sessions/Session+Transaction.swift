@@ -160,7 +160,6 @@ extension Session {
         }
         queuedErrorCount = reply.errorCount - errors
         thread.unmutedFrom = reply.count
-        worker.pointee.holdsAllShards = false
         worker.returnOverdrafts()
         worker.unlockKeys()
         // Why afterwards: the shard that they count on may not be among those held. Their bytes are
@@ -202,7 +201,6 @@ extension Session {
                 }
             }
             if needsAll {
-                worker.pointee.holdsAllShards = true
                 if worker.lockKeys(andAllOf: allKeyspaces(registry)) { return true }
             } else if worker.lockKeys() {
                 return true
@@ -291,7 +289,7 @@ extension Session {
             command.run(arguments, &context, &reply)
             if context.action == .close { state.pointee.closesAfterReply = true }
         case .container:
-            reply.error(Refusals.wrongArity(request.entry.pointee.spec.name))
+            reply.error(request.entry.pointee.spec.wrongArity)
         }
         count(
             request.entry, ticks: martlet_ticks() &- started, failed: reply.errorCount > errors,

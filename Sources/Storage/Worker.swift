@@ -38,8 +38,6 @@ public struct Worker: ~Copyable {
     public static let batchSize = 32
     /// The tenants that the keys of the batch at hand name.
     var namedTenants = NamedTenants()
-    /// Whether EXEC holds every shard of every database that its session sees.
-    public var holdsAllShards = false
     /// Where the sweep of expired entries goes on.
     var sweep = SweepPosition()
     /// Where the search for a tenant that is over its share goes on.
