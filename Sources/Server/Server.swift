@@ -29,7 +29,7 @@ public final class Server: @unchecked Sendable {
     let pauseState = PauseState()
     let recordCatalog: RecordCatalog?
     private(set) var recordEngine: RecordEngine?
-    // Written before the threads start, then only read.
+    // Safety: these four are written before the threads start, then only read.
     private(set) var reactors: [Reactor] = []
     private(set) var listeners: [Listener] = []
     private var signalDescriptor: Int32 = -1

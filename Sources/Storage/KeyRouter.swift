@@ -361,6 +361,19 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return false
     }
 
+    /// Calls `body` with the entry of `key`, under its shard's lock.
+    public func withEntry<Result>(
+        _ key: Bytes, in keyspace: KeyspaceReference, _ body: (Entry?) -> Result
+    ) -> Result {
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        let resolved = KeyRouter.resolve(
+            key, keyspace: keyspace, registry: registry, creating: false)
+        let isHeld = pointee.lockedCount > 0 && holds(resolved.shard)
+        if !isHeld { resolved.shard.acquire() }
+        defer { if !isHeld { resolved.shard.release() } }
+        return body(resolved.shard.pointee.table.find(resolved.hash, key)?.entry)
+    }
+
     /// The shards held now, each once, in ascending order.
     public var heldShards: UnsafeBufferPointer<ShardReference> {
         UnsafeBufferPointer(start: pointee.locked, count: pointee.lockedCount)

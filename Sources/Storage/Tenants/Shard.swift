@@ -58,7 +58,7 @@ extension UnsafeMutablePointer where Pointee == Shard {
 public struct Keyspace: ~Copyable {
     public let tenant: TenantReference
     /// The number that SELECT knows it by.
-    public internal(set) var number: Int
+    public let number: Int
     let shards: UnsafeMutablePointer<Shard>
     public let shardBits: Int
 
