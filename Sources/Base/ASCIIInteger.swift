@@ -43,22 +43,6 @@ public enum ASCIIInteger {
         return Int64(magnitude)
     }
 
-    /// The unsigned integer that `bytes` are, or nil.
-    public static func parseUnsigned(_ bytes: Bytes) -> UInt64? {
-        guard bytes.count > 0, bytes.count <= countMax else { return nil }
-        if bytes[0] == 48 { return bytes.count == 1 ? 0 : nil }
-        var value: UInt64 = 0
-        for index in 0..<bytes.count {
-            let digit = bytes[index] &- 48
-            guard digit < 10 else { return nil }
-            let (product, overflowed) = value.multipliedReportingOverflow(by: 10)
-            let (sum, carried) = product.addingReportingOverflow(UInt64(digit))
-            guard !overflowed, !carried else { return nil }
-            value = sum
-        }
-        return value
-    }
-
     /// Writes `value` at `target`, which must have room for `countMax` bytes, and returns how many
     /// bytes it took.
     @inlinable
@@ -96,6 +80,30 @@ public enum ASCIIInteger {
             rest = next
         }
         return count
+    }
+
+    /// Calls `body` with the digits of `value`, valid during the call.
+    @inlinable @inline(__always)
+    public static func withDigits<Result>(
+        of value: Int64, _ body: (Bytes) -> Result
+    ) -> Result {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: countMax) { digits in
+            // Safety: a temporary allocation that is not empty has a base address.
+            let base = digits.baseAddress.unsafelyUnwrapped
+            return body(Bytes(UnsafePointer(base), write(value, to: base)))
+        }
+    }
+
+    /// `withDigits` of an unsigned integer.
+    @inlinable
+    public static func withDigits<Result>(
+        ofUnsigned value: UInt64, _ body: (Bytes) -> Result
+    ) -> Result {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: countMax) { digits in
+            // Safety: as above.
+            let base = digits.baseAddress.unsafelyUnwrapped
+            return body(Bytes(UnsafePointer(base), write(unsigned: value, to: base)))
+        }
     }
 
     /// How many decimal digits `value` has.

@@ -145,4 +145,26 @@ public enum ASCII {
 
     @inlinable
     public static func isPrintable(_ byte: UInt8) -> Bool { byte >= 32 && byte < 127 }
+
+    /// What a hexadecimal digit in either case stands for, 0 to 15; nil of any other byte.
+    public static func hexadecimal(_ byte: UInt8) -> UInt8? {
+        switch lower(byte) {
+        case let digit where isDigit(digit): digit - 48
+        case let letter where letter >= 97 && letter <= 102: letter - 87
+        default: nil
+        }
+    }
+
+    /// What a byte behind a backslash stands for in quoted text, but for an `x` with two digits: n,
+    /// r, t, b and a as in C, any other itself.
+    public static func unescaped(_ byte: UInt8) -> UInt8 {
+        switch byte {
+        case UInt8(ascii: "n"): 10
+        case UInt8(ascii: "r"): 13
+        case UInt8(ascii: "t"): 9
+        case UInt8(ascii: "b"): 8
+        case UInt8(ascii: "a"): 7
+        default: byte
+        }
+    }
 }

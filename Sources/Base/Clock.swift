@@ -5,8 +5,9 @@ import Glibc
 /// Milliseconds: a moment since 1970 (expiry, TIME), or a span, as the name at hand says.
 public typealias Milliseconds = Int64
 
-/// The two clocks of the server. Wall time decides what has expired, as in Redis; monotonic time
-/// decides how long something took and when a timer is due.
+/// The two clocks of the server. Wall time decides what has expired, as in Redis, and, since a tick
+/// reads it once for all, when a reactor's timers are due; monotonic time tells how long something
+/// took.
 public enum Clock {
     /// Wall time, milliseconds since 1970.
     public static var nowMilliseconds: Milliseconds { nowMicroseconds / 1000 }

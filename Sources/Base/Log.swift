@@ -6,7 +6,9 @@ import Synchronization
 /// The log: lines of "pid time level message" on standard output or in a file, as Redis writes
 /// them.
 ///
-/// A line is built whole and written by one call, so that lines of several threads do not mix.
+/// A line is built whole and written by one call, so that lines of several threads do not mix. A
+/// message may show what somebody else has sent; control characters in it become question marks,
+/// so that it forges no line and moves no terminal's cursor.
 public final class Log: Sendable {
     /// Redis's levels, lowest first; `loglevel` names the lowest that is written.
     public enum Level: Int, Sendable, CaseIterable {
@@ -34,7 +36,8 @@ public final class Log: Sendable {
     }
 
     /// Appends to the file at `path` from now on; an empty path means standard output. Returns
-    /// errno, or 0.
+    /// errno, or 0. Called before other threads run: one that writes meanwhile might do so to a
+    /// descriptor that has been closed.
     public func open(path: String) -> Int32 {
         var next: Int32 = 1
         if !path.isEmpty {
@@ -46,6 +49,15 @@ public final class Log: Sendable {
         return 0
     }
 
+    static func withoutControls(_ message: String) -> String {
+        var shown = String.UnicodeScalarView()
+        for scalar in message.unicodeScalars {
+            shown.append(scalar.properties.generalCategory == .control ? "?" : scalar)
+        }
+        return String(shown)
+    }
+
+    /// Writes a line, unless `level` is below the lowest that is written.
     public func write(_ level: Level, _ message: @autoclosure () -> String) {
         guard level.rawValue >= levelMin.load(ordering: .relaxed) else { return }
         var time = timespec()
@@ -58,7 +70,8 @@ public final class Log: Sendable {
         let written = stamp.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
         let text = String(decoding: written, as: UTF8.self)
         let thousandths = String(1000 + time.tv_nsec / 1_000_000).dropFirst()
-        var line = "\(getpid()):M \(text).\(thousandths) \(level.mark) \(message())\n"
+        let shown = Log.withoutControls(message())
+        var line = "\(getpid()):M \(text).\(thousandths) \(level.mark) \(shown)\n"
         line.withUTF8 { buffer in
             _ = Glibc.write(descriptor.load(ordering: .relaxed), buffer.baseAddress, buffer.count)
         }

@@ -101,10 +101,6 @@ public enum EvictionPolicy: Int, Sendable, CaseIterable {
         }
     }
 
-    /// Whether entries count accesses (LFU) rather than note when they were accessed.
-    @inlinable
-    public var isFrequency: Bool { self == .allKeysLFU || self == .volatileLFU }
-
     /// Whether only keys with an expiry give way.
     public var isVolatile: Bool { rawValue >= EvictionPolicy.volatileLRU.rawValue }
 }

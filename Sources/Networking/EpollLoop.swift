@@ -23,10 +23,8 @@ public struct EpollLoop: EventLoop, ~Copyable {
         events.deallocate()
     }
 
-    private static let readable = EPOLLIN.rawValue | EPOLLRDHUP.rawValue
-
-    public mutating func add(_ fd: Int32, token: UInt64, exclusive: Bool) -> Bool {
-        let mode = exclusive ? EPOLLIN.rawValue | EPOLLEXCLUSIVE.rawValue : EpollLoop.readable
+    public mutating func add(_ fd: Int32, token: UInt64) -> Bool {
+        let mode = EPOLLIN.rawValue | EPOLLRDHUP.rawValue
         return martlet_epoll_control(loop, EPOLL_CTL_ADD, fd, mode, token) == 0
     }
 

@@ -8,7 +8,7 @@ import CLinux
 /// has the bytes already can hand them over.
 public protocol EventLoop: ~Copyable {
     /// Begins to watch `fd` for reading; its events carry `token`.
-    mutating func add(_ fd: Int32, token: UInt64, exclusive: Bool) -> Bool
+    mutating func add(_ fd: Int32, token: UInt64) -> Bool
     /// Says what the socket's owner wants to hear of from now on. That the socket is broken it
     /// always hears.
     mutating func modify(_ fd: Int32, token: UInt64, interest: Interest)

@@ -96,7 +96,8 @@ public enum Socket {
         public let isUnixSocket: Bool
     }
 
-    /// The next waiting connection of `listener`, or nil where there is none now.
+    /// The next waiting connection of `listener`; nil, with errno set, where there is none now, or
+    /// none can be had.
     public static func accept(_ listener: Int32, unixPath: String?, keepAliveSeconds: Int)
         -> Accepted?
     {

@@ -2,10 +2,10 @@
 
 /// Deadlines of one reactor: a binary heap of moments and tokens.
 ///
-/// A timer is not cancelled: whoever gets it looks whether it still means something.
+/// A timer is not cancelled: whoever gets it looks whether it still means something. Moments are
+/// wall time, in milliseconds since 1970.
 public struct Timers {
     public struct Timer {
-        /// Milliseconds since 1970.
         public let deadline: Int64
         public let token: UInt64
     }

@@ -31,8 +31,6 @@ final class PostgresWire: RecordWire {
         notices.deallocate()
     }
 
-    var processIdentifier: Int32 { PQbackendPID(connection) }
-
     var errorMessage: String { PostgresText.line(PQerrorMessage(connection)) }
 
     /// The reason with which the server ended the session, once it was said.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Base
 import Synchronization
 
 /// Threads that connect, so that the records thread never waits for a name server or a handshake.
@@ -69,7 +70,7 @@ final class RecordConnector: Sendable {
     private func spawn(_ name: String, _ body: @escaping @Sendable (RecordConnector) -> Void)
         -> Bool
     {
-        guard let thread = RecordThread(name, { body(self) }) else { return false }
+        guard let thread = Thread(name, { body(self) }) else { return false }
         thread.detach()
         return true
     }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Base
 import Synchronization
 
 /// The door to the records thread.
@@ -14,8 +15,8 @@ public final class RecordEngine: Sendable {
     private let inbox = RecordInbox()
     private let board: RecordBoard
     private let sink: any RecordWaiterSink
-    private let start: @Sendable () -> RecordThread?
-    private let thread = Mutex<RecordThread?>(nil)
+    private let start: @Sendable () -> Thread?
+    private let thread = Mutex<Thread?>(nil)
 
     /// Checks the URL; nothing is connected yet.
     public init(
@@ -30,7 +31,7 @@ public final class RecordEngine: Sendable {
         self.board = board
         self.sink = sink
         self.start = {
-            RecordThread("records") {
+            Thread("records") {
                 let worker = RecordWorker(
                     catalog: catalog, options: options, address: address, cache: cache, sink: sink,
                     inbox: inbox, board: board, log: log)

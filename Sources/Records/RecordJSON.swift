@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Base
 
 /// Reads the little JSON that arrives here: a notification's object of arrays of strings, and a
 /// row's object, whose nested values stay text.
@@ -89,7 +90,7 @@ struct RecordJSON {
 
     private func trimmed(_ start: Int) -> [UInt8]? {
         var end = position
-        while end > start, isSpace(bytes[end - 1]) { end -= 1 }
+        while end > start, ASCII.isSpace(bytes[end - 1]) { end -= 1 }
         return end > start ? Array(bytes[start..<end]) : nil
     }
 
@@ -134,17 +135,19 @@ struct RecordJSON {
 
     private mutating func hexadecimal() -> UInt32? {
         guard position + 4 <= bytes.count else { return nil }
-        let digits = String(decoding: bytes[position..<(position + 4)], as: UTF8.self)
+        var value: UInt32 = 0
+        for byte in bytes[position..<position + 4] {
+            guard let digit = ASCII.hexadecimal(byte) else { return nil }
+            value = value << 4 | UInt32(digit)
+        }
         position += 4
-        return UInt32(digits, radix: 16)
+        return value
     }
 
     private func peek() -> UInt8? { position < bytes.count ? bytes[position] : nil }
 
-    private func isSpace(_ byte: UInt8) -> Bool { byte == 32 || (9...13).contains(byte) }
-
     private mutating func skipSpaces() {
-        while let byte = peek(), isSpace(byte) { position += 1 }
+        while let byte = peek(), ASCII.isSpace(byte) { position += 1 }
     }
 
     private mutating func take(_ byte: UInt8) -> Bool {

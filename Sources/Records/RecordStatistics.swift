@@ -39,8 +39,6 @@ public struct RecordStatistics: Sendable, Equatable {
         public var isWatched = false
         public var lastError = ""
     }
-
-    public var isConnected: Bool { link == .ready || link == .uncached || link == .checking }
 }
 
 /// The limits of the records thread; the directives set the first three.

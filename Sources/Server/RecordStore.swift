@@ -9,10 +9,10 @@ import Synchronization
 ///
 /// Each call takes the lock of one shard for as long as a command would, so that readers see the
 /// row before or after.
+// Safety: all but `worker` is immutable, and `worker` the records thread's alone.
 final class RecordStore: RecordCache, @unchecked Sendable {
     private let registry: TenantRegistry
     private let catalog: RecordCatalog
-    // Safety: the records thread's alone.
     private let worker: WorkerReference
 
     init(registry: TenantRegistry, settings: SettingsReference, catalog: RecordCatalog) {
@@ -51,7 +51,7 @@ final class RecordStore: RecordCache, @unchecked Sendable {
                 let found = keys.findAny(key)
                 text.withBytes { keys.setString(key, $0, replacing: found, .at(expiry)) }
             case .hash(let fields):
-                keys.setHash(key, fields.map { ($0.name, $0.value) }, expiry: expiry)
+                keys.setHash(key, fields.map { ($0.name, $0.value) }, until: expiry)
             }
         }
     }

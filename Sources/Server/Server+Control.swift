@@ -18,8 +18,6 @@ extension Server: ServerControl {
 
     public func configurationRewrite() -> String? { configuration.rewrite() }
 
-    public var debugCommandsAllowed: Bool { configuration.text("enable-debug-command") != "no" }
-
     // MARK: - CLIENT PAUSE
 
     public func pause(until deadline: Milliseconds, onlyWrites: Bool) {
@@ -94,10 +92,6 @@ extension Server: ServerControl {
             }
         }
     }
-
-    // MARK: - Records
-
-    public var recordSourceCount: Int { recordCatalog?.sources.count ?? 0 }
 
     public func shutdown(abort: Bool) -> Bool {
         guard !abort else { return false }

@@ -87,6 +87,7 @@ extension Server {
 }
 
 /// Carries the records thread's answers to the reactors.
+// Safety: `server` is written in init only, and outlives the records thread, which it joins.
 final class RecordResumer: RecordWaiterSink, @unchecked Sendable {
     private unowned let server: Server
 

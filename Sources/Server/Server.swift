@@ -25,11 +25,11 @@ public final class Server: @unchecked Sendable {
     public let registry: TenantRegistry
     public let commands: CommandTable
     public let reclaimer = Reclaimer.shared
-    public let startedAtMicroseconds = Clock.nowMicroseconds
+    let startedAtMicroseconds = Clock.nowMicroseconds
     let pauseState = PauseState()
     let recordCatalog: RecordCatalog?
     private(set) var recordEngine: RecordEngine?
-    // Written before the threads start, then only read.
+    // Safety: these four are written before the threads start, then only read.
     private(set) var reactors: [Reactor] = []
     private(set) var listeners: [Listener] = []
     private var signalDescriptor: Int32 = -1
@@ -138,17 +138,24 @@ public final class Server: @unchecked Sendable {
     public func run() -> Int32 {
         blockSignals()
         startRecords()
-        guard addSpecialDescriptors() else { return 1 }
-        var threads: [pthread_t] = []
+        guard addSpecialDescriptors() else {
+            let reason = String(cString: strerror(errno))
+            Log.standard.write(.warning, "cannot watch the listeners: \(reason)")
+            return 1
+        }
+        var threads: [Thread] = []
         for reactor in reactors.dropFirst() {
-            guard let thread = Server.start(reactor) else { return 1 }
+            guard let thread = Thread("reactor-\(reactor.number)", reactor.run) else {
+                Log.standard.write(.warning, "the system refuses thread \(reactor.number)")
+                return 1
+            }
             threads.append(thread)
         }
         announce()
         Allocator.purge()
         martlet_release_code_pages()
         reactors[0].run()
-        for thread in threads { pthread_join(thread, nil) }
+        for thread in threads { thread.join() }
         stopRecords()
         for listener in listeners {
             close(listener.fd)
@@ -179,29 +186,12 @@ public final class Server: @unchecked Sendable {
 
     private func addSpecialDescriptors() -> Bool {
         let first = reactors[0]
-        guard
-            first.loop.add(signalDescriptor, token: Reactor.signalToken, exclusive: false)
-        else { return false }
+        guard first.loop.add(signalDescriptor, token: Reactor.signalToken) else { return false }
         for (index, listener) in listeners.enumerated() {
             let token = Reactor.listenerToken | UInt64(index)
-            guard first.loop.add(listener.fd, token: token, exclusive: false) else { return false }
+            guard first.loop.add(listener.fd, token: token) else { return false }
         }
         return true
-    }
-
-    private static func start(_ reactor: Reactor) -> pthread_t? {
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(reactor).toOpaque()
-        let status = pthread_create(
-            &thread, nil,
-            { context in
-                guard let context else { return nil }
-                let reactor = Unmanaged<Reactor>.fromOpaque(context).takeRetainedValue()
-                _ = martlet_set_thread_name("reactor-\(reactor.number)")
-                reactor.run()
-                return nil
-            }, context)
-        return status == 0 ? thread : nil
     }
 
     func handleSignal() {

@@ -13,30 +13,24 @@ enum Refusals {
     ) -> String? {
         let flags = entry.pointee.flags
         guard entry.pointee.accepts(arguments.count) else {
-            return wrongArity(entry.pointee.spec.name)
+            return entry.pointee.spec.wrongArity
         }
-        if flags.contains(.debug) && !thread.server.debugCommandsAllowed { return debugForbidden }
+        if flags.contains(.debug), !DEBUG.isAllowed(state, thread.worker.pointee.settings) {
+            return DEBUG.forbidden
+        }
         guard state.pointee.isAuthenticated || flags.contains(.noAuth) else {
             return "NOAUTH Authentication required."
         }
         if flags.contains(.admin), !flags.contains(.tenantMayRun),
             state.pointee.tenant.pointee.origin != .server
         {
-            return "NOPERM this user has no permissions to run the "
-                + "'\(entry.pointee.spec.name)' command"
+            return entry.pointee.spec.noPermission
         }
         if state.pointee.transaction.isOpen && flags.contains(.noMulti) {
             return "ERR Command not allowed inside a transaction"
         }
         return nil
     }
-
-    static let debugForbidden =
-        "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
-        + "\"local\", you can run it "
-        + "from a local connection, otherwise you need to set this option in the configuration "
-        + "file, and then "
-        + "restart the server."
 
     /// Of a request that has waited for its record too often.
     static let recordChangesTooFast = "TRYAGAIN the record changes faster than it can be loaded"
@@ -45,10 +39,6 @@ enum Refusals {
     /// as what follows in the body are commands.
     static func isBrowser(_ name: Bytes) -> Bool {
         name.isKeyword("HOST:") || name.isKeyword("POST")
-    }
-
-    static func wrongArity(_ name: String) -> String {
-        "ERR wrong number of arguments for '\(name)' command"
     }
 
     /// Bytes and no text: a client's nonsense is shown to it as it came.

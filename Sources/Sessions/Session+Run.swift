@@ -83,7 +83,6 @@ extension Session {
         if failed { line.pointee.failed.bump() }
         thread.worker.pointee.statistics.pointee.commands.bump()
         state.pointee.lastCommand = entry.pointee.number
-        state.pointee.commandCount += 1
     }
 
     /// The session waits for the records that were missed; after too many turns the request is
@@ -200,8 +199,7 @@ extension Session {
             return runSession(entry, command, arguments, request.size, on: &thread, &reply)
         case .container:
             return reject(
-                Array(Refusals.wrongArity(entry.pointee.spec.name).utf8), entry, request.size,
-                thread, &reply)
+                Array(entry.pointee.spec.wrongArity.utf8), entry, request.size, thread, &reply)
         }
     }
 

@@ -160,7 +160,6 @@ extension Session {
         let keylessCount = runAll(queued, list, on: &thread, &reply)
         queuedErrorCount = reply.errorCount - errors
         thread.unmutedFrom = reply.count
-        worker.pointee.holdsAllShards = false
         worker.returnOverdrafts()
         worker.unlockKeys()
         // Why afterwards: the shard that they count on may not be among those held. Their bytes are
@@ -222,7 +221,6 @@ extension Session {
                 }
             }
             if needsAll {
-                worker.pointee.holdsAllShards = true
                 if worker.lockKeys(andAllOf: allKeyspaces(registry)) { return true }
             } else if worker.lockKeys() {
                 return true
@@ -318,7 +316,7 @@ extension Session {
             command.run(arguments, &context, &reply)
             if context.action == .close { state.pointee.closesAfterReply = true }
         case .container:
-            reply.error(Refusals.wrongArity(request.entry.pointee.spec.name))
+            reply.error(request.entry.pointee.spec.wrongArity)
         }
         count(
             request.entry, ticks: martlet_ticks() &- started, failed: reply.errorCount > errors,

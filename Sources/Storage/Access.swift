@@ -14,8 +14,9 @@ public enum Access {
         isFrequency(settings) ? minutes(now) << 8 | initialFrequency : seconds(now)
     }
 
+    /// Whether the eviction policy goes by frequency (LFU), so that the 24 bits hold a counter.
     @inline(__always)
-    static func isFrequency(_ settings: SettingsReference) -> Bool {
+    public static func isFrequency(_ settings: SettingsReference) -> Bool {
         let policy = settings.values.pointee.evictionPolicy.value
         return policy == EvictionPolicy.allKeysLFU.rawValue
             || policy == EvictionPolicy.volatileLFU.rawValue

@@ -5,9 +5,9 @@ import Tenancy
 
 /// Making room: which tenant gives way, and which of its keys.
 ///
-/// Who: the tenant that is furthest beyond its share. A tenant's share is its plan's memory, or, of
-/// those without one, an equal part of `maxmemory`. So nobody's data is pushed out by others while
-/// they are within their share.
+/// Who: a tenant beyond its share, the furthest as far as `VictimSearch` knows. A tenant's share is
+/// its plan's memory, or, of those without one, an equal part of `maxmemory`. So nobody's data is
+/// pushed out while somebody else takes more than their share.
 ///
 /// What: as in Redis, the best of a few candidates: idle longest (LRU), used least (LFU), expiring
 /// first (TTL), or any. Candidates are neighbours in a random place of the table, so that a sample
@@ -105,9 +105,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         // Why without the lock: the count is only a hint, and most often the answer.
         if policy.isVolatile && shard.pointee.table.expiringCount == 0 { return false }
         let isHeld = holds(shard)
-        if !isHeld {
-            guard shard.pointee.lock.exchange(1, ordering: .acquiring) == 0 else { return false }
-        }
+        guard isHeld || shard.pointee.lock.tryLock() else { return false }
         defer { if !isHeld { shard.release() } }
         guard !shard.pointee.isDead else { return false }
         var best: (slot: Table.Slot, score: Int64)?
@@ -153,10 +151,4 @@ extension UnsafeMutablePointer where Pointee == Worker {
             Int64.max - (entry.expiry ?? .max)
         }
     }
-}
-
-extension UnsafeMutablePointer where Pointee == Tenant {
-    /// What the tenant takes as far as its shards have told: exact between commands.
-    @inline(__always)
-    public var memoryInUse: Int { pointee.settledMemory.load(ordering: .relaxed) }
 }

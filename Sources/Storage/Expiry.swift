@@ -30,16 +30,13 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 
     /// Goes on with this thread's round for `budgetMicroseconds` at most. Each lock is held for one
-    /// segment: up to 441 entries. Thread `thread` of `threadCount` looks after every
-    /// `threadCount`-th shard, so that several may call this at once.
+    /// segment that has something to remove: up to 352 entries.
     ///
     /// Returns when to call again: in a millisecond, where the budget was used up, or in a few
     /// where that was for nothing; else the first moment at which something that was there expires;
     /// nil where nothing does, or the sweep is switched off. What a command adds behind the sweep's
     /// back may be due sooner, so whoever has run commands calls again soon in any case.
-    public func sweepExpired(
-        budgetMicroseconds: Int, thread: Int = 0, threadCount: Int = 1
-    ) -> Milliseconds? {
+    public func sweepExpired(budgetMicroseconds: Int) -> Milliseconds? {
         guard pointee.settings.values.pointee.activeExpiryEnabled.value != 0 else { return nil }
         if isExpiryPaused {
             return Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value)
@@ -58,10 +55,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
                 }
                 tenants = group.tenants
             }
-            let turn = Int(pointee.sweep.group) % threadCount
-            let offset = (thread + threadCount - turn) % threadCount
             for tenant in tenants {
-                guard sweep(tenant, offset: offset, stride: threadCount, deadline) else {
+                guard sweep(tenant, deadline) else {
                     pointee.statistics.pointee.sweepsCutShort.bump()
                     // Why a pause: clients' requests come between two slices, and so does whoever
                     // else wants the core.
@@ -77,19 +72,14 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return due == .max ? nil : max(due, pointee.now + 1)
     }
 
-    /// Sweeps this thread's shards of one tenant; false where the budget ended before.
-    private func sweep(
-        _ tenant: TenantReference, offset: Int, stride: Int, _ deadline: Int64
-    ) -> Bool {
+    /// Sweeps the shards of one tenant; false where the budget ended before.
+    private func sweep(_ tenant: TenantReference, _ deadline: Int64) -> Bool {
         while pointee.sweep.database < Tenant.databaseCount {
             if let keyspace = tenant.keyspace(pointee.sweep.database) {
-                let count = keyspace.shardCount
-                var index = pointee.sweep.shard
-                index += (offset - index % stride + stride) % stride
-                while index < count {
-                    pointee.sweep.shard = index
-                    guard sweep(keyspace.shard(at: index), deadline) else { return false }
-                    index += stride
+                while pointee.sweep.shard < keyspace.shardCount {
+                    let shard = keyspace.shard(at: pointee.sweep.shard)
+                    guard sweep(shard, deadline) else { return false }
+                    pointee.sweep.shard += 1
                 }
             }
             pointee.sweep.shard = 0
@@ -137,9 +127,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
                 let shard = keyspace.shard(at: index)
                 let isHeld = holds(shard)
                 // Why it does not wait: the shards that are held have an order, which this has not.
-                guard isHeld || shard.pointee.lock.exchange(1, ordering: .acquiring) == 0 else {
-                    continue
-                }
+                guard isHeld || shard.pointee.lock.tryLock() else { continue }
                 var steps = 0
                 while steps < 16, !shard.pointee.isDead,
                     shard.pointee.table.isSweepDue(pointee.now)
@@ -162,13 +150,22 @@ extension UnsafeMutablePointer where Pointee == Worker {
     /// Removes an expired entry from `table`, which is the shard's and is being walked.
     private func expire(_ shard: ShardReference, _ table: inout Table, _ slot: Table.Slot) {
         pointee.sweep.removedCount += 1
-        if !slot.entry.isAbsent {
-            pointee.statistics.pointee.expiredKeys.bump()
-            shard.pointee.usage.expired += 1
-            if shard.pointee.watchers != nil {
-                shard.notifyWatchersOfExpiry(Hash(slot.entry.key))
-            }
-        }
+        noteExpiry(shard, slot.entry)
         table.remove(slot, shrinking: false)
+    }
+
+    /// Removes an expired entry under its shard's lock.
+    func expire(_ shard: ShardReference, _ slot: Table.Slot) {
+        noteExpiry(shard, slot.entry)
+        shard.pointee.table.remove(slot)
+    }
+
+    /// Counts an entry that is about to go, and tells who watches it. One that says that a record
+    /// does not exist was no key to anybody, so nobody hears of its end.
+    private func noteExpiry(_ shard: ShardReference, _ entry: Entry) {
+        guard !entry.isAbsent else { return }
+        pointee.statistics.pointee.expiredKeys.bump()
+        shard.pointee.usage.expired += 1
+        if shard.pointee.watchers != nil { shard.notifyWatchersOfExpiry(Hash(entry.key)) }
     }
 }

@@ -49,11 +49,6 @@ enum KeyRouter {
 
 // Resolving the keys of a command and holding their shards.
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Whether keys that a session of `tenant` names may live in other tenants' keyspaces.
-    public func keysNameTenants(of tenant: TenantReference) -> Bool {
-        pointee.hasPatterns && tenant == pointee.serverTenant
-    }
-
     /// Forgets the keys of the command before.
     @inline(__always)
     public func clearKeys() {
@@ -366,16 +361,21 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return false
     }
 
+    /// Calls `body` with the entry of `key`, under its shard's lock.
+    public func withEntry<Result>(
+        _ key: Bytes, in keyspace: KeyspaceReference, _ body: (Entry?) -> Result
+    ) -> Result {
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        let resolved = KeyRouter.resolve(
+            key, keyspace: keyspace, registry: registry, creating: false)
+        let isHeld = pointee.lockedCount > 0 && holds(resolved.shard)
+        if !isHeld { resolved.shard.acquire() }
+        defer { if !isHeld { resolved.shard.release() } }
+        return body(resolved.shard.pointee.table.find(resolved.hash, key)?.entry)
+    }
+
     /// The shards held now, each once, in ascending order.
     public var heldShards: UnsafeBufferPointer<ShardReference> {
         UnsafeBufferPointer(start: pointee.locked, count: pointee.lockedCount)
-    }
-
-    /// Removes an expired entry under its shard's lock.
-    func expire(_ shard: ShardReference, _ slot: Table.Slot) {
-        pointee.statistics.pointee.expiredKeys.bump()
-        shard.pointee.usage.expired += 1
-        if shard.pointee.watchers != nil { shard.notifyWatchersOfExpiry(Hash(slot.entry.key)) }
-        shard.pointee.table.remove(slot)
     }
 }

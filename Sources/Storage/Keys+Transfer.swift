@@ -27,8 +27,9 @@ extension Keys {
     public mutating func read(at ordinal: Int) -> Found? { read(resolved(ordinal)) }
 
     /// Gives the entry at `source` the key at `target`, in the target's keyspace; whatever was
-    /// there goes. The value, the expiry and the access time stay; a large collection is not
-    /// copied. False where there is no source.
+    /// there goes. The value and the expiry stay, and the move is an access; a large collection is
+    /// not copied. The caller has found a source: without one nothing is moved, but what was at
+    /// the target is gone, and the answer is false.
     public mutating func move(from source: Int, to target: Int) -> Bool {
         if let replaced = find(at: target) { remove(replaced) }
         // Why only now: a slot is void after the removal above.
@@ -50,7 +51,7 @@ extension Keys {
     }
 
     /// Puts a copy of the entry at `source` under the key at `target`; whatever was there goes.
-    /// False where there is no source.
+    /// False where there is no source, as `move`.
     public mutating func copy(from source: Int, to target: Int) -> Bool {
         if let replaced = find(at: target) { remove(replaced) }
         guard let found = find(at: source) else { return false }
@@ -83,7 +84,7 @@ extension Table {
     /// their block.
     mutating func fill(copying source: Table) {
         source.forEach { member in
-            precondition(!member.hasPayload || member.type == .string)
+            precondition(!member.hasPayload, "a member owns something beside its block")
             let copy = Entry(Block.allocate(member.byteCount))
             memcpy(copy.base, member.base, member.byteCount)
             allocatedSize += copy.allocatedSize

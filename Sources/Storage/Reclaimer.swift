@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Glibc
 import Synchronization
 
 /// Frees what takes long to free, on a thread of its own: the tables of a flush or of a deleted
@@ -39,38 +38,28 @@ public final class Reclaimer: Sendable {
 
     /// There are more retired blocks than a tick should free.
     func wake() {
-        wasWoken.store(true, ordering: .releasing)
+        wasWoken.store(true, ordering: .sequentiallyConsistent)
         ensureRunning()
     }
 
     private func ensureRunning() {
-        if !isRunning.exchange(true, ordering: .acquiringAndReleasing) { start() }
+        if !isRunning.exchange(true, ordering: .sequentiallyConsistent) { start() }
     }
 
     /// A thread for what is queued now; it ends when the queue is empty, so that an idle server has
     /// none.
     private func start() {
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(self).toOpaque()
-        let status = pthread_create(
-            &thread, nil,
-            { context in
-                guard let context else { return nil }
-                Unmanaged<Reclaimer>.fromOpaque(context).takeRetainedValue().drain()
-                return nil
-            }, context)
-        if status == 0 {
-            pthread_detach(thread)
+        if let thread = Thread("reclaimer", { self.drain() }) {
+            thread.detach()
         } else {
             // Why here all the same, without waiting: the caller's own tick is running.
-            Unmanaged<Reclaimer>.fromOpaque(context).release()
             drain(waiting: false)
         }
     }
 
     private func drain(waiting: Bool = true) {
         while true {  // Bound: one turn for each queued table.
-            if wasWoken.exchange(false, ordering: .acquiringAndReleasing) {
+            if wasWoken.exchange(false, ordering: .sequentiallyConsistent) {
                 if waiting { Reclamation.waitForQuiet() }
                 Reclamation.collectAll()
             }
@@ -83,9 +72,11 @@ public final class Reclaimer: Sendable {
             freedCount.wrappingAdd(count, ordering: .relaxed)
             pendingSize.wrappingSubtract(size, ordering: .relaxed)
         }
-        isRunning.store(false, ordering: .releasing)
-        // Order: what was queued between the last look and the store is not left behind.
-        let more = queue.withLock { !$0.isEmpty } || wasWoken.load(ordering: .acquiring)
+        // Order: sequentially consistent, as the store must be seen before the last look is taken:
+        // whoever queues something either finds nobody running, or is found by that look.
+        isRunning.store(false, ordering: .sequentiallyConsistent)
+        let more =
+            queue.withLock { !$0.isEmpty } || wasWoken.load(ordering: .sequentiallyConsistent)
         if more { ensureRunning() }
     }
 }

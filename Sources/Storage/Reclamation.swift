@@ -148,6 +148,7 @@ public enum Reclamation {
             var freed = 0
             return withUnsafeTemporaryAllocation(of: UInt.self, capacity: 256) { batch in
                 while freed < limit {  // Bound: each turn frees a batch, or is the last.
+                    // Safety: used during the call alone, on this thread.
                     nonisolated(unsafe) let target = batch
                     let count = queue.withLock { $0.take(before: oldest, into: target) }
                     for index in 0..<count {

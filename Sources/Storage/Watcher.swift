@@ -153,48 +153,4 @@ extension UnsafeMutablePointer where Pointee == Worker {
             return entry.isExpired(at: pointee.now)
         }
     }
-
-    /// Whether `key` is there, a record that is known to be absent included.
-    public func exists(_ key: Bytes, in keyspace: KeyspaceReference) -> Bool {
-        withEntry(key, in: keyspace) { entry in
-            guard let entry else { return false }
-            return !entry.isExpired(at: pointee.now)
-        }
-    }
-
-    /// Calls `body` with the entry of `key`, under its shard's lock.
-    public func withEntry<Result>(
-        _ key: Bytes, in keyspace: KeyspaceReference, _ body: (Entry?) -> Result
-    ) -> Result {
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
-        let resolved = KeyRouter.resolve(
-            key, keyspace: keyspace, registry: registry, creating: false)
-        let isHeld = pointee.lockedCount > 0 && holds(resolved.shard)
-        if !isHeld { resolved.shard.acquire() }
-        defer { if !isHeld { resolved.shard.release() } }
-        return body(resolved.shard.pointee.table.find(resolved.hash, key)?.entry)
-    }
-}
-
-/// Record keys that a command missed: what must be loaded before it can be answered.
-public struct RecordMisses {
-    public var keys: [[UInt8]] = []
-    /// Keys whose records are known not to exist: a miss on one of them is the answer.
-    public var excused: Set<[UInt8]> = []
-    /// Whether a key is one that a record source answers.
-    public let isRecordKey: @Sendable (Bytes) -> Bool
-
-    public init(isRecordKey: @escaping @Sendable (Bytes) -> Bool) {
-        self.isRecordKey = isRecordKey
-    }
-
-    mutating func note(_ key: Bytes) {
-        if isToBeLoaded(key) { keys.append(key.array) }
-    }
-
-    /// Whether a miss on `key` means that its record must be loaded.
-    public func isToBeLoaded(_ key: Bytes) -> Bool {
-        guard isRecordKey(key) else { return false }
-        return excused.isEmpty || !excused.contains(key.array)
-    }
 }

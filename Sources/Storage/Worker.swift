@@ -38,8 +38,6 @@ public struct Worker: ~Copyable {
     public static let batchSize = 32
     /// The tenants that the keys of the batch at hand name.
     var namedTenants = NamedTenants()
-    /// Whether EXEC holds every shard of every database that its session sees.
-    public var holdsAllShards = false
     /// Where the sweep of expired entries goes on.
     var sweep = SweepPosition()
     /// Where the search for a tenant that is over its share goes on.
@@ -123,4 +121,24 @@ public struct Statistics: ~Copyable {
     public let closedForOutput = Counter(0)
 
     init() {}
+
+    /// CONFIG RESETSTAT: all but `changes` begins again at 0. The thread stands still.
+    public func reset() {
+        commands.set(0)
+        keyspaceHits.set(0)
+        keyspaceMisses.set(0)
+        expiredKeys.set(0)
+        evictedKeys.set(0)
+        bytesIn.set(0)
+        bytesOut.set(0)
+        connectionsReceived.set(0)
+        connectionsRejected.set(0)
+        readsProcessed.set(0)
+        writesProcessed.set(0)
+        sweepsCutShort.set(0)
+        sweepNanoseconds.set(0)
+        authenticationsRefused.set(0)
+        closedForInput.set(0)
+        closedForOutput.set(0)
+    }
 }

@@ -3,8 +3,9 @@ import Base
 
 /// A key pattern that names the tenant: `tenant:{tenant}:*`, `rate_limit:{tenant}:{connector}`.
 ///
-/// Literal bytes stand for themselves, `{tenant}` and other names in braces for one or more bytes
-/// up to the literal that follows, `*` at the end for anything. Exactly one `{tenant}`.
+/// Literal bytes stand for themselves, `{tenant}` and other names in braces for one or more bytes,
+/// up to the next that the literal behind them begins with, `*` at the end for anything. Exactly
+/// one `{tenant}`.
 ///
 /// Why not a glob: every key of every command is held against every pattern, so a match is one
 /// compare of the prefix, one search for the byte behind the tenant and, rarely, a walk over the

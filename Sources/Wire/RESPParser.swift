@@ -3,12 +3,13 @@ import Base
 
 /// Requests out of bytes: RESP arrays of bulk strings, and inline commands as a person types them.
 ///
-/// Why it keeps a state: a request may arrive in a thousand pieces. What has been parsed of it is
-/// kept as offsets, so that each byte is looked at once however it is cut; otherwise a client that
-/// sends a long request byte by byte would cost the square of its length.
+/// Why it keeps a state: a request may arrive in a thousand pieces. The arguments that have been
+/// parsed are kept as offsets, so that none is looked at twice however the request is cut;
+/// otherwise a client that sends a long one byte by byte would cost the square of its length. Only
+/// a line that has not ended is searched anew, and it has 64 KB at most.
 ///
-/// Invariants: offsets are relative to the start of the unconsumed bytes; `scanned` never lies
-/// behind them.
+/// Invariants: offsets are relative to the start of the unconsumed bytes; `scanned` is at most
+/// their number.
 public struct RESPParser: ~Copyable {
     public enum Outcome {
         /// A request of `argumentCount` arguments, which were appended to the list; it took
@@ -72,9 +73,6 @@ public struct RESPParser: ~Copyable {
     /// How many bytes must be there before another call can get further; a hint for reading large
     /// arguments.
     public var bytesAwaited: Int { bulkSize >= 0 ? scanned + bulkSize + 2 : 0 }
-
-    /// Whether a request has begun and not ended.
-    public var isInsideRequest: Bool { remaining > 0 || scanned > 0 }
 
     /// Parses one request from the front of `bytes`, which begin where the last request ended.
     @inline(__always)
@@ -318,13 +316,14 @@ public enum InlineCommand {
             }
             if byte == UInt8(ascii: "\\"), index + 1 < line.count {
                 if line[index + 1] == UInt8(ascii: "x"), index + 3 < line.count,
-                    let high = hexValue(line[index + 2]), let low = hexValue(line[index + 3])
+                    let high = ASCII.hexadecimal(line[index + 2]),
+                    let low = ASCII.hexadecimal(line[index + 3])
                 {
                     current.append(high << 4 | low)
                     index += 4
                     continue
                 }
-                current.append(unescaped(line[index + 1]))
+                current.append(ASCII.unescaped(line[index + 1]))
                 index += 2
                 continue
             }
@@ -362,25 +361,5 @@ public enum InlineCommand {
 
     private static func endOfQuoted(_ line: Bytes, _ index: Int) -> Int? {
         index == line.count || ASCII.isSpace(line[index]) ? index : nil
-    }
-
-    private static func unescaped(_ byte: UInt8) -> UInt8 {
-        switch byte {
-        case UInt8(ascii: "n"): 10
-        case UInt8(ascii: "r"): 13
-        case UInt8(ascii: "t"): 9
-        case UInt8(ascii: "b"): 8
-        case UInt8(ascii: "a"): 7
-        default: byte
-        }
-    }
-
-    static func hexValue(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case 48...57: byte - 48
-        case 65...70: byte - 55
-        case 97...102: byte - 87
-        default: nil
-        }
     }
 }

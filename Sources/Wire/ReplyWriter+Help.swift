@@ -11,6 +11,6 @@ extension ReplyWriter {
         heading.withBytes { simple($0) }
         for line in lines { simple(line) }
         simple("HELP")
-        simple("    Print this help.")
+        simple("    Prints this help.")
     }
 }

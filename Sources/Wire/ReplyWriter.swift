@@ -141,10 +141,7 @@ public struct ReplyWriter {
 
     /// The integer's digits as a bulk string.
     public func bulk(_ value: Int64) {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ASCIIInteger.countMax) { digits in
-            guard let base = digits.baseAddress else { return }
-            bulk(Bytes(UnsafePointer(base), ASCIIInteger.write(value, to: base)))
-        }
+        ASCIIInteger.withDigits(of: value) { bulk($0) }
     }
 
     /// Text with a format of three letters, "txt" or "mkd": a verbatim string in RESP3.

@@ -81,8 +81,8 @@ enum Probes {
 
         static func run(_ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter) {
             let found = keys.find(arguments[1])
-            _ = keys.replaceCollection(
-                arguments[1], found, .hash, .embedded, [2, 0, 1, 102, 1, 118])
+            let hash = keys.makeHash(arguments[1], replacing: found, fieldCount: 1, byteCount: 2)
+            keys.setField(hash, Bytes("f" as StaticString), Bytes("v" as StaticString))
             reply.ok()
         }
     }

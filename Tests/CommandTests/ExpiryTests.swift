@@ -91,12 +91,7 @@ import Testing
         #expect(due == start + 100_000)
         #expect(database.run("DBSIZE") == ":10001\r\n")
         database.database.advance(milliseconds: 200_000)
-        // Threads that share the work leave nothing out.
-        for thread in 0..<3 {
-            #expect(
-                worker.sweepExpired(
-                    budgetMicroseconds: 10_000_000, thread: thread, threadCount: 3) == nil)
-        }
+        #expect(worker.sweepExpired(budgetMicroseconds: 10_000_000) == nil)
         #expect(database.run("DBSIZE") == ":1\r\n")
         #expect(database.registry.tenantCount == 1)
         database.registry.server.forEachKeyspace { keyspace in
@@ -104,6 +99,32 @@ import Testing
                 #expect($0.pointee.table.invariantViolations == [])
             }
         }
+    }
+
+    /// What says that a record does not exist was no key to anybody, so none has expired.
+    @Test func theEndOfAnAbsentRecordIsNotCounted() throws {
+        let database = Database()
+        let worker = database.worker
+        let keyspace = database.registry.keyspace(database.registry.server, 0)
+        for isSwept in [false, true] {
+            Array("record".utf8).withBytes { key in
+                worker.clearKeys()
+                worker.addKey(key, keyspace: keyspace, creating: true)
+                _ = worker.lockKeys()
+                var keys = Keys(worker: worker, keyspace: keyspace)
+                keys.setAbsent(key, until: keys.now + 10)
+                worker.unlockKeys()
+            }
+            database.advance(milliseconds: 20)
+            if isSwept {
+                _ = worker.sweepExpired(budgetMicroseconds: 1_000_000)
+            } else {
+                #expect(database.run("GET", "record") == "$-1\r\n")
+            }
+            #expect(keyspace.keyCount == 0)
+        }
+        #expect(worker.pointee.statistics.pointee.expiredKeys.value == 0)
+        #expect(database.registry.server.usage.expired == 0)
     }
 
     @Test func theSweepCanBeSwitchedOff() throws {

@@ -16,8 +16,29 @@ import Testing
 
     private func encoding(_ key: String) -> String? {
         Array(key.utf8).withBytes { key in
-            database.entry(key).map { String(describing: HashValue.encodingName($0)) }
+            database.entry(key).map { String(describing: ObjectEncoding.name($0)) }
         }
+    }
+
+    /// A row whose columns are all null: nobody may come by a hash that has nothing to choose from.
+    @Test func aHashWithoutFieldsIsNoKey() {
+        let worker = database.worker
+        let keyspace = database.registry.keyspace(database.registry.server, 0)
+        #expect(run("HSET", "h", "a", "1") == ":1\r\n")
+        Array("h".utf8).withBytes { key in
+            worker.clearKeys()
+            worker.addKey(key, keyspace: keyspace, creating: true)
+            _ = worker.lockKeys()
+            var keys = Keys(worker: worker, keyspace: keyspace)
+            keys.setHash(key, [], until: keys.now + 100)
+            worker.unlockKeys()
+        }
+        #expect(run("HRANDFIELD", "h") == "$-1\r\n")
+        #expect(run("HRANDFIELD", "h", "-5") == "*0\r\n")
+        #expect(run("HGETALL", "h") == "*0\r\n")
+        #expect(run("EXISTS", "h") == ":0\r\n")
+        #expect(run("HSET", "h", "b", "2") == ":1\r\n")
+        #expect(run("HGETALL", "h") == "*2\r\n$1\r\nb\r\n$1\r\n2\r\n")
     }
 
     @Test func setsAndGets() {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Base
 import Glibc
 import Synchronization
 import Testing
@@ -91,8 +92,8 @@ extension DatabaseTests {
             try bench.ready()
             let load = Load()
             let threads =
-                (0..<3).map { seed in RecordThread("writer") { load.write(database, seed) } }
-                + (0..<3).map { _ in RecordThread("reader") { load.read(bench) } }
+                (0..<3).map { seed in Thread("writer") { load.write(database, seed) } }
+                + (0..<3).map { _ in Thread("reader") { load.read(bench) } }
             defer {
                 load.isDone.store(true, ordering: .relaxed)
                 load.isPaused.store(false, ordering: .sequentiallyConsistent)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Base
 import Glibc
 import Synchronization
 import Testing
@@ -50,7 +51,7 @@ extension DatabaseTests {
             try bench.ready()
             let key = try bench.key("tenant:id:1")
             let threads = (0..<4).map { thread in
-                RecordThread("miss-\(thread)") {
+                Thread("miss-\(thread)") {
                     for number in 0..<250 {
                         let low = UInt64(1_000_000 + thread * 1000 + number)
                         bench.engine.request([key], waiter: RecordWaiter(high: 0, low: low))

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Base
 import Glibc
 import Synchronization
 import Testing
@@ -66,7 +67,7 @@ extension DatabaseTests {
 
             func run(_ body: () throws -> Void) throws {
                 let threads = (0..<3).map { thread in
-                    RecordThread("reader-\(thread)") { self.read(thread) }
+                    Thread("reader-\(thread)") { self.read(thread) }
                 }
                 defer {
                     isDone.store(true, ordering: .relaxed)

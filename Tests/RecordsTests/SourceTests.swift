@@ -148,4 +148,11 @@ import Testing
             #expect(RecordJSON.fields(Array(json.utf8.prefix(count))) == nil)
         }
     }
+    @Test func escapesAreFourDigits() {
+        let fields = RecordJSON.fields(Array(#"{"a":"\u00e9\ud83D\uDE00"}"#.utf8))
+        #expect(fields?.first?.value == Array("é😀".utf8))
+        for escape in [#"\u+123"#, #"\u-001"#, #"\u12 4"#, #"\u12g4"#, #"\ud83d"#, #"\ud83dx"#] {
+            #expect(RecordJSON.fields(Array(#"{"a":"\#(escape)"}"#.utf8)) == nil)
+        }
+    }
 }

@@ -9,7 +9,7 @@ import Testing
 /// DEBUG, where it is allowed and where it is not. The replies are those of redis-server 7.0.
 @Suite struct DebugCommandTests {
     private static func host() -> Host {
-        let (host, _) = StageServer.host { $0.allowsDebug = true }
+        let host = Host()
         host.settings.values.pointee.debugCommand.set(1)
         return host
     }

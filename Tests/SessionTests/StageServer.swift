@@ -16,7 +16,6 @@ final class StageServer: QuietServer, @unchecked Sendable {
     /// What the next change of the configuration or of the tenants file fails with.
     var refusal: String?
     var memory = MemoryFigures()
-    var allowsDebug = false
     /// Where AUTH looks for the tenant whose id the password is.
     var registry: TenantRegistry?
     var records: [[(name: String, value: String)]] = []
@@ -100,6 +99,4 @@ final class StageServer: QuietServer, @unchecked Sendable {
         notes.append(abort ? "abort" : "shutdown")
         return refusal == nil
     }
-
-    override var debugCommandsAllowed: Bool { allowsDebug }
 }

@@ -8,7 +8,6 @@ import Storage
 open class QuietServer: ServerControl, @unchecked Sendable {
     public let commands: CommandTable
     public let reclaimer = Reclaimer.shared
-    public let startedAtMicroseconds: Int64 = 0
 
     public init(_ commands: CommandTable) { self.commands = commands }
 
@@ -35,7 +34,6 @@ open class QuietServer: ServerControl, @unchecked Sendable {
     open func digest(secret: [UInt8]) -> [UInt8] { secret }
     open func makeSecret() -> String { "secret" }
 
-    open var recordSourceCount: Int { 0 }
     open func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int { 0 }
     open func recordStatistics() -> [[(name: String, value: String)]] { [] }
     open func recordSources() -> [[(name: String, value: String)]] { [] }
@@ -43,5 +41,4 @@ open class QuietServer: ServerControl, @unchecked Sendable {
     open func invalidateRecords(source: String) -> Bool { false }
 
     open func shutdown(abort: Bool) -> Bool { true }
-    open var debugCommandsAllowed: Bool { false }
 }

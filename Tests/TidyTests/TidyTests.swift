@@ -59,6 +59,25 @@ import Testing
         Self.expectNone("forced", forced)
     }
 
+    /// What the compiler is asked to take on trust says nearby why it may.
+    @Test func whatIsUnsafeIsJustified() {
+        let marks = [
+            "@unchecked Sendable", "nonisolated(unsafe)", "unowned(unsafe)", "unsafelyUnwrapped",
+            ".fromOpaque(", "unsafeBitCast",
+        ]
+        var bare: [String] = []
+        for file in Self.files where !file.path.hasPrefix("Tests/") {
+            for index in file.code.indices where marks.contains(where: file.code[index].contains) {
+                let near = file.lines[max(0, index - 12)..<min(file.lines.count, index + 13)]
+                let isJustified = near.contains {
+                    $0.contains("Safety:") || $0.contains("Threads:")
+                }
+                if !isJustified { bare.append(file.place(index)) }
+            }
+        }
+        Self.expectNone("unsafe without a reason", bare)
+    }
+
     @Test func nothingIsLeftForLater() {
         let words = ["TO" + "DO", "FIX" + "ME", "XX" + "X"]
         let later = Self.places { line, _ in

@@ -154,7 +154,7 @@ import Testing
     @Test func helpIsALineEach() {
         let text = Self.text(2) { $0.help("OBJECT", ["A", "    b."]) }
         #expect(text.hasPrefix("*5\r\n+OBJECT <subcommand> [<arg> [value] [opt] ...]."))
-        #expect(text.hasSuffix("\r\n+A\r\n+    b.\r\n+HELP\r\n+    Print this help.\r\n"))
+        #expect(text.hasSuffix("\r\n+A\r\n+    b.\r\n+HELP\r\n+    Prints this help.\r\n"))
     }
 }
 

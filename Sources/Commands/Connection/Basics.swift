@@ -17,7 +17,7 @@ public enum PING: SessionCommand {
         switch arguments.count {
         case 1: reply.simple("PONG")
         case 2: reply.bulk(arguments[1])
-        default: reply.error("ERR wrong number of arguments for 'ping' command")
+        default: reply.wrongArity(Self.self)
         }
     }
 }
@@ -124,16 +124,4 @@ extension Families {
                     .session(CLIENT_NO_TOUCH.self), .session(CLIENT_HELP.self),
                 ]),
         ])
-}
-
-extension ReplyWriter {
-    /// The reply of a HELP subcommand: a line for the form, those given, and the one for HELP
-    /// itself.
-    func help(_ container: String, _ lines: [String]) {
-        let all =
-            ["\(container) <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"] + lines
-            + ["HELP", "    Prints this help."]
-        array(all.count)
-        for line in all { Array(line.utf8).withBytes { simple($0) } }
-    }
 }

@@ -46,10 +46,26 @@ public struct CommandSpec: Sendable {
         self.categories = categories
     }
 
+    /// What a request with too few or too many arguments is answered.
+    public var wrongArity: String { "ERR wrong number of arguments for '\(name)' command" }
+
+    /// What a session is answered that may not run the command.
+    public var noPermission: String {
+        "NOPERM this user has no permissions to run the '\(name)' command"
+    }
+
     /// Whether a request of `count` arguments, the name included, has as many as the command takes.
     public func accepts(argumentCount count: Int) -> Bool {
         arity >= 0 ? count == arity : count >= -arity
     }
+}
+
+extension ReplyWriter {
+    /// An error that only the command itself can see, as that arguments come in pairs.
+    ///
+    /// Why never inlined: the path of a command that runs has no text to make or to release.
+    @inline(never)
+    mutating func wrongArity(_ command: any Command.Type) { error(command.spec.wrongArity) }
 }
 
 /// What a command is, so that no other code has to ask which one it is.

@@ -6,8 +6,8 @@ import Wire
 /// From a command's name on the wire to its declaration, built once at start and never changed.
 ///
 /// Why two words and no hash of strings: a name folded to upper case fits 16 bytes, so that finding
-/// it is a multiply and a compare of two words. The two names of Redis that are longer, and any
-/// other, are found in a dictionary.
+/// it is a multiply and a compare of two words. A longer name, as Redis has two, is found in a
+/// dictionary.
 ///
 /// Invariant: `slots` has a power of two of places, at most half of them taken.
 public final class CommandTable: Sendable {

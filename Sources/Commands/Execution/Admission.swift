@@ -12,8 +12,7 @@ extension Executor {
     /// Nil where the command may run; else what became of it.
     @inline(__always)
     func refuse(
-        _ entry: Entry, _ arguments: Arguments, _ keyspace: KeyspaceReference,
-        _ reply: inout ReplyWriter
+        _ entry: Entry, _ arguments: Arguments, _ reply: inout ReplyWriter
     ) -> Outcome? {
         if !ratesWereAsked, needsBudget, let outcome = refuseByRates(&reply) { return outcome }
         if entry.pointee.flags.contains(.denyOOM) {

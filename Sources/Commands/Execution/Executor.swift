@@ -52,7 +52,7 @@ public struct Executor {
             arguments[index], prefetch, keyspace: keyspace,
             creating: entry.pointee.singleKeyCreates)
         if !shard.hasLease || flags.contains(.denyOOM),
-            let outcome = refuse(entry, arguments, keyspace, &reply)
+            let outcome = refuse(entry, arguments, &reply)
         {
             worker.unlockKeys()
             return outcome
@@ -196,7 +196,7 @@ public struct Executor {
         _ keyspace: KeyspaceReference, requestSize: Int, leavesAccessTime: Bool,
         _ reply: inout ReplyWriter
     ) -> Outcome {
-        if let outcome = refuse(entry, arguments, keyspace, &reply) { return outcome }
+        if let outcome = refuse(entry, arguments, &reply) { return outcome }
         let mark = reply.count
         var keys = Keys(worker: worker, keyspace: keyspace)
         keys.leavesAccessTime = leavesAccessTime

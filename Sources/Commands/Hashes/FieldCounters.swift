@@ -35,11 +35,7 @@ public enum HINCRBY: KeyCommand {
         }
         let (sum, overflowed) = current.addingReportingOverflow(increment)
         guard !overflowed else { return reply.error(.overflow) }
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ASCIIInteger.countMax) { digits in
-            guard let base = digits.baseAddress else { return }
-            let text = Bytes(UnsafePointer(base), ASCIIInteger.write(sum, to: base))
-            keys.setField(arguments[1], target, arguments[2], text)
-        }
+        ASCIIInteger.withDigits(of: sum) { keys.setField(arguments[1], target, arguments[2], $0) }
         reply.integer(sum)
     }
 }

@@ -16,7 +16,7 @@ public enum HSET: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        guard let added = keys.setFields(arguments, "hset", &reply) else { return }
+        guard let added = keys.setFields(arguments, Self.self, &reply) else { return }
         reply.integer(added)
     }
 }
@@ -32,7 +32,7 @@ public enum HMSET: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        guard keys.setFields(arguments, "hmset", &reply) != nil else { return }
+        guard keys.setFields(arguments, Self.self, &reply) != nil else { return }
         reply.ok()
     }
 }
@@ -41,10 +41,10 @@ extension Keys {
     /// Sets the pairs of arguments from 2 on, and returns how many fields are new; nil where an
     /// error was replied.
     fileprivate mutating func setFields(
-        _ arguments: Arguments, _ name: StaticString, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ command: any Command.Type, _ reply: inout ReplyWriter
     ) -> Int? {
         guard arguments.count % 2 == 0 else {
-            reply.error("ERR wrong number of arguments for '\(name)' command")
+            reply.wrongArity(command)
             return nil
         }
         let found: Found
@@ -57,7 +57,7 @@ extension Keys {
         case .missing:
             var byteCount = 0
             for index in 2..<arguments.count { byteCount += arguments[index].count }
-            found = insertHash(
+            found = makeHash(
                 arguments[1], fieldCount: arguments.count / 2 - 1, byteCount: byteCount)
         }
         var added = 0
@@ -72,7 +72,7 @@ extension Keys {
     /// Sets one field of what was found, or of a new hash under `key`.
     mutating func setField(_ key: Bytes, _ found: Found?, _ field: Bytes, _ value: Bytes) {
         let hash =
-            found ?? insertHash(key, fieldCount: 1, byteCount: field.count + value.count)
+            found ?? makeHash(key, fieldCount: 1, byteCount: field.count + value.count)
         setField(hash, field, value)
     }
 }

@@ -28,6 +28,24 @@ public enum HGETALL: KeyCommand {
     }
 }
 
+/// What HKEYS and HVALS have in common: one half of every pair, as an array.
+private enum HashHalf {
+    @inline(__always)
+    static func run(
+        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter,
+        _ half: (HashValue.Pair) -> Bytes
+    ) {
+        switch keys.read(arguments[1], as: .hash) {
+        case .missing: reply.array(0)
+        case .wrongType: reply.error(.wrongType)
+        case .found(let found):
+            let hash = HashValue(found)
+            reply.array(hash.count)
+            hash.forEach { reply.bulk(half($0)) }
+        }
+    }
+}
+
 /// HKEYS key: every field.
 public enum HKEYS: KeyCommand {
     public static let spec = CommandSpec(
@@ -39,14 +57,7 @@ public enum HKEYS: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .hash) {
-        case .missing: reply.array(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found):
-            let hash = HashValue(found)
-            reply.array(hash.count)
-            hash.forEach { reply.bulk($0.field) }
-        }
+        HashHalf.run(arguments, &keys, &reply) { $0.field }
     }
 }
 
@@ -61,14 +72,7 @@ public enum HVALS: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .hash) {
-        case .missing: reply.array(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found):
-            let hash = HashValue(found)
-            reply.array(hash.count)
-            hash.forEach { reply.bulk($0.value) }
-        }
+        HashHalf.run(arguments, &keys, &reply) { $0.value }
     }
 }
 
@@ -135,9 +139,6 @@ public enum HRANDFIELD: KeyCommand {
         summary: "Returns one or more fields of a hash by chance.",
         tips: ["nondeterministic_output"])
 
-    /// A negative count multiplies what is stored, so the reply is refused beyond this many bytes.
-    private static let replySizeMax = 256 << 20
-
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
@@ -164,53 +165,41 @@ public enum HRANDFIELD: KeyCommand {
 
     /// The count, in the ranges that Redis takes; nil where an error was replied.
     private static func parseCount(_ arguments: Arguments, _ reply: inout ReplyWriter) -> Int? {
-        guard let count = ASCIIInteger.parse(arguments[2]) else {
-            reply.error(.notInteger)
-            return nil
-        }
-        guard count != Int64.min else {
-            reply.error(
-                "ERR value is out of range, value must between "
-                    + "-9223372036854775807 and 9223372036854775807")
-            return nil
-        }
-        guard arguments.count > 3 else { return Int(count) }
+        guard let count = RandomDraw.count(arguments[2], &reply) else { return nil }
+        guard arguments.count > 3 else { return count }
         guard arguments.count == 4, arguments[3].isKeyword("WITHVALUES") else {
             reply.error(.syntax)
             return nil
         }
-        guard count.magnitude <= UInt64(Int64.max / 2) else {
+        guard count.magnitude <= Int.max / 2 else {
             reply.error("ERR value is out of range")
             return nil
         }
-        return Int(count)
+        return count
     }
 
     private static func write(
         _ count: Int, withValues: Bool, of hash: HashValue, _ random: inout Random,
         _ reply: inout ReplyWriter
     ) {
-        let mark = reply.count
-        let total = count < 0 ? -count : min(count, hash.count)
         // Wire: pairs stand in arrays of two in RESP3, and flat in RESP2.
-        reply.array(withValues && !reply.isRESP3 ? total * 2 : total)
-        guard total > 0 else { return }
-        if count > 0 {
-            guard total < hash.count else {
-                return hash.forEach { reply.field($0, withValue: withValues) }
+        let elementsPerField = withValues && !reply.isRESP3 ? 2 : 1
+        guard count >= 0 else {
+            let writer = reply
+            return RandomDraw.writeRepeating(-count * elementsPerField, &reply) { mayGoOn in
+                hash.draw(-count, &random) { pair in
+                    writer.field(pair, withValue: withValues)
+                    return mayGoOn()
+                }
             }
-            return hash.sample(total, &random) { reply.field($0, withValue: withValues) }
         }
-        var isTooLarge = false
-        hash.draw(total, &random) { pair in
-            reply.field(pair, withValue: withValues)
-            isTooLarge = reply.count - mark > replySizeMax
-            return !isTooLarge
+        let total = min(count, hash.count)
+        reply.array(total * elementsPerField)
+        guard total > 0 else { return }
+        guard total < hash.count else {
+            return hash.forEach { reply.field($0, withValue: withValues) }
         }
-        if isTooLarge {
-            reply.truncate(to: mark)
-            reply.error("ERR value is out of range")
-        }
+        hash.sample(total, &random) { reply.field($0, withValue: withValues) }
     }
 }
 

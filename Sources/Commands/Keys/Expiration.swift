@@ -21,16 +21,13 @@ enum Expiration {
             summary: summary)
     }
 
-    /// `unit`: milliseconds in one of the argument's units. `isRelative`: counted from now.
     static func run(
-        _ name: String, unit: Int64, isRelative: Bool, _ arguments: Arguments, _ keys: inout Keys,
+        _ name: String, _ unit: ExpiryOption.Unit, _ arguments: Arguments, _ keys: inout Keys,
         _ reply: inout ReplyWriter
     ) {
         guard let condition = condition(arguments, &reply) else { return }
         guard let amount = ASCIIInteger.parse(arguments[2]) else { return reply.error(.notInteger) }
-        let (product, overflowed) = amount.multipliedReportingOverflow(by: unit)
-        let (moment, carried) = product.addingReportingOverflow(isRelative ? keys.now : 0)
-        guard !overflowed, !carried else {
+        guard let moment = unit.moment(amount, now: keys.now) else {
             return reply.error("ERR invalid expire time in '\(name)' command")
         }
         guard let found = keys.find(arguments[1]), permits(condition, found.entry.expiry, moment)
@@ -97,7 +94,7 @@ public enum EXPIRE: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        Expiration.run("expire", unit: 1000, isRelative: true, arguments, &keys, &reply)
+        Expiration.run("expire", .seconds, arguments, &keys, &reply)
     }
 }
 
@@ -110,7 +107,7 @@ public enum PEXPIRE: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        Expiration.run("pexpire", unit: 1, isRelative: true, arguments, &keys, &reply)
+        Expiration.run("pexpire", .milliseconds, arguments, &keys, &reply)
     }
 }
 
@@ -123,7 +120,7 @@ public enum EXPIREAT: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        Expiration.run("expireat", unit: 1000, isRelative: false, arguments, &keys, &reply)
+        Expiration.run("expireat", .unixSeconds, arguments, &keys, &reply)
     }
 }
 
@@ -136,7 +133,7 @@ public enum PEXPIREAT: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        Expiration.run("pexpireat", unit: 1, isRelative: false, arguments, &keys, &reply)
+        Expiration.run("pexpireat", .unixMilliseconds, arguments, &keys, &reply)
     }
 }
 

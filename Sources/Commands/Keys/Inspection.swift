@@ -53,7 +53,7 @@ public enum OBJECT_FREQ: KeyCommand {
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
         guard let entry = OBJECT.entry(arguments, &keys, &reply) else { return }
-        guard Inspection.isFrequencyTracked(keys) else {
+        guard Access.isFrequency(keys.settings) else {
             return reply.error(
                 "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
                     + Inspection.switchingNote)
@@ -72,7 +72,7 @@ public enum OBJECT_IDLETIME: KeyCommand {
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
         guard let entry = OBJECT.entry(arguments, &keys, &reply) else { return }
-        guard !Inspection.isFrequencyTracked(keys) else {
+        guard !Access.isFrequency(keys.settings) else {
             return reply.error(
                 "ERR An LFU maxmemory policy is selected, idle time not tracked. "
                     + Inspection.switchingNote)
@@ -126,9 +126,4 @@ private enum Inspection {
     static let switchingNote =
         "Please note that when switching between policies at runtime LRU and LFU data will take "
         + "some time to adjust."
-
-    static func isFrequencyTracked(_ keys: Keys) -> Bool {
-        let policy = keys.settings.values.pointee.evictionPolicy.value
-        return EvictionPolicy(rawValue: policy)?.isFrequency ?? false
-    }
 }

@@ -8,21 +8,21 @@ import Wire
 /// The order of errors is Redis's: first the cursor (`ScanOptions.cursor`), then whether the key
 /// exists and is of the type, and only then these options. A missing key therefore answers an empty
 /// page whatever follows its name.
-public struct ScanOptions {
-    public enum Target { case keys, hash, set, sortedSet }
+struct ScanOptions {
+    enum Target { case keys, hash, set, sortedSet }
 
     /// MATCH; nil for everything, a lone star included.
-    public var pattern: Bytes?
+    var pattern: Bytes?
     /// COUNT: about how many elements a step looks at.
-    public var count = 10
+    var count = 10
     /// TYPE, of SCAN alone.
-    public var type: Bytes?
+    var type: Bytes?
     /// NOVALUES, of HSCAN alone: fields without their values.
-    public var withoutValues = false
+    var withoutValues = false
 
     /// Reads the options from argument `first` on; nil, with the error replied, where they are
     /// wrong.
-    public init?(
+    init?(
         _ arguments: Arguments, from first: Int, _ target: Target, _ reply: inout ReplyWriter
     ) {
         var index = first
@@ -63,14 +63,14 @@ public struct ScanOptions {
 
     /// Whether an element passes MATCH.
     @inline(__always)
-    public func matches(_ element: Bytes) -> Bool {
+    func matches(_ element: Bytes) -> Bool {
         guard let pattern else { return true }
         return Glob.matches(pattern, element)
     }
 
     /// The cursor that `bytes` stand for, by the rules of C's `strtoul` that Redis reads it with: a
     /// sign is taken, and no bytes at all are 0. Nil, with the error replied, where it is none.
-    public static func cursor(_ bytes: Bytes, _ reply: inout ReplyWriter) -> UInt64? {
+    static func cursor(_ bytes: Bytes, _ reply: inout ReplyWriter) -> UInt64? {
         guard let cursor = parseCursor(bytes) else {
             reply.error(.invalidCursor)
             return nil
@@ -100,17 +100,13 @@ public struct ScanOptions {
     /// Writes the head of the page that all scans answer: two elements, the first of them the
     /// cursor of the next step (0 at the end). The array of what was found is the caller's to
     /// write.
-    public static func writeHead(_ cursor: UInt64, _ reply: inout ReplyWriter) {
+    static func writeHead(_ cursor: UInt64, _ reply: inout ReplyWriter) {
         reply.array(2)
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ASCIIInteger.countMax) { digits in
-            guard let base = digits.baseAddress else { return }
-            let size = ASCIIInteger.write(unsigned: cursor, to: base)
-            reply.bulk(Bytes(UnsafePointer(base), size))
-        }
+        ASCIIInteger.withDigits(ofUnsigned: cursor) { reply.bulk($0) }
     }
 
     /// The page of a key that does not exist.
-    public static func writeEmpty(_ reply: inout ReplyWriter) {
+    static func writeEmpty(_ reply: inout ReplyWriter) {
         writeHead(0, &reply)
         reply.array(0)
     }
@@ -120,14 +116,14 @@ public struct ScanOptions {
 ///
 /// Why it needs no more: `Table.scan` begins at position 0 and never hands out 0 again, so 0 is
 /// free to mean the end.
-public enum MemberCursor {
+enum MemberCursor {
     /// Where `Table.scan` shall begin.
-    public static func position(_ cursor: UInt64) -> UInt64 { cursor }
+    static func position(_ cursor: UInt64) -> UInt64 { cursor }
 
     /// The cursor for what `Table.scan` returned.
-    public static func cursor(_ next: UInt64?) -> UInt64 { next ?? 0 }
+    static func cursor(_ next: UInt64?) -> UInt64 { next ?? 0 }
 
     /// Buckets that one step may walk for `count`: as Redis, ten for each element asked for, so
     /// that a table with many gaps still answers soon.
-    public static func bucketLimit(_ count: Int) -> Int { min(count, 1 << 20) * 10 }
+    static func bucketLimit(_ count: Int) -> Int { min(count, 1 << 20) * 10 }
 }

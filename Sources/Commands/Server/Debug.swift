@@ -17,7 +17,6 @@ public enum DEBUG: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        guard mayRun(context) else { return reply.error(forbidden) }
         let name = arguments[1]
         let count = arguments.count
         if name.isKeyword("HELP"), count == 2 {
@@ -50,19 +49,19 @@ public enum DEBUG: SessionCommand {
         }
     }
 
-    static let forbidden =
-        "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
-        + "\"local\", you can run it "
-        + "from a local connection, otherwise you need to set this option in the configuration "
-        + "file, and then "
-        + "restart the server."
+    public static let forbidden =
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", "
+        + "you can run it from a local connection, otherwise you need to set this option in the "
+        + "configuration file, and then restart the server."
 
-    private static func mayRun(_ context: CommandContext) -> Bool {
-        switch context.settings.values.pointee.debugCommand.value {
+    /// Whether the session may run what is flagged `debug`; asked before it runs or is queued.
+    public static func isAllowed(
+        _ session: SessionReference, _ settings: SettingsReference
+    ) -> Bool {
+        switch settings.values.pointee.debugCommand.value {
         case 0: return false
         case 1: return true
         default:
-            let session = context.session
             return session.pointee.isUnixSocket || session.pointee.address.hasPrefix("127.")
                 || session.pointee.address.hasPrefix("[::1]")
         }

@@ -44,29 +44,15 @@ public struct CommandContext {
         registry.keyspace(session.pointee.tenant, session.pointee.database)
     }
 
-    /// Every keyspace that database `number` of this session is made of: the session's own first,
-    /// then, where keys name tenants by patterns and the session is the application's, those of all
-    /// tenants.
-    public func keyspaces(_ number: Int) -> [KeyspaceReference] {
-        var all = [registry.keyspace(session.pointee.tenant, number)]
-        guard registry.hasPatterns, session.pointee.tenant == registry.server else { return all }
-        registry.forEachTenant { tenant in
-            if tenant != registry.server, let keyspace = tenant.keyspace(number) {
-                all.append(keyspace)
-            }
-        }
-        return all
-    }
-
     /// Refuses a tenant's session what only the server's own may run although no flag of Redis's
     /// says so.
     func refusesTenant(_ spec: CommandSpec, _ reply: inout ReplyWriter) -> Bool {
         guard isTenantSession else { return false }
-        reply.error("NOPERM this user has no permissions to run the '\(spec.name)' command")
+        reply.error(spec.noPermission)
         return true
     }
 
     /// Whether the session belongs to a tenant with a credential of its own: it may not administer
     /// the server.
-    public var isTenantSession: Bool { session.pointee.tenant != registry.server }
+    var isTenantSession: Bool { session.pointee.tenant != registry.server }
 }

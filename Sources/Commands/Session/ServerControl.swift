@@ -10,8 +10,6 @@ import Tenancy
 public protocol ServerControl: AnyObject, Sendable {
     var commands: CommandTable { get }
     var reclaimer: Reclaimer { get }
-    /// Microseconds since 1970 when the server started.
-    var startedAtMicroseconds: Int64 { get }
 
     // CONFIG
     /// Name and value of every directive that one of the glob patterns matches, in lower case,
@@ -62,7 +60,6 @@ public protocol ServerControl: AnyObject, Sendable {
     func makeSecret() -> String
 
     // Records
-    var recordSourceCount: Int { get }
     /// Drops every cached key of the row that `id` names in every source, the key that has the id
     /// in it at once and the others soon; returns how many were dropped at once.
     func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int
@@ -76,10 +73,9 @@ public protocol ServerControl: AnyObject, Sendable {
     /// Whether a source of that name was there: all its keys are dropped soon.
     func invalidateRecords(source: String) -> Bool
 
-    // SHUTDOWN, DEBUG
-    /// Begins to drain and stop; returns false where saving was asked for and failed.
+    // SHUTDOWN
+    /// Begins to drain and stop, or with `abort` takes that back; false where that cannot be.
     func shutdown(abort: Bool) -> Bool
-    var debugCommandsAllowed: Bool { get }
 }
 
 /// The outcome of AUTH.

@@ -9,7 +9,7 @@ import Wire
 /// what is queued. No socket is in it.
 ///
 /// Threads: the owning reactor's. Others read it only while that reactor stands still
-/// (`ServerControl.clients`).
+/// (`ServerControl.forEachSession`).
 public struct SessionState: ~Copyable {
     public let id: UInt64
     public var name: [UInt8] = []
@@ -43,7 +43,6 @@ public struct SessionState: ~Copyable {
 
     /// Number of the command that ran last, for CLIENT LIST; -1 before the first.
     public var lastCommand = -1
-    public var commandCount = 0
     public var bytesIn = 0
     public var bytesOut = 0
     /// Bytes of request and of replies that wait: kept by the connection for CLIENT LIST and the

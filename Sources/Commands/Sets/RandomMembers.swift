@@ -52,24 +52,14 @@ public enum SRANDMEMBER: KeyCommand {
         summary: "Gets one or multiple random members from a set.",
         tips: ["nondeterministic_output"])
 
-    /// A negative count multiplies what is stored, so the reply is refused beyond this many bytes.
-    static let replySizeMax = 256 << 20
-
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
         guard arguments.count <= 3 else { return reply.error(.syntax) }
         var count: Int?
         if arguments.count == 3 {
-            guard let value = ASCIIInteger.parse(arguments[2]) else {
-                return reply.error(.notInteger)
-            }
-            guard value != Int64.min else {
-                return reply.error(
-                    "ERR value is out of range, value must between "
-                        + "-9223372036854775807 and 9223372036854775807")
-            }
-            count = Int(value)
+            guard let value = RandomDraw.count(arguments[2], &reply) else { return }
+            count = value
         }
         let set: SetValue
         switch keys.read(arguments[1], as: .set) {
@@ -90,27 +80,18 @@ public enum SRANDMEMBER: KeyCommand {
     private static func write(
         _ count: Int, of set: SetValue, _ random: inout Random, _ reply: inout ReplyWriter
     ) {
-        if count < 0 { return writeRepeating(-count, of: set, &random, &reply) }
+        guard count >= 0 else {
+            let writer = reply
+            return RandomDraw.writeRepeating(-count, &reply) { mayGoOn in
+                set.draw(-count, &random) { member in
+                    writer.member(member)
+                    return mayGoOn()
+                }
+            }
+        }
         guard count < set.count else { return reply.members(set, as: .array) }
         reply.array(count)
         guard count > 0 else { return }
         set.sample(count, &random) { reply.member($0) }
-    }
-
-    private static func writeRepeating(
-        _ count: Int, of set: SetValue, _ random: inout Random, _ reply: inout ReplyWriter
-    ) {
-        let mark = reply.count
-        var isTooLarge = false
-        reply.array(count)
-        set.draw(count, &random) { member in
-            reply.member(member)
-            isTooLarge = reply.count - mark > replySizeMax
-            return !isTooLarge
-        }
-        if isTooLarge {
-            reply.truncate(to: mark)
-            reply.error("ERR value is out of range")
-        }
     }
 }

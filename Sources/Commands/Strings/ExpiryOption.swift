@@ -20,6 +20,15 @@ struct ExpiryOption {
             default: return nil
             }
         }
+
+        /// The moment that `amount` of the unit says; nil where milliseconds have no number for it.
+        func moment(_ amount: Int64, now: Milliseconds) -> Milliseconds? {
+            let isSeconds = self == .seconds || self == .unixSeconds
+            let isRelative = self == .seconds || self == .milliseconds
+            let scaled = amount.multipliedReportingOverflow(by: isSeconds ? 1000 : 1)
+            let moved = scaled.partialValue.addingReportingOverflow(isRelative ? now : 0)
+            return scaled.overflow || moved.overflow ? nil : moved.partialValue
+        }
     }
 
     let unit: Unit
@@ -33,15 +42,11 @@ struct ExpiryOption {
             reply.error(.notInteger)
             return nil
         }
-        let isSeconds = unit == .seconds || unit == .unixSeconds
-        let isRelative = unit == .seconds || unit == .milliseconds
-        let scaled = value.multipliedReportingOverflow(by: isSeconds ? 1000 : 1)
-        let moved = scaled.partialValue.addingReportingOverflow(isRelative ? now : 0)
-        guard value > 0, !scaled.overflow, !moved.overflow else {
+        guard value > 0, let moment = unit.moment(value, now: now) else {
             reply.error("ERR invalid expire time in '\(command)' command")
             return nil
         }
-        return moved.partialValue
+        return moment
     }
 }
 

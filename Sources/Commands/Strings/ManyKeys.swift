@@ -39,7 +39,7 @@ public enum MSET: KeyCommand {
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
         guard arguments.count % 2 == 1 else {
-            return reply.error("ERR wrong number of arguments for 'mset' command")
+            return reply.wrongArity(Self.self)
         }
         setAll(arguments, &keys)
         reply.ok()
@@ -71,7 +71,7 @@ public enum MSETNX: KeyCommand {
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
         guard arguments.count % 2 == 1 else {
-            return reply.error("ERR wrong number of arguments for 'msetnx' command")
+            return reply.wrongArity(Self.self)
         }
         for index in stride(from: 1, to: arguments.count, by: 2)
         where keys.find(arguments[index]) != nil {

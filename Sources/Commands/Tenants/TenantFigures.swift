@@ -36,8 +36,7 @@ public enum TENANT_INFO: SessionCommand {
     ) {
         let found = context.registry.find(arguments[2])
         if context.isTenantSession, found != context.session.pointee.tenant {
-            return reply.error(
-                "NOPERM this user has no permissions to run the 'tenant|info' command")
+            return reply.error(spec.noPermission)
         }
         guard let tenant = found else { return reply.error(TENANT.missing) }
         let description = context.registry.describe(tenant)

@@ -57,34 +57,16 @@ enum ConfigurationText {
             }
             index += 1
             if escaped == UInt8(ascii: "x"), index + 1 < bytes.count,
-                let high = hexadecimal(bytes[index]), let low = hexadecimal(bytes[index + 1])
+                let high = ASCII.hexadecimal(bytes[index]),
+                let low = ASCII.hexadecimal(bytes[index + 1])
             {
                 word.append(high << 4 | low)
                 index += 2
             } else {
-                word.append(unescaped(escaped))
+                word.append(ASCII.unescaped(escaped))
             }
         }
         return false
-    }
-
-    private static func unescaped(_ byte: UInt8) -> UInt8 {
-        switch byte {
-        case UInt8(ascii: "n"): 10
-        case UInt8(ascii: "r"): 13
-        case UInt8(ascii: "t"): 9
-        case UInt8(ascii: "b"): 8
-        case UInt8(ascii: "a"): 7
-        default: byte
-        }
-    }
-
-    static func hexadecimal(_ byte: UInt8) -> UInt8? {
-        switch ASCII.lower(byte) {
-        case let digit where ASCII.isDigit(digit): digit - 48
-        case let letter where letter >= 97 && letter <= 102: letter - 87
-        default: nil
-        }
     }
 
     static func hexadecimal(_ bytes: [UInt8]) -> String {

@@ -23,39 +23,12 @@ extension Server {
         return all
     }
 
-    /// The counters of all threads, summed.
-    struct Totals {
-        var commands = 0, keyspaceHits = 0, keyspaceMisses = 0, expiredKeys = 0, evictedKeys = 0
-        var bytesIn = 0, bytesOut = 0, connectionsReceived = 0, connectionsRejected = 0
-        var errorReplies = 0, readsProcessed = 0, writesProcessed = 0
-        var sweepsCutShort = 0, sweepNanoseconds = 0, authenticationsRefused = 0
-        var closedForInput = 0, closedForOutput = 0
+    /// A counter of all threads, summed.
+    func total(_ counter: (borrowing Statistics) -> Int) -> Int {
+        reactors.reduce(0) { $0 + counter($1.statistics.pointee) }
     }
 
-    func statisticsTotals() -> Totals {
-        var all = Totals()
-        for reactor in reactors {
-            let part = reactor.statistics
-            all.commands += part.pointee.commands.value
-            all.keyspaceHits += part.pointee.keyspaceHits.value
-            all.keyspaceMisses += part.pointee.keyspaceMisses.value
-            all.expiredKeys += part.pointee.expiredKeys.value
-            all.evictedKeys += part.pointee.evictedKeys.value
-            all.bytesIn += part.pointee.bytesIn.value
-            all.bytesOut += part.pointee.bytesOut.value
-            all.connectionsReceived += part.pointee.connectionsReceived.value
-            all.connectionsRejected += part.pointee.connectionsRejected.value
-            all.errorReplies += reactor.errorTally.pointee.total.load(ordering: .relaxed)
-            all.readsProcessed += part.pointee.readsProcessed.value
-            all.writesProcessed += part.pointee.writesProcessed.value
-            all.sweepsCutShort += part.pointee.sweepsCutShort.value
-            all.sweepNanoseconds += part.pointee.sweepNanoseconds.value
-            all.authenticationsRefused += part.pointee.authenticationsRefused.value
-            all.closedForInput += part.pointee.closedForInput.value
-            all.closedForOutput += part.pointee.closedForOutput.value
-        }
-        return all
-    }
+    var errorReplyTotal: Int { reactors.reduce(0) { $0 + $1.errorTally.pointee.total.value } }
 
     /// What all threads have done of late, for a second.
     func recentRates() -> RecentRates.Counts {
@@ -98,7 +71,7 @@ extension Server {
     public func resetStatistics() {
         whileStandingStill {
             for reactor in reactors {
-                Server.reset(reactor.statistics)
+                reactor.statistics.pointee.reset()
                 reactor.rates.reset(now: Clock.nowMilliseconds)
                 reactor.errorTally.pointee.reset()
                 let lines = reactor.commandStatistics
@@ -113,25 +86,6 @@ extension Server {
         reclaimer.freedCount.store(0, ordering: .relaxed)
         Allocator.refresh()
         memoryPeak.store(Allocator.figure("stats.allocated"), ordering: .relaxed)
-    }
-
-    private static func reset(_ part: UnsafeMutablePointer<Statistics>) {
-        part.pointee.commands.set(0)
-        part.pointee.keyspaceHits.set(0)
-        part.pointee.keyspaceMisses.set(0)
-        part.pointee.expiredKeys.set(0)
-        part.pointee.evictedKeys.set(0)
-        part.pointee.bytesIn.set(0)
-        part.pointee.bytesOut.set(0)
-        part.pointee.connectionsReceived.set(0)
-        part.pointee.connectionsRejected.set(0)
-        part.pointee.readsProcessed.set(0)
-        part.pointee.writesProcessed.set(0)
-        part.pointee.sweepsCutShort.set(0)
-        part.pointee.sweepNanoseconds.set(0)
-        part.pointee.authenticationsRefused.set(0)
-        part.pointee.closedForInput.set(0)
-        part.pointee.closedForOutput.set(0)
     }
 
     /// How fast `martlet_ticks` counts, measured over the time since the start.

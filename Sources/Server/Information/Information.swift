@@ -188,29 +188,35 @@ struct Information {
     }
 
     private var statisticsLines: Lines {
-        let all = server.statisticsTotals()
+        func total(_ counter: (borrowing Statistics) -> Int) -> String {
+            "\(server.total(counter))"
+        }
         let rates = server.recentRates()
         func kilobytes(_ bytes: Int) -> String { Information.hundredths(Double(bytes) / 1024) }
         return [
-            ("total_connections_received", "\(all.connectionsReceived)"),
-            ("total_commands_processed", "\(all.commands)"),
+            ("total_connections_received", total { $0.connectionsReceived.value }),
+            ("total_commands_processed", total { $0.commands.value }),
             ("instantaneous_ops_per_sec", "\(rates.commands)"),
-            ("total_net_input_bytes", "\(all.bytesIn)"),
-            ("total_net_output_bytes", "\(all.bytesOut)"),
+            ("total_net_input_bytes", total { $0.bytesIn.value }),
+            ("total_net_output_bytes", total { $0.bytesOut.value }),
             ("instantaneous_input_kbps", kilobytes(rates.bytesIn)),
             ("instantaneous_output_kbps", kilobytes(rates.bytesOut)),
-            ("rejected_connections", "\(all.connectionsRejected)"),
-            ("expired_keys", "\(all.expiredKeys)"),
-            ("expired_time_cap_reached_count", "\(all.sweepsCutShort)"),
-            ("expire_cycle_cpu_milliseconds", "\(all.sweepNanoseconds / 1_000_000)"),
-            ("evicted_keys", "\(all.evictedKeys)"), ("keyspace_hits", "\(all.keyspaceHits)"),
-            ("keyspace_misses", "\(all.keyspaceMisses)"), ("pubsub_channels", "0"),
-            ("pubsub_patterns", "0"), ("total_error_replies", "\(all.errorReplies)"),
-            ("total_reads_processed", "\(all.readsProcessed)"),
-            ("total_writes_processed", "\(all.writesProcessed)"),
-            ("client_query_buffer_limit_disconnections", "\(all.closedForInput)"),
-            ("client_output_buffer_limit_disconnections", "\(all.closedForOutput)"),
-            ("acl_access_denied_auth", "\(all.authenticationsRefused)"),
+            ("rejected_connections", total { $0.connectionsRejected.value }),
+            ("expired_keys", total { $0.expiredKeys.value }),
+            ("expired_time_cap_reached_count", total { $0.sweepsCutShort.value }),
+            (
+                "expire_cycle_cpu_milliseconds",
+                "\(server.total { $0.sweepNanoseconds.value } / 1_000_000)"
+            ),
+            ("evicted_keys", total { $0.evictedKeys.value }),
+            ("keyspace_hits", total { $0.keyspaceHits.value }),
+            ("keyspace_misses", total { $0.keyspaceMisses.value }), ("pubsub_channels", "0"),
+            ("pubsub_patterns", "0"), ("total_error_replies", "\(server.errorReplyTotal)"),
+            ("total_reads_processed", total { $0.readsProcessed.value }),
+            ("total_writes_processed", total { $0.writesProcessed.value }),
+            ("client_query_buffer_limit_disconnections", total { $0.closedForInput.value }),
+            ("client_output_buffer_limit_disconnections", total { $0.closedForOutput.value }),
+            ("acl_access_denied_auth", total { $0.authenticationsRefused.value }),
         ]
     }
 

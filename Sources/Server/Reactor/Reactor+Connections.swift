@@ -68,14 +68,19 @@ extension Reactor {
     /// No descriptor is left for who waits. Why it is turned away: the listener would say again and
     /// again, for ever, that somebody waits.
     private func refuseForDescriptors(_ listener: Int32) {
+        if spareDescriptor < 0 { spareDescriptor = Reactor.openSpare() }
         guard spareDescriptor >= 0 else { return }
         Glibc.close(spareDescriptor)
         let fd = Glibc.accept(listener, nil, nil)
         if fd >= 0 { Glibc.close(fd) }
-        spareDescriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        // What another thread opens in between may take the place: then it is tried again above.
+        spareDescriptor = Reactor.openSpare()
         worker.pointee.statistics.pointee.connectionsRejected.bump()
         Log.standard.write(.warning, "turning a client away: no file descriptor is left")
     }
+
+    /// A descriptor that means nothing; -1 where there is none.
+    static func openSpare() -> Int32 { open("/dev/null", O_RDONLY | O_CLOEXEC) }
 
     /// Makes the accepted connection this reactor's. `connectionCount` counts it already.
     func adopt(_ accepted: Socket.Accepted) {
@@ -91,7 +96,7 @@ extension Reactor {
             to: Connection(fd: accepted.fd, token: token, session: Session(state)))
         server.registry.server.pointee.connections.wrappingAdd(1, ordering: .relaxed)
         connections.insert(connection)
-        guard loop.add(accepted.fd, token: token, exclusive: false) else {
+        guard loop.add(accepted.fd, token: token) else {
             return close(connection)
         }
         if isStopping { drain(connection) }

@@ -62,7 +62,7 @@ final class Reactor: @unchecked Sendable {
     /// Sessions that CLIENT PAUSE holds.
     var paused: [UInt64] = []
     /// Given up for a moment to turn away a client for whom there is no descriptor.
-    var spareDescriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
+    var spareDescriptor = Reactor.openSpare()
     let receiveBuffer: UnsafeMutableRawBufferPointer
     var isStopping = false
     var stopDeadline: Milliseconds = 0
@@ -99,8 +99,7 @@ final class Reactor: @unchecked Sendable {
             recordMisses: server.makeRecordMisses())
         errorTally = thread.errorTally
         receiveBuffer = .allocate(byteCount: Reactor.receiveSize, alignment: 64)
-        guard self.loop.add(mailbox.descriptor, token: Reactor.mailboxToken, exclusive: false)
-        else { return nil }
+        guard self.loop.add(mailbox.descriptor, token: Reactor.mailboxToken) else { return nil }
     }
 
     var now: Milliseconds { worker.pointee.now }

@@ -20,7 +20,7 @@ public enum Secret {
 
     /// The digest that 64 hexadecimal digits write; nil of anything else.
     static func digest(hexadecimal text: String) -> [UInt8]? {
-        let digits = text.utf8.compactMap(ConfigurationText.hexadecimal)
+        let digits = text.utf8.compactMap(ASCII.hexadecimal)
         guard digits.count == digestSize * 2, text.utf8.count == digits.count else { return nil }
         return (0..<digestSize).map { digits[$0 * 2] << 4 | digits[$0 * 2 + 1] }
     }

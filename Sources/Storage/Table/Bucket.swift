@@ -12,7 +12,6 @@ import CXXHash
 ///
 /// All seven tags are compared in four operations on one word; a pointer is followed only where a
 /// tag agrees, one in 254 times by mistake.
-///
 struct Bucket {
     static let slotCount = 7
     static let byteCount = 64

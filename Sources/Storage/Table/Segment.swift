@@ -5,8 +5,8 @@ import Glibc
 
 /// A part of a table: a header and 1 to 63 buckets, probed linearly within itself.
 ///
-/// Why: a table grows one segment at a time, so that no command pays for more than 353 entries; and
-/// in steps of a quarter, so that buckets are 64 to 80 % full at any number of keys.
+/// Why: a table grows one segment at a time, so that no insertion moves more than 352 entries; and
+/// in steps of about a quarter, so that buckets are 64 to 80 % full at any number of keys.
 ///
 /// Layout:
 ///

@@ -44,7 +44,7 @@ extension Table {
         if entry.isAbsent { absentCount -= 1 }
         if entry.hasExpiry { expiringCount -= 1 }
         if shrinking, count == 0 || segment.isSparse {
-            shrinkIfSparse(segment, position: positionOf(entry, segment))
+            shrinkIfSparse(segment, position: positionOf(entry))
         }
         return entry
     }
@@ -138,8 +138,6 @@ extension Table {
         if moment < expiryBound { expiryBound = moment }
     }
 
-    /// The hash bits of an entry that lies in `segment`, from the table's first bit on.
-    func positionOf(_ entry: Entry, _ segment: Segment) -> UInt64 {
-        position(Hash(entry.key))
-    }
+    /// The position of an entry: the hash of its key without the shard's bits.
+    func positionOf(_ entry: Entry) -> UInt64 { position(Hash(entry.key)) }
 }

@@ -45,7 +45,7 @@ extension Table {
         }
         let bit = UInt64(1) << UInt64(63 - segment.depth)
         var upperCount = 0
-        segment.forEach { if positionOf($0, segment) & bit != 0 { upperCount += 1 } }
+        segment.forEach { if positionOf($0) & bit != 0 { upperCount += 1 } }
         let lowerBuckets = Segment.bucketCount(for: segment.count - upperCount)
         let upperBuckets = Segment.bucketCount(for: upperCount)
         let lower = Segment.make(buckets: lowerBuckets, depth: segment.depth + 1)

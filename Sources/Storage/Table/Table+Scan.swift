@@ -52,9 +52,8 @@ extension Table {
             var bits = bucket.occupied
             while bits != 0 {
                 let entry = bucket.entry(Bucket.lane(bits))
-                let position = positionOf(entry, segment)
-                if position >= start && position < end ?? .max || (end == nil && position >= start)
-                {
+                let position = positionOf(entry)
+                if position >= start, end.map({ position < $0 }) ?? true {
                     body(entry)
                     seen += 1
                 }
@@ -69,6 +68,26 @@ extension Table {
     /// Calls `body` with every entry. `body` may not change the table.
     public func forEach(_ body: (Entry) -> Void) {
         forEachSegment { $0.forEach(body) }
+    }
+
+    /// Calls `body` with every entry until it returns false. `body` may not change the table.
+    @inline(__always)
+    func forEachWhile(_ body: (Entry) -> Bool) {
+        guard root != 0 else { return }
+        var position: UInt64? = 0
+        while let start = position {  // Bound: each turn moves on by a segment's hashes.
+            let segment = self.segment(at: start)
+            for number in 0..<segment.bucketCount {
+                if number + 1 < segment.bucketCount { segment.prefetchEntries(number + 1) }
+                let bucket = segment.bucket(number)
+                var bits = bucket.occupied
+                while bits != 0 {
+                    guard body(bucket.entry(Bucket.lane(bits))) else { return }
+                    bits &= bits &- 1
+                }
+            }
+            position = segment.end(from: start)
+        }
     }
 
     /// An entry chosen at random, each with the same chance; nil of an empty table.

@@ -6,9 +6,10 @@ import Glibc
 /// A hash table from keys to entries that grows and shrinks by segments: extendible hashing.
 ///
 /// Why: doubling one array would stop a command for as long as ten million entries take to move.
-/// Here a directory of pointers is indexed by the hash's first bits; a full segment grows by a
-/// quarter, and at 63 buckets splits in two, and so do the directory's pages, eight bytes for 300
-/// entries. The same table holds the keys of a shard and the members of a large hash or set.
+/// Here a directory of pointers, eight bytes for some 300 entries, is indexed by the hash's first
+/// bits. A full segment grows by about a quarter, and from 63 buckets on splits in two; so do the
+/// directory's pages. The same table holds the keys of a shard and the members of a large hash or
+/// set.
 ///
 /// Layout:
 ///

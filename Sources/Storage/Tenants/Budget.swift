@@ -36,26 +36,26 @@ extension UnsafeMutablePointer where Pointee == Shard {
     @inline(never)
     public func renewLeases(now: Milliseconds) -> BudgetAnswer {
         let tenant = self.tenant
-        tenant.lockBudget()
-        defer { tenant.unlockBudget() }
+        tenant.pointee.budgetLock.lock()
+        defer { tenant.pointee.budgetLock.unlock() }
         return tenant.pointee.budget.renew(self, now: now)
     }
 
     /// Gives back what is left of the leases. Under the shard's lock.
     func returnLeases() {
         let tenant = self.tenant
-        tenant.lockBudget()
+        tenant.pointee.budgetLock.lock()
         tenant.pointee.budget.takeBack(self)
-        tenant.unlockBudget()
+        tenant.pointee.budgetLock.unlock()
     }
 }
 
 extension UnsafeMutablePointer where Pointee == Worker {
     /// What the tenant has used of its day, without leases that are not used yet.
     public func usedToday(of tenant: TenantReference) -> (operations: Int, bytes: Int) {
-        tenant.lockBudget()
+        tenant.pointee.budgetLock.lock()
         let budget = tenant.pointee.budget
-        tenant.unlockBudget()
+        tenant.pointee.budgetLock.unlock()
         guard budget.day == Budget.day(of: pointee.now) else { return (0, 0) }
         var used = (operations: budget.operationsToday, bytes: budget.bytesToday)
         tenant.forEachKeyspace { keyspace in
@@ -104,12 +104,6 @@ extension UnsafeMutablePointer where Pointee == Tenant {
             || pointee.bandwidthPerDay.value != .max
     }
 
-    func lockBudget() {
-        // Bound: held for a few additions.
-        while pointee.budgetLock.exchange(1, ordering: .acquiring) != 0 {}
-    }
-
-    func unlockBudget() { pointee.budgetLock.store(0, ordering: .releasing) }
 }
 
 extension Budget {

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import CAllocator
-import CLinux
-import Glibc
-import Synchronization
 import Tenancy
 
 /// A part of a keyspace: a lock, the table that it guards, and what is counted while it is held.
@@ -20,7 +16,7 @@ import Tenancy
 /// 2. Locks of several shards are taken in ascending order of address, and nothing blocks under
 ///    one.
 public struct Shard: ~Copyable {
-    let lock = Atomic<UInt32>(0)
+    let lock = SpinLock()
     /// The keyspace was dropped: whoever waited for the lock must look the keyspace up again.
     var isDead = false
     /// The day that the leases are of, modulo 2^16.
@@ -48,31 +44,12 @@ public struct Shard: ~Copyable {
 public typealias ShardReference = UnsafeMutablePointer<Shard>
 
 extension UnsafeMutablePointer where Pointee == Shard {
-    /// Takes the lock. Waits by spinning: it is held for less than a microsecond; a holder that
-    /// lost its core is given a chance to run.
+    /// Takes the lock.
     @inline(__always)
-    public func acquire() {
-        // Order: acquiring, so that what the last holder wrote is seen.
-        if pointee.lock.exchange(1, ordering: .acquiring) == 0 { return }
-        acquireSlowly()
-    }
-
-    @inline(never)
-    private func acquireSlowly() {
-        var spins = 0
-        while true {  // Bound: holders never block, so the lock comes free.
-            while pointee.lock.load(ordering: .relaxed) != 0 {
-                spins += 1
-                if spins < 100 { martlet_pause() } else { sched_yield() }
-            }
-            if pointee.lock.exchange(1, ordering: .acquiring) == 0 { return }
-        }
-    }
+    public func acquire() { pointee.lock.lock() }
 
     @inline(__always)
-    public func release() {
-        pointee.lock.store(0, ordering: .releasing)
-    }
+    public func release() { pointee.lock.unlock() }
 
     public var tenant: TenantReference { pointee.keyspace.pointee.tenant }
 }
@@ -83,7 +60,7 @@ extension UnsafeMutablePointer where Pointee == Shard {
 public struct Keyspace: ~Copyable {
     public let tenant: TenantReference
     /// The number that SELECT knows it by.
-    public internal(set) var number: Int
+    public let number: Int
     let shards: UnsafeMutablePointer<Shard>
     public let shardBits: Int
 

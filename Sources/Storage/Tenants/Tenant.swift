@@ -52,7 +52,8 @@ public struct Tenant: ~Copyable {
     let atLimit: Atomic<Int>
     public let settledMemory = Atomic<Int>(0)
     public let connections = Atomic<Int>(0)
-    let budgetLock = Atomic<UInt32>(0)
+    /// Guards `budget`; taken under a shard's lock, never the other way round.
+    let budgetLock = SpinLock()
     var budget = Budget()
 
     private init(idCount: Int, origin: Origin) {
@@ -155,6 +156,10 @@ extension UnsafeMutablePointer where Pointee == Tenant {
         forEachKeyspace { if $0.hasKeys { found = true } }
         return found
     }
+
+    /// What the tenant takes as far as its shards have told: exact between commands.
+    @inline(__always)
+    public var memoryInUse: Int { pointee.settledMemory.load(ordering: .relaxed) }
 
     /// What the tenant has used, summed over its shards under their locks.
     public var usage: Usage {

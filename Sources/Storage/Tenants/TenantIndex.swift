@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import CLinux
-import Glibc
 import Synchronization
 
 /// Tenants by id: the table that a key's tenant is looked up in, for every key that a pattern
@@ -14,7 +12,7 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
     private static let partBits = 6
 
     private struct Part: ~Copyable {
-        let lock = Atomic<UInt32>(0)
+        let lock = SpinLock()
         var table = Table(prefixBits: TenantIndex.partBits)
     }
 
@@ -39,13 +37,8 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         _ hash: Hash, _ body: (inout Table) -> Result
     ) -> Result {
         let part = parts + Int(truncatingIfNeeded: hash.bits >> UInt64(64 - TenantIndex.partBits))
-        var spins = 0
-        // Bound: holders never block.
-        while part.pointee.lock.exchange(1, ordering: .acquiring) != 0 {
-            spins += 1
-            if spins < 100 { martlet_pause() } else { sched_yield() }
-        }
-        defer { part.pointee.lock.store(0, ordering: .releasing) }
+        part.pointee.lock.lock()
+        defer { part.pointee.lock.unlock() }
         return body(&part.pointee.table)
     }
 

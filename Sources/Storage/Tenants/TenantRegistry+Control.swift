@@ -113,6 +113,7 @@ extension TenantRegistry {
         guard let tenant = id.withBytes({ find($0) }), tenant.pointee.origin != .server else {
             throw .missing
         }
+        // Safety: as in `takeOver`.
         nonisolated(unsafe) let gone = tenant
         let isMine = control.withLock { control in
             guard !gone.pointee.isGone else { return false }

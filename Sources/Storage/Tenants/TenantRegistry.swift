@@ -10,6 +10,8 @@ import Tenancy
 /// the control plane, under one mutex.
 public final class TenantRegistry: Sendable {
     /// The tenant of sessions that have none of their own.
+    // Safety: this one and the next are made in init and never freed; what changes in a tenant is
+    // atomic, or guarded as its fields say.
     nonisolated(unsafe) public let server: TenantReference
     /// Who takes over the sessions of a tenant that is deleted, until they are closed: it has
     /// nothing and no index names it.

@@ -26,10 +26,14 @@ struct HashLimits {
 
 // Changes of hashes. The slot stays good through all of them; views do not.
 extension Keys {
-    /// Inserts a hash under a key that is known to be absent, with room for `fieldCount` fields
-    /// (one at least) that take `byteCount` bytes with their values. It has no fields yet: the
-    /// caller sets one before the command ends.
-    public mutating func insertHash(_ key: Bytes, fieldCount: Int, byteCount: Int) -> Found {
+    /// Makes `key` a hash in place of what was found there, with room for `fieldCount` fields (one
+    /// at least) that take `byteCount` bytes with their values. It has no fields yet: the caller
+    /// sets one before the command ends.
+    public mutating func makeHash(
+        _ key: Bytes, replacing old: Found? = nil, expiry: Milliseconds? = nil, fieldCount: Int,
+        byteCount: Int
+    ) -> Found {
+        precondition(fieldCount > 0)
         let limits = HashLimits(settings)
         // Beyond the last of these bounds some element is too long, whichever it is.
         let isPacked =
@@ -40,11 +44,29 @@ extension Keys {
         // An element's size takes one byte in front of it, or five of a long one.
         let capacity = isPacked ? header + byteCount + 2 * fieldCount : header
         let found = place(
-            EntryShape(.hash, .embedded, key: key, valueSize: header, valueCapacity: capacity),
-            replacing: nil)
+            EntryShape(
+                .hash, .embedded, key: key, expiry: expiry, valueSize: header,
+                valueCapacity: capacity),
+            replacing: old)
         PackedList.setCount(0, at: found.entry.mutableValue)
         if !isPacked { promoteHash(found) }
         return found
+    }
+
+    /// Sets `key` to a hash of these fields, whatever it held. No hash is empty: without fields
+    /// readers see no key until `expiry`, and nothing is loaded.
+    public mutating func setHash(
+        _ key: Bytes, _ fields: [(name: [UInt8], value: [UInt8])], until expiry: Milliseconds
+    ) {
+        guard !fields.isEmpty else { return setAbsent(key, until: expiry) }
+        let hash = makeHash(
+            key, replacing: findAny(key), expiry: expiry, fieldCount: fields.count,
+            byteCount: fields.reduce(0) { $0 + $1.name.count + $1.value.count })
+        for field in fields {
+            field.name.withBytes { name in
+                field.value.withBytes { _ = setField(hash, name, $0) }
+            }
+        }
     }
 
     /// Sets a field, and returns whether it is new. `field` and `value` may not lie in the hash

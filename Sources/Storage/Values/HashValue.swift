@@ -24,11 +24,6 @@ public struct HashValue {
         precondition(entry.type == .hash)
     }
 
-    /// The encoding as OBJECT ENCODING names it.
-    public static func encodingName(_ entry: Entry) -> StaticString {
-        entry.hasPayload ? "hashtable" : "listpack"
-    }
-
     /// A field and its value, where they lie.
     public struct Pair {
         public let field: Bytes
@@ -156,15 +151,7 @@ public struct HashValue {
             }
             return
         }
-        // Knuth's algorithm S: each is taken with the chance of what is wanted among what is left.
-        var wanted = wanted
-        var left = count
-        forEach { pair in
-            if random.next(below: UInt64(left)) < UInt64(wanted) {
-                wanted -= 1
-                body(pair)
-            }
-            left -= 1
-        }
+        var selection = Selection(wanted: wanted, of: count)
+        forEach { if selection.takesNext(&random) { body($0) } }
     }
 }

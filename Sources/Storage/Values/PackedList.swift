@@ -13,28 +13,28 @@ import Glibc
 ///     2   element, element, …: size in one byte if below 254, else 254 and UInt32; then the bytes
 ///
 /// Invariant: the elements end exactly at the end of the value.
-public struct PackedList {
-    public let bytes: Bytes
-    public static let headerSize = 2
-    public static let elementCountMax = 65_535
+struct PackedList {
+    let bytes: Bytes
+    static let headerSize = 2
+    static let elementCountMax = 65_535
 
-    public init(_ bytes: Bytes) {
+    init(_ bytes: Bytes) {
         precondition(bytes.count >= PackedList.headerSize)
         self.bytes = bytes
     }
 
-    public var count: Int { Int(bytes[0]) | Int(bytes[1]) << 8 }
+    var count: Int { Int(bytes[0]) | Int(bytes[1]) << 8 }
 
     /// An element and where it lies, its size bytes included.
-    public struct Element {
-        public let value: Bytes
+    struct Element {
+        let value: Bytes
         /// Offsets into the value: from the size byte to behind the last byte.
-        public let range: Range<Int>
+        let range: Range<Int>
     }
 
     /// The element at `offset`, or nil at the end. The first is at `headerSize`.
     @inline(__always)
-    public func element(at offset: Int) -> Element? {
+    func element(at offset: Int) -> Element? {
         guard offset < bytes.count else { return nil }
         var size = Int(bytes[offset])
         var start = offset + 1
@@ -49,7 +49,7 @@ public struct PackedList {
 
     /// The element that equals `value` among every `stride`-th from the first, or nil.
     @inline(__always)
-    public func find(_ value: Bytes, stride: Int) -> Element? {
+    func find(_ value: Bytes, stride: Int) -> Element? {
         var offset = PackedList.headerSize
         var index = 0
         while let element = self.element(at: offset) {  // Bound: each turn moves on by an element.
@@ -62,7 +62,7 @@ public struct PackedList {
 
     /// Calls `body` with every element in order, until it returns false.
     @inline(__always)
-    public func forEach(_ body: (Element) -> Bool) {
+    func forEach(_ body: (Element) -> Bool) {
         var offset = PackedList.headerSize
         while let element = self.element(at: offset) {
             guard body(element) else { return }
@@ -71,12 +71,12 @@ public struct PackedList {
     }
 
     /// Bytes that an element of `size` takes with its size in front.
-    public static func encodedSize(_ size: Int) -> Int { size < 254 ? size + 1 : size + 5 }
+    static func encodedSize(_ size: Int) -> Int { size < 254 ? size + 1 : size + 5 }
 
     /// Writes an element at `target`, which has `encodedSize` bytes of room; returns the bytes
     /// taken.
     @discardableResult
-    public static func write(_ value: Bytes, to target: UnsafeMutablePointer<UInt8>) -> Int {
+    static func write(_ value: Bytes, to target: UnsafeMutablePointer<UInt8>) -> Int {
         var start = 1
         if value.count < 254 {
             target[0] = UInt8(value.count)

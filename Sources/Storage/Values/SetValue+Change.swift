@@ -85,7 +85,7 @@ extension Table {
         if integers.count < limits.integerCountMax {
             insertInteger(slot, value)
         } else {
-            SetMember.withDigits(value) { promoteSet(slot, joining: $0) }
+            ASCIIInteger.withDigits(of: value) { promoteSet(slot, joining: $0) }
         }
         return true
     }
@@ -134,7 +134,9 @@ extension Table {
             let integers = IntegerSet(old)
             var next = target + PackedList.headerSize
             for index in 0..<count {
-                next += SetMember.withDigits(integers[index]) { PackedList.write($0, to: next) }
+                next += ASCIIInteger.withDigits(of: integers[index]) {
+                    PackedList.write($0, to: next)
+                }
             }
             PackedList.write(member, to: next)
             PackedList.setCount(count + 1, at: target)
@@ -148,7 +150,7 @@ extension Table {
             if isIntegers {
                 let integers = IntegerSet(old)
                 for index in 0..<integers.count {
-                    _ = SetMember.withDigits(integers[index]) { table.insertMember($0) }
+                    _ = ASCIIInteger.withDigits(of: integers[index]) { table.insertMember($0) }
                 }
             } else {
                 PackedList(old).forEach { element in

@@ -12,15 +12,7 @@ public enum SetMember {
     public func withBytes<Result>(_ body: (Bytes) -> Result) -> Result {
         switch self {
         case .bytes(let bytes): body(bytes)
-        case .integer(let value): SetMember.withDigits(value, body)
-        }
-    }
-
-    static func withDigits<Result>(_ value: Int64, _ body: (Bytes) -> Result) -> Result {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ASCIIInteger.countMax) { digits in
-            // Safety: a temporary allocation of 20 bytes has a base address.
-            let base = digits.baseAddress.unsafelyUnwrapped
-            return body(Bytes(UnsafePointer(base), ASCIIInteger.write(value, to: base)))
+        case .integer(let value): ASCIIInteger.withDigits(of: value, body)
         }
     }
 }
@@ -41,15 +33,6 @@ public struct SetValue {
     public init(_ entry: Entry) {
         precondition(entry.type == .set)
         self.entry = entry
-    }
-
-    /// The encoding as OBJECT ENCODING names it.
-    public static func encodingName(_ entry: Entry) -> StaticString {
-        switch entry.encoding {
-        case .embedded: "listpack"
-        case .payload: "hashtable"
-        case .embeddedOther: "intset"
-        }
     }
 
     @inline(__always)

@@ -27,16 +27,8 @@ extension Keys {
         /// Calls `body` with the bytes that GET would answer, valid during the call.
         public func withBytes<Result>(_ body: (Bytes) -> Result) -> Result {
             switch self {
-            case .bytes(let bytes):
-                return body(bytes)
-            case .integer(let value):
-                return withUnsafeTemporaryAllocation(
-                    of: UInt8.self, capacity: ASCIIInteger.countMax
-                ) { digits in
-                    guard let base = digits.baseAddress else { return body(.empty) }
-                    let size = ASCIIInteger.write(value, to: base)
-                    return body(Bytes(UnsafePointer(base), size))
-                }
+            case .bytes(let bytes): body(bytes)
+            case .integer(let value): ASCIIInteger.withDigits(of: value, body)
             }
         }
 
@@ -194,14 +186,12 @@ extension Keys {
 
     /// Turns a string that is kept as an integer into its digits, with room for `capacity` bytes.
     private mutating func spellInteger(_ key: Bytes, _ found: Found, capacity: Int) -> Found {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ASCIIInteger.countMax) { digits in
-            guard let base = digits.baseAddress else { return found }
-            let size = ASCIIInteger.write(found.entry.payload, to: base)
+        ASCIIInteger.withDigits(of: found.entry.payload) { digits in
             let shape = EntryShape(
-                .string, .embeddedOther, key: key, expiry: found.entry.expiry, valueSize: size,
-                valueCapacity: capacity)
+                .string, .embeddedOther, key: key, expiry: found.entry.expiry,
+                valueSize: digits.count, valueCapacity: capacity)
             found.shard.pointee.table.replace(found.slot, shape, keepingValue: false)
-            memcpy(found.entry.mutableValue, base, size)
+            memcpy(found.entry.mutableValue, digits.base, digits.count)
             return found
         }
     }

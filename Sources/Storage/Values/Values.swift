@@ -28,7 +28,7 @@ enum Values {
 
 /// The table that a large hash or set keeps its members in. Its entries have the field as key and,
 /// in a hash, its value.
-public struct NestedTable {
+struct NestedTable {
     // Safety: allocated by `make`, owned by one entry, reached only under that entry's shard's
     // lock.
     let table: UnsafeMutablePointer<Table>
@@ -56,7 +56,7 @@ extension Table {
     /// Frees every entry, every segment and the directory. The table is empty afterwards.
     /// `isUnreachable`: no thread can be reading its buckets without a lock, so that nothing need
     /// be retired.
-    public mutating func freeAll(isUnreachable: Bool = false) {
+    mutating func freeAll(isUnreachable: Bool = false) {
         guard root != 0 else { return }
         let release = isUnreachable ? Block.free : Reclamation.retire
         // Why: entries of nested tables have nothing nested themselves, so this is two levels deep
