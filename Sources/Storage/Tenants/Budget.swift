@@ -103,7 +103,6 @@ extension UnsafeMutablePointer where Pointee == Tenant {
         pointee.operationsPerSecond.value != .max || pointee.operationsPerDay.value != .max
             || pointee.bandwidthPerDay.value != .max
     }
-
 }
 
 extension Budget {
