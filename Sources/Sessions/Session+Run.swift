@@ -172,7 +172,8 @@ extension Session {
             return .paused
         }
         if state.pointee.transaction.isOpen && !entry.pointee.flags.contains(.runsInsideMulti) {
-            if entry.pointee.flags.contains(.denyOOM), thread.worker.isOutOfMemory {
+            // Why whatever it does: what is queued takes memory.
+            if thread.worker.isOutOfMemory {
                 return reject(
                     Array(ReplyError.outOfMemory.text.description.utf8), entry, thread, &reply)
             }

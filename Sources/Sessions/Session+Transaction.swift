@@ -197,7 +197,7 @@ extension Session {
             for request in queued {
                 let arguments = list.arguments(from: request.first, count: request.count)
                 if request.entry.pointee.flags.contains(.wholeDatabase) { needsAll = true }
-                database = Session.selected(request.entry, arguments) ?? database
+                database = selected(request.entry, arguments, on: thread) ?? database
                 guard case .key = request.entry.pointee.run else { continue }
                 let keyspace = registry.keyspace(state.pointee.tenant, database)
                 guard executor.resolve(request.entry, arguments, keyspace, &reply) else {
@@ -213,11 +213,14 @@ extension Session {
         }
     }
 
-    /// The database that a queued SELECT goes to; nil of any other command.
-    private static func selected(_ entry: Entry, _ arguments: Arguments) -> Int? {
+    /// The database that a queued SELECT goes to; nil of one that will fail, and of any other
+    /// command. Where this is mistaken what follows runs on shards that are not held.
+    private func selected(
+        _ entry: Entry, _ arguments: Arguments, on thread: borrowing ServingThread
+    ) -> Int? {
+        let count = thread.worker.pointee.settings.values.pointee.databaseCount.value
         guard entry.pointee.spec.name == "select", arguments.count == 2,
-            let number = ASCIIInteger.parse(arguments[1]), number >= 0,
-            number < Int64(Tenant.databaseCount)
+            let number = ASCIIInteger.parse(arguments[1]), number >= 0, number < Int64(count)
         else { return nil }
         return Int(number)
     }
@@ -247,7 +250,7 @@ extension Session {
         var database = state.pointee.database
         for request in queued {
             let arguments = list.arguments(from: request.first, count: request.count)
-            database = Session.selected(request.entry, arguments) ?? database
+            database = selected(request.entry, arguments, on: thread) ?? database
             guard database == 0, request.entry.pointee.flags.contains(.loadsRecords) else {
                 continue
             }

@@ -140,6 +140,10 @@ extension CommandContext {
             tenant = found
             name = found.id.array
         }
+        // Order: EXEC holds the shards that it needs of the session's tenant, and of no other.
+        guard !isInsideTransaction || tenant == session.pointee.tenant else {
+            return "ERR Command not allowed inside a transaction"
+        }
         guard enter(tenant) else { return "ERR max number of clients reached" }
         session.pointee.user = name
         session.pointee.isAuthenticated = true

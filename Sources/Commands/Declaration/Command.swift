@@ -20,9 +20,11 @@ public protocol KeyCommand: Command {
 /// Its keys are resolved in this order, whatever the spec says: the source (argument 1), then the
 /// target. `run` names them by these ordinals, as the same bytes may mean a key in either database.
 public protocol CrossDatabaseCommand: KeyCommand {
-    /// The key that is written, and the number of its database; nil where the arguments are wrong,
-    /// which `run` tells.
-    static func target(_ arguments: Arguments, selected: Int) -> (key: Bytes, database: Int)?
+    /// The key that is written, and the number of its database, of `count` databases; nil where the
+    /// arguments are wrong, which `run` tells.
+    static func target(
+        _ arguments: Arguments, selected: Int, of count: Int
+    ) -> (key: Bytes, database: Int)?
 }
 
 /// A command on the session, on a whole database or on the server. No shard is locked when it runs

@@ -171,7 +171,9 @@ public struct Executor {
         _ command: any CrossDatabaseCommand.Type, _ arguments: Arguments,
         _ keyspace: KeyspaceReference, _ reply: inout ReplyWriter
     ) -> Bool {
-        let target = command.target(arguments, selected: keyspace.pointee.number)
+        let target = command.target(
+            arguments, selected: keyspace.pointee.number,
+            of: worker.pointee.settings.values.pointee.databaseCount.value)
         guard arguments[1].count <= Storage.Entry.keySizeMax,
             (target?.key.count ?? 0) <= Storage.Entry.keySizeMax
         else {

@@ -117,7 +117,7 @@ public enum SWAPDB: SessionCommand {
         guard let second = number(arguments[2]) else {
             return reply.error("ERR invalid second DB index")
         }
-        let range = 0..<Tenant.databaseCount
+        let range = 0..<context.settings.values.pointee.databaseCount.value
         guard range.contains(first), range.contains(second) else {
             return reply.error(.databaseIndexOutOfRange)
         }

@@ -44,7 +44,8 @@ enum DatabaseNumber {
         case error(String)
     }
 
-    static func parse(_ bytes: Bytes) -> Outcome {
+    /// A number below `count`.
+    static func parse(_ bytes: Bytes, below count: Int) -> Outcome {
         guard let value = ASCIIInteger.parse(bytes) else {
             return .error("ERR value is not an integer or out of range")
         }
@@ -52,7 +53,7 @@ enum DatabaseNumber {
             return .error(
                 "ERR value is out of range, value must between -2147483648 and 2147483647")
         }
-        guard value >= 0, value < Int64(Tenant.databaseCount) else {
+        guard value >= 0, value < Int64(count) else {
             return .error("ERR DB index is out of range")
         }
         return .number(Int(value))
@@ -73,7 +74,7 @@ public enum COPY: CrossDatabaseCommand {
         case wrong(String)
     }
 
-    private static func options(_ arguments: Arguments) -> Options {
+    private static func options(_ arguments: Arguments, _ databases: Int) -> Options {
         var database: Int?
         var replaces = false
         var index = 3
@@ -82,7 +83,7 @@ public enum COPY: CrossDatabaseCommand {
                 replaces = true
                 index += 1
             } else if arguments[index].isKeyword("DB"), index + 1 < arguments.count {
-                switch DatabaseNumber.parse(arguments[index + 1]) {
+                switch DatabaseNumber.parse(arguments[index + 1], below: databases) {
                 case .number(let number): database = number
                 case .error(let text): return .wrong(text)
                 }
@@ -95,9 +96,9 @@ public enum COPY: CrossDatabaseCommand {
     }
 
     public static func target(
-        _ arguments: Arguments, selected: Int
+        _ arguments: Arguments, selected: Int, of count: Int
     ) -> (key: Bytes, database: Int)? {
-        guard case .parsed(let database, _) = options(arguments) else { return nil }
+        guard case .parsed(let database, _) = options(arguments, count) else { return nil }
         return (arguments[2], database ?? selected)
     }
 
@@ -105,7 +106,7 @@ public enum COPY: CrossDatabaseCommand {
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
         let replaces: Bool
-        switch options(arguments) {
+        switch options(arguments, keys.settings.values.pointee.databaseCount.value) {
         case .wrong(let text): return reply.error(text)
         case .parsed(_, let flag): replaces = flag
         }
@@ -125,16 +126,21 @@ public enum MOVE: CrossDatabaseCommand {
         since: "1.0.0", complexity: "O(1)", summary: "Moves a key to another database.")
 
     public static func target(
-        _ arguments: Arguments, selected: Int
+        _ arguments: Arguments, selected: Int, of count: Int
     ) -> (key: Bytes, database: Int)? {
-        guard case .number(let number) = DatabaseNumber.parse(arguments[2]) else { return nil }
-        return (arguments[1], number)
+        switch DatabaseNumber.parse(arguments[2], below: count) {
+        case .number(let number): return (arguments[1], number)
+        case .error: return nil
+        }
     }
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
     ) {
-        if case .error(let text) = DatabaseNumber.parse(arguments[2]) { return reply.error(text) }
+        let count = keys.settings.values.pointee.databaseCount.value
+        if case .error(let text) = DatabaseNumber.parse(arguments[2], below: count) {
+            return reply.error(text)
+        }
         guard !keys.isSameKey(0, 1) else { return reply.error(.sameObject) }
         guard keys.find(at: 0) != nil, keys.find(at: 1) == nil else { return reply.integer(0) }
         reply.integer(keys.move(from: 0, to: 1) ? 1 : 0)
