@@ -260,7 +260,7 @@ extension Session {
 
     /// CLIENT REPLY: takes back what the client does not want to hear.
     @inline(never)
-    private func applyReplyMode(_ mark: Int, _ reply: ReplyWriter) {
+    func applyReplyMode(_ mark: Int, _ reply: ReplyWriter) {
         switch state.pointee.replyMode {
         case .on: break
         case .off: reply.truncate(to: mark)
