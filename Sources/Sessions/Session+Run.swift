@@ -179,7 +179,8 @@ extension Session {
             return .paused
         }
         if state.pointee.transaction.isOpen && !entry.pointee.flags.contains(.runsInsideMulti) {
-            if entry.pointee.flags.contains(.denyOOM), thread.worker.isOutOfMemory {
+            // Why whatever it does: what is queued takes memory.
+            if thread.worker.isOutOfMemory {
                 return reject(
                     Bytes(ReplyError.outOfMemory.text).array, entry, request.size, thread, &reply)
             }
@@ -274,7 +275,7 @@ extension Session {
 
     /// CLIENT REPLY: takes back what the client does not want to hear.
     @inline(never)
-    private func applyReplyMode(_ mark: Int, _ reply: ReplyWriter) {
+    func applyReplyMode(_ mark: Int, _ reply: ReplyWriter) {
         switch state.pointee.replyMode {
         case .on: break
         case .off: reply.truncate(to: mark)

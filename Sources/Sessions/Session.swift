@@ -120,6 +120,9 @@ public struct Session: ~Copyable {
                         parser.reset()
                         return finish(offset, .suspend, replyStart, &thread)
                     }
+                } else if state.pointee.replyMode != .on {
+                    // As in Redis nothing at all is what CLIENT REPLY SKIP skips.
+                    applyReplyMode(reply.count, reply)
                 }
                 offset += request.size
                 index += 1
@@ -135,7 +138,9 @@ public struct Session: ~Copyable {
             case .full: continue
             case .needMore: return finish(offset, .receive, replyStart, &thread)
             case .malformed(let error):
+                let mark = reply.count
                 reply.error(error.message)
+                applyReplyMode(mark, reply)
                 return finish(bytes.count, .close, replyStart, &thread)
             }
         }

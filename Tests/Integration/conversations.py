@@ -53,7 +53,21 @@ CONVERSATIONS = {
     "POST, as a web page sends it": "POST / HTTP/1.1|Content-Length: 9|SET a 1",
     "Host, as a web page sends it": "host: localhost|SET a 1",
     "QUIT in a pipeline": "GET a|QUIT|GET a",
+    "names with zeros": "GET\0 a|\0|PING\0\0|PI\0NG|CLIENT\0 ID|CLIENT ID\0|OBJECT\0 HELP",
 }
+# Bytes as they are; after them ECHO tells the end.
+BLOCKS = {
+    "an empty line behind REPLY SKIP": b"CLIENT REPLY SKIP\r\n\r\nGET a\r\nGET a\r\n",
+    "no arguments behind REPLY SKIP": b"CLIENT REPLY SKIP\r\n*0\r\nGET a\r\n*-1\r\nGET a\r\n",
+    "an empty line under REPLY OFF": b"CLIENT REPLY OFF\r\n\r\nGET a\r\nCLIENT REPLY ON\r\nGET a\r\n",
+}
+# Why apart: what was wrong is not told to whoever wants no replies, in either; but Redis keeps the
+# connection, on which it will never say anything again, and Martlet closes it.
+SILENT_ERRORS = [
+    b"CLIENT REPLY OFF\r\n*x\r\nGET a\r\n", b"CLIENT REPLY OFF\r\n*1\r\n$x\r\n",
+    b'CLIENT REPLY OFF\r\nGET "a\r\n', b"CLIENT REPLY SKIP\r\n*x\r\n",
+    b'CLIENT REPLY SKIP\r\nGET "a\r\n', b"CLIENT REPLY SKIP\r\n*1\r\n:1\r\n",
+]
 # What goes wrong here is counted by INFO as redis-server counts it.
 COUNTED = [
     "GET|NOSUCH|HSET a f v|GET a|CLIENT REPLY x|CONFIG NOSUCH|AUTH x y",
@@ -63,8 +77,22 @@ COUNTED = [
 ]
 
 
-def talk(server: Server, lines: str) -> bytes:
+def received(stream: socket.socket) -> bytes:
     """All that the server sends until the end mark, or until it closes."""
+    data = b""
+    try:
+        while not data.endswith(END):
+            part = stream.recv(65536)
+            if not part:
+                break
+            data += part
+    except (socket.timeout, ConnectionResetError) as error:
+        data += repr(error).encode()
+    return data
+
+
+def talk(server: Server, lines: str) -> bytes:
+    """What the server answers to `lines`."""
     with connect(server.address, 10) as stream:
         block = b""
         for line in [*lines.split("|"), "ECHO end"]:
@@ -75,16 +103,7 @@ def talk(server: Server, lines: str) -> bytes:
                 block = b""
                 time.sleep(0.03)
         stream.sendall(block)
-        received = b""
-        try:
-            while not received.endswith(END):
-                part = stream.recv(65536)
-                if not part:
-                    break
-                received += part
-        except (socket.timeout, ConnectionResetError) as error:
-            received += repr(error).encode()
-        return received
+        return received(stream)
 
 
 def compared(reference: Server, candidate: Server, report: Report) -> None:
@@ -97,6 +116,20 @@ def compared(reference: Server, candidate: Server, report: Report) -> None:
                 client.call("SET", "a", "0")
             replies.append(talk(server, lines))
         report.equal(name, replies[1], replies[0])
+    for name, block in BLOCKS.items():
+        replies = []
+        for server in (reference, candidate):
+            with connect(server.address, 10) as stream:
+                stream.sendall(block + encode(["ECHO", "end"]))
+                replies.append(received(stream))
+        report.equal(name, replies[1], replies[0])
+    for block in SILENT_ERRORS:
+        with connect(reference.address, 0.2) as stream:
+            stream.sendall(block)
+            report.equal(f"Redis of {block!r}", received(stream), b"TimeoutError('timed out')")
+        with connect(candidate.address, 10) as stream:
+            stream.sendall(block)
+            report.equal(f"{block!r}", received(stream), b"")
 
 
 def pause(server: Server, report: Report) -> None:

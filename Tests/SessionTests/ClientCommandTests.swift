@@ -46,6 +46,23 @@ import Testing
             """)
     }
 
+    @Test func aTransactionThatLooksAtItself() {
+        let (host, server) = StageServer.host()
+        let client = Client(host)
+        server.sessions = [client.state]
+        client.send(["MULTI"], ["CLIENT", "INFO"], ["CLIENT", "LIST"], ["EXEC"])
+        let lines = client.takeReplies().split(whereSeparator: \.isNewline).filter {
+            $0.hasPrefix("id=")
+        }
+        #expect(lines.count == 2)
+        for line in lines {
+            let fields = line.split(separator: " ")
+            #expect(fields.contains("flags=x") && fields.contains("multi=2"), "\(line)")
+            #expect(fields.contains("cmd=exec"), "\(line)")
+        }
+        #expect(client.ask("CLIENT", "INFO").contains(" multi=-1 "))
+    }
+
     @Test func killsAndLists() {
         Client(Host()).converse(
             """

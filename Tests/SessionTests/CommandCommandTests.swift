@@ -24,6 +24,25 @@ import Wire
             """)
     }
 
+    @Test func tips() {
+        let table = CommandTable(Families.all)
+        let expected = [
+            "scan": [
+                "nondeterministic_output", "request_policy:special", "response_policy:special",
+            ],
+            "randomkey": [
+                "request_policy:all_shards", "response_policy:special", "nondeterministic_output",
+            ],
+            "msetnx": [], "mset": ["request_policy:multi_shard", "response_policy:all_succeeded"],
+            "client|setname": ["request_policy:all_nodes", "response_policy:all_succeeded"],
+            "config|rewrite": ["request_policy:all_nodes", "response_policy:all_succeeded"],
+        ]
+        let all = table.all.flatMap { [$0] + $0.subcommands }
+        for (name, tips) in expected {
+            #expect(all.first { $0.spec.name == name }?.spec.tips == tips, "\(name)")
+        }
+    }
+
     @Test func information() {
         Client(Host()).converse(
             """

@@ -30,7 +30,8 @@ public enum CLIENT_ID: SessionCommand {
 public enum CLIENT_SETNAME: SessionCommand {
     public static let spec = CommandSpec(
         "client|setname", arity: 3, CLIENT.own, usage: "connection-name", since: "2.6.9",
-        complexity: "O(1)", summary: "Sets the connection name.")
+        complexity: "O(1)", summary: "Sets the connection name.",
+        tips: ["request_policy:all_nodes", "response_policy:all_succeeded"])
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter

@@ -14,7 +14,9 @@ public enum CLIENT_INFO: SessionCommand {
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
         let line = ClientLine.text(
-            of: context.session.pointee, now: context.now, command: "client|info")
+            of: context.session.pointee, now: context.now,
+            command: context.isInsideTransaction ? "exec" : "client|info",
+            runsTransaction: context.isInsideTransaction)
         reply.verbatim(line + "\n")
     }
 }
@@ -50,13 +52,18 @@ public enum CLIENT_LIST: SessionCommand {
         }
         let now = context.now
         let own = context.session.pointee.id
+        let runsTransaction = context.isInsideTransaction
+        let ownCommand = runsTransaction ? "exec" : "client|list"
         let names = ClientLine.commandNames(context.server.commands)
         var lines: [(id: UInt64, text: String)] = []
         context.server.forEachSession { session in
             if filter.matches(session, now: now) {
-                let command =
-                    session.id == own ? "client|list" : names[session.lastCommand] ?? "NULL"
-                lines.append((session.id, ClientLine.text(of: session, now: now, command: command)))
+                let isOwn = session.id == own
+                let text = ClientLine.text(
+                    of: session, now: now,
+                    command: isOwn ? ownCommand : names[session.lastCommand] ?? "NULL",
+                    runsTransaction: isOwn && runsTransaction)
+                lines.append((session.id, text))
             }
             return false
         }
@@ -198,18 +205,21 @@ struct ClientFilter {
 
 /// A session as a line of CLIENT LIST.
 enum ClientLine {
+    /// `runsTransaction`: EXEC is running what was queued, and one of it asks.
     static func text(
-        of session: borrowing SessionState, now: Milliseconds, command: String
+        of session: borrowing SessionState, now: Milliseconds, command: String,
+        runsTransaction: Bool
     ) -> String {
+        let isInTransaction = session.transaction.isOpen || runsTransaction
         var flags = ""
-        if session.transaction.isOpen { flags += "x" }
+        if isInTransaction { flags += "x" }
         if session.isBlocked { flags += "b" }
         if session.isDirty.pointee.load(ordering: .relaxed) { flags += "d" }
         if session.closesAfterReply { flags += "c" }
         if session.isUnixSocket { flags += "U" }
         if session.isNoEvict { flags += "e" }
         if session.leavesAccessTime { flags += "T" }
-        let multi = session.transaction.isOpen ? session.transaction.count : -1
+        let multi = isInTransaction ? session.transaction.count : -1
         let memory =
             session.queryBufferSize + session.queryBufferFree + session.outputSize
             + session.transaction.requests.capacity + MemoryLayout<SessionState>.size

@@ -174,10 +174,11 @@ public final class CommandTable: Sendable {
         return nil
     }
 
-    /// The name in upper case as two words, zeros behind it; nil of a name over 16 bytes.
+    /// The name in upper case as two words, zeros behind it; nil of a name over 16 bytes, and of
+    /// one with a zero at its end, which could not be told from the shorter one.
     @inline(__always)
     private static func words(_ name: Bytes) -> (low: UInt64, high: UInt64)? {
-        guard name.count <= 16 else { return nil }
+        guard name.count <= 16, name.isEmpty || name[name.count &- 1] != 0 else { return nil }
         var low: UInt64 = 0
         var high: UInt64 = 0
         for index in 0..<min(name.count, 8) {

@@ -48,7 +48,9 @@ public enum SCAN: SessionCommand {
         usage: "cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [TYPE type]",
         since: "2.8.0", complexity: "O(1) for each step, O(N) for all keys.",
         summary: "Iterates over the keys of the database.",
-        tips: ["nondeterministic_output", "request_policy:special"])
+        tips: [
+            "nondeterministic_output", "request_policy:special", "response_policy:special",
+        ])
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
@@ -98,7 +100,9 @@ public enum RANDOMKEY: SessionCommand {
         "randomkey", arity: 1, [.readOnly, .wholeDatabase], since: "1.0.0",
         complexity: "O(1), or O(N) in the number of tenants.",
         summary: "Returns a random key of the database.",
-        tips: ["request_policy:all_shards", "nondeterministic_output"])
+        tips: [
+            "request_policy:all_shards", "response_policy:special", "nondeterministic_output",
+        ])
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter

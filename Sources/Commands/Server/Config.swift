@@ -62,7 +62,8 @@ public enum CONFIG_SET: SessionCommand {
 public enum CONFIG_REWRITE: SessionCommand {
     public static let spec = CommandSpec(
         "config|rewrite", arity: 2, CONFIG.flags, since: "2.8.0", complexity: "O(1)",
-        summary: "Persists the effective configuration to file.")
+        summary: "Persists the effective configuration to file.",
+        tips: ["request_policy:all_nodes", "response_policy:all_succeeded"])
 
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter

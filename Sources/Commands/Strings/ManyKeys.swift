@@ -63,9 +63,7 @@ public enum MSETNX: KeyCommand {
         since: "1.0.1", complexity: "O(N) where N is the number of keys to set.",
         summary:
             "Atomically modifies the string values of one or more keys only when all keys don't "
-            + "exist.",
-        tips: ["request_policy:multi_shard", "response_policy:agg_min"]
-    )
+            + "exist.")
 
     public static func run(
         _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter

@@ -163,7 +163,8 @@ struct Information {
             ("used_memory_overhead", "\(max(0, figures.allocated - charged))"),
             ("used_memory_startup", "\(figures.startup)"), ("used_memory_dataset", "\(charged)"),
         ]
-        let grown = figures.allocated - figures.startup
+        // Why not less than the data: what was there at the start may have been freed since.
+        let grown = max(charged, figures.allocated - figures.startup)
         percentage("used_memory_dataset_perc", charged, of: grown)
         lines += [
             ("allocator_allocated", "\(figures.allocated)"),
