@@ -157,12 +157,15 @@ extension RecordWorker {
         let nonce = String(random.next(), radix: 16) + String(random.next(), radix: 16)
         probeCount += 1
         nextProbeMilliseconds = Int64.max
+        // Why: a server that is slow to take another session has not lost a notification. To send
+        // it takes two attempts to connect and a statement.
+        let sending = isProven ? 3 * options.connectTimeoutMilliseconds : 0
         probe = Probe(
             number: probeCount, nonce: Array(nonce.utf8),
-            deadlineMilliseconds: nowMilliseconds + options.probeTimeoutMilliseconds)
+            deadlineMilliseconds: nowMilliseconds + sending + options.probeTimeoutMilliseconds)
         let payload = "\(RecordSource.probeName):\(nonce)"
         if !connector.probe(number: probeCount, payload: payload) {
-            probeFailed("the system refuses another thread")
+            probeNotSent("the system refuses another thread")
         }
     }
 
@@ -173,6 +176,17 @@ extension RecordWorker {
         nextProbeMilliseconds = nowMilliseconds + options.probeIntervalMilliseconds
         becomeReadyIfChecked()
         showLink()
+    }
+
+    /// What was proven of this connection stands: that there is no second one, as where an
+    /// application has taken all that the server allows, says nothing of the first.
+    func probeNotSent(_ reason: String) {
+        guard isProven else { return probeFailed(reason) }
+        probe = nil
+        nextProbeMilliseconds =
+            nowMilliseconds
+            + min(options.probeIntervalMilliseconds, RecordWorker.soonMilliseconds)
+        report(.warning, "records: a probe could not be sent: \(reason)")
     }
 
     /// Without the proof nothing is kept: what is there goes, and what comes lives for a moment.

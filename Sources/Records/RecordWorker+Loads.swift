@@ -12,7 +12,7 @@ extension RecordWorker {
         case .connected(let arrival): adopt(arrival)
         case .connectFailed(let error): if phase == .connecting { attemptFailed(error) }
         case .probeFailed(let number, let error):
-            if probe?.number == number { probeFailed(error.message) }
+            if probe?.number == number { probeNotSent(error.message) }
         case .stop: isStopping = true
         }
     }

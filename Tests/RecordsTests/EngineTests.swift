@@ -258,6 +258,24 @@ extension DatabaseTests {
             #expect(bench.cache.entry("tenant:id:1") == nil)
         }
 
+        /// A server that takes no more sessions, as when an application has them all, is no reason
+        /// to give up what is cached: the listening session hears of changes all the same.
+        @Test func aProbeThatCannotBeSentDropsNothing() throws {
+            let (database, writer) = try setUp()
+            let bench = try TestBench(url: database.url) { $0.probeIntervalMilliseconds = 100 }
+            try bench.ready()
+            #expect(try bench.request("tenant:id:1") == .loaded)
+            let administrator = try TestSession(url: database.server.url())
+            try administrator.run("alter database \(database.name) allow_connections false")
+            try until("the probe to fail") { bench.cache.hasLogged("probe could not be sent") }
+            #expect(bench.cache.entry("tenant:id:1")?.lifeMilliseconds == 3_600_000)
+            #expect(bench.engine.statistics().link == .ready)
+            try writer.run("update tenants set name = 'Ada' where id = '1'")
+            try until("the change to be heard") {
+                bench.cache.text("tenant:id:1")?.contains("Ada") == true
+            }
+        }
+
         /// No trigger announces what happens to a table as a whole.
         @Test(arguments: [
             "alter table tenants add column region text default 'eu'",
