@@ -209,10 +209,14 @@ extension Session {
             worker.clearKeys()
             var database = state.pointee.database
             var needsAll = false
+            var swapped: Set<Int> = []
             let registry = worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
             for request in queued {
                 let arguments = list.arguments(from: request.first, count: request.count)
-                if request.entry.pointee.flags.contains(.wholeDatabase) { needsAll = true }
+                if request.entry.pointee.flags.contains(.wholeDatabase) {
+                    needsAll = true
+                    swapped.formUnion(swappedDatabases(request.entry, arguments, on: thread))
+                }
                 database = Session.selected(request.entry, arguments, on: thread) ?? database
                 guard case .key = request.entry.pointee.run else { continue }
                 let keyspace = registry.keyspace(state.pointee.tenant, database)
@@ -221,6 +225,7 @@ extension Session {
                 }
             }
             if needsAll {
+                make(swapped, registry)
                 if worker.lockKeys(andAllOf: allKeyspaces(registry)) { return true }
             } else if worker.lockKeys() {
                 return true
@@ -240,16 +245,38 @@ extension Session {
         return number
     }
 
+    /// The databases that a queued SWAPDB exchanges; none of any other command.
+    private func swappedDatabases(
+        _ entry: Entry, _ arguments: Arguments, on thread: borrowing ServingThread
+    ) -> [Int] {
+        guard entry.pointee.spec.name == "swapdb" else { return [] }
+        let count = thread.worker.pointee.settings.values.pointee.databaseCount.value
+        return (1..<arguments.count).compactMap { ASCIIInteger.parse(arguments[$0]) }
+            .filter { $0 >= 0 && $0 < Int64(count) }.map { Int($0) }
+    }
+
+    /// Makes those of the databases that a tenant lacks who has one of them, so that they are held
+    /// when they are exchanged.
+    private func make(_ databases: Set<Int>, _ registry: TenantRegistry) {
+        guard !databases.isEmpty else { return }
+        forEachTenant(registry) { tenant in
+            guard databases.contains(where: { tenant.keyspace($0) != nil }) else { return }
+            for number in databases { _ = registry.keyspace(tenant, number) }
+        }
+    }
+
     /// Every keyspace of every database that the session sees.
     private func allKeyspaces(_ registry: TenantRegistry) -> [KeyspaceReference] {
         var all: [KeyspaceReference] = []
-        state.pointee.tenant.forEachKeyspace { all.append($0) }
-        if registry.hasPatterns && state.pointee.tenant == registry.server {
-            registry.forEachTenant { tenant in
-                if tenant != registry.server { tenant.forEachKeyspace { all.append($0) } }
-            }
-        }
+        forEachTenant(registry) { tenant in tenant.forEachKeyspace { all.append($0) } }
         return all
+    }
+
+    /// Every tenant whose keys the session sees.
+    private func forEachTenant(_ registry: TenantRegistry, _ body: (TenantReference) -> Void) {
+        body(state.pointee.tenant)
+        guard registry.hasPatterns && state.pointee.tenant == registry.server else { return }
+        registry.forEachTenant { if $0 != registry.server { body($0) } }
     }
 
     /// The record keys that the transaction reads and that are not loaded; nil where there are

@@ -5,7 +5,8 @@ import Synchronization
 import Tenancy
 
 // What commands do to a whole database: flush, swap, scan, pick a key. Shards are locked one at a
-// time, unless the caller holds them all (inside EXEC).
+// time, unless the caller holds them all (inside EXEC). What has come into being since it took them
+// is not there for it: to wait for one more shard would break the order of locks.
 extension UnsafeMutablePointer where Pointee == Worker {
     /// Calls `body` with every shard of `keyspace` under its lock; settles memory after each.
     public func forEachShard(of keyspace: KeyspaceReference, _ body: (ShardReference) -> Void) {
@@ -13,6 +14,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         for index in 0..<keyspace.shardCount {
             let shard = keyspace.shard(at: index)
             let isHeld = pointee.lockedCount > 0 && holds(shard)
+            if !isHeld && pointee.lockedCount > 0 { continue }
             if !isHeld { shard.acquire() }
             if !shard.pointee.isDead {
                 body(shard)
@@ -56,6 +58,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         for step in 0..<keyspace.shardCount {
             let shard = keyspace.shard(at: (start + step) % keyspace.shardCount)
             let isHeld = pointee.lockedCount > 0 && holds(shard)
+            if !isHeld && pointee.lockedCount > 0 { continue }
             if !isHeld { shard.acquire() }
             defer { if !isHeld { shard.release() } }
             // Why a hundred tries: as Redis; a table in which nearly everything has expired is not
@@ -76,13 +79,15 @@ extension UnsafeMutablePointer where Pointee == Worker {
 
 extension UnsafeMutablePointer where Pointee == Worker {
     /// Exchanges two databases of `tenant`, under the locks of both. Inside EXEC they are held
-    /// already.
+    /// already, both of them, where the tenant had either when EXEC took its locks.
     public func swapDatabases(of tenant: TenantReference, _ first: Int, _ second: Int) {
         guard tenant.keyspace(first) != nil || tenant.keyspace(second) != nil else { return }
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         if pointee.lockedCount > 0 {
-            let left = hold(tenant, first)
-            return swapContents(left, hold(tenant, second))
+            guard let left = tenant.keyspace(first), let right = tenant.keyspace(second),
+                holds(left.shard(at: 0)), holds(right.shard(at: 0))
+            else { return }
+            return swapContents(left, right)
         }
         var left: KeyspaceReference
         var right: KeyspaceReference
@@ -94,16 +99,6 @@ extension UnsafeMutablePointer where Pointee == Worker {
         } while !lockKeys(andAllOf: [left, right])
         swapContents(left, right)
         unlockKeys()
-    }
-
-    /// The keyspace, which EXEC holds; one that does not exist is made and held before others can
-    /// see it.
-    private func hold(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
-        let (keyspace, isNew) = registry.keyspaceLocked(tenant, number)
-        if isNew { adopt(keyspace) }
-        precondition(holds(keyspace.shard(at: 0)), "EXEC does not hold a database that it swaps")
-        return keyspace
     }
 
     /// Exchanges what two databases of one tenant hold. Sessions that watch a key which either has

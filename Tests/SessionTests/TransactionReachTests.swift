@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Storage
+import Tenancy
 import TestSupport
 import Testing
 
@@ -46,6 +47,46 @@ import Testing
             DEL k => -OOM command not allowed when used memory > 'maxmemory'.
             EXEC => -EXECABORT Transaction discarded because of previous errors.
             DEL k => :1
+            """)
+    }
+
+    /// A tenant who has only one of the databases has both exchanged all the same.
+    @Test func databasesAreSwappedForEveryTenant() throws {
+        let host = Host(patterns: [try KeyPattern("tenant:{tenant}:*")])
+        Client(host).converse(
+            """
+            SET tenant:a:k 0 => +OK
+            SELECT 1 => +OK
+            SET tenant:b:k 1 => +OK
+            MULTI => +OK
+            SWAPDB 1 2 => +QUEUED
+            SWAPDB 0 1 => +QUEUED
+            MGET tenant:a:k tenant:b:k => +QUEUED
+            SELECT 2 => +QUEUED
+            MGET tenant:a:k tenant:b:k => +QUEUED
+            SET tenant:c:k 2 => +QUEUED
+            SWAPDB 2 0 => +QUEUED
+            SELECT 0 => +QUEUED
+            MGET tenant:a:k tenant:b:k tenant:c:k => +QUEUED
+            EXEC => *9 +OK +OK *2 $1 0 $-1 +OK *2 $-1 $1 1 +OK +OK +OK *3 $-1 $1 1 $1 2
+            DBSIZE => :2
+            """)
+    }
+
+    /// EXEC forgets what is watched; UNWATCH in it changes nothing more.
+    @Test func unwatchInsideIt() {
+        Client(Host()).converse(
+            """
+            WATCH a b => +OK
+            MULTI => +OK
+            SET b 1 => +QUEUED
+            UNWATCH => +QUEUED
+            SET a 1 => +QUEUED
+            EXEC => *3 +OK +OK +OK
+            SET a 2 => +OK
+            MULTI => +OK
+            GET a => +QUEUED
+            EXEC => *1 $1 2
             """)
     }
 }

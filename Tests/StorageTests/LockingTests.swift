@@ -131,4 +131,36 @@ import Testing
             store.worker.unlockKeys()
         }
     }
+
+    /// A transaction that goes over whole databases holds what there was when it began. What came
+    /// into being since is not there for it, as waiting for it would break the order of locks.
+    @Test func whatCameLaterIsLeftAlone() throws {
+        let store = try Store()
+        let registry = store.registry
+        let first = registry.keyspace(registry.server, 0)
+        store.set("early")
+        store.worker.clearKeys()
+        #expect(store.worker.lockKeys(andAllOf: [first]))
+        let later = registry.keyspace(registry.server, 5)
+        let other = WorkerReference.allocate(capacity: 1)
+        other.initialize(to: Worker(registry: registry, settings: store.settings))
+        defer {
+            other.deinitialize(count: 1)
+            other.deallocate()
+        }
+        [UInt8]("late".utf8).withBytes { key in
+            _ = other.acquire(key, nil, keyspace: later, creating: true)
+            var keys = Keys(worker: other, keyspace: later)
+            keys.setText(key, key, replacing: nil)
+            other.unlockKeys()
+        }
+        #expect(store.worker.randomKey(later, for: registry.server) == nil)
+        store.worker.swapDatabases(of: registry.server, 0, 5)
+        store.worker.swapDatabases(of: registry.server, 5, 6)
+        #expect(store.worker.flush(later, Reclaimer.shared) == 0)
+        #expect(later.keyCount == 1)
+        #expect(store.worker.flush(first, Reclaimer.shared) == 1)
+        store.worker.unlockKeys()
+        #expect(store.worker.flush(later, Reclaimer.shared) == 1)
+    }
 }

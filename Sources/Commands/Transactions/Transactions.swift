@@ -92,7 +92,9 @@ public enum UNWATCH: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        context.worker.unwatchAll(context.session)
+        // Why not in EXEC, which has looked at what is watched and forgets it when it is done: the
+        // shards of these keys need not be among those that it holds, which are taken in order.
+        if !context.isInsideTransaction { context.worker.unwatchAll(context.session) }
         reply.ok()
     }
 }
