@@ -106,7 +106,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         if policy.isVolatile && shard.pointee.table.expiringCount == 0 { return false }
         let isHeld = holds(shard)
         if !isHeld {
-            guard shard.pointee.lock.exchange(1, ordering: .acquiring) == 0 else { return false }
+            guard shard.pointee.lock.tryAcquire() else { return false }
         }
         defer { if !isHeld { shard.release() } }
         guard !shard.pointee.isDead else { return false }

@@ -137,9 +137,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
                 let shard = keyspace.shard(at: index)
                 let isHeld = holds(shard)
                 // Why it does not wait: the shards that are held have an order, which this has not.
-                guard isHeld || shard.pointee.lock.exchange(1, ordering: .acquiring) == 0 else {
-                    continue
-                }
+                guard isHeld || shard.pointee.lock.tryAcquire() else { continue }
                 var steps = 0
                 while steps < 16, !shard.pointee.isDead,
                     shard.pointee.table.isSweepDue(pointee.now)

@@ -39,8 +39,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
                 }
                 return shard.pointee.table.contains(hash)
             }
-            reclaimer.free(shard.pointee.table)
-            shard.pointee.table = Table(prefixBits: keyspace.pointee.shardBits)
+            reclaimer.free(shard.takeTable())
         }
         pointee.statistics.pointee.changes.bump(removed)
         return removed

@@ -43,12 +43,12 @@ import Testing
             let sorted = expected.sorted { UInt(bitPattern: $0) < UInt(bitPattern: $1) }
             #expect(Array(worker.heldShards) == sorted, sourceLocation: source)
             #expect(
-                expected.allSatisfy { $0.pointee.lock.load(ordering: .relaxed) == 1 },
+                expected.allSatisfy { $0.pointee.lock.isHeld },
                 sourceLocation: source)
             for shard in sorted { #expect(worker.holds(shard), sourceLocation: source) }
             worker.unlockKeys()
             #expect(
-                expected.allSatisfy { $0.pointee.lock.load(ordering: .relaxed) == 0 },
+                expected.allSatisfy { !$0.pointee.lock.isHeld },
                 sourceLocation: source)
         }
     }

@@ -87,12 +87,9 @@ extension UnsafeMutablePointer where Pointee == Tenant {
             || pointee.bandwidthPerDay.value != .max
     }
 
-    func lockBudget() {
-        // Bound: held for a few additions.
-        while pointee.budgetLock.exchange(1, ordering: .acquiring) != 0 {}
-    }
+    func lockBudget() { pointee.budgetLock.acquire() }
 
-    func unlockBudget() { pointee.budgetLock.store(0, ordering: .releasing) }
+    func unlockBudget() { pointee.budgetLock.release() }
 
     /// Operations and bytes given out today, unused leases included.
     public var today: (operations: Int, bytes: Int) {

@@ -10,7 +10,7 @@ import Tenancy
 ///
 /// Layout, in cache lines, so that a GET touches the first two:
 ///
-///     line 0   lock, flags, table (root, counts, sizes), operation lease
+///     line 0   table (root, counts, sizes), lock, flags, operation lease
 ///     line 1   byte lease, the seven usage counters that commands change
 ///     line 2   the rest of the counters, watchers, back pointers, sweep
 ///
@@ -20,10 +20,11 @@ import Tenancy
 /// 2. Locks of several shards are taken in ascending order of address, and nothing blocks under
 ///    one.
 public struct Shard: ~Copyable {
-    let lock = Atomic<UInt32>(0)
+    public var table: Table
+    // Why not first: a change of any field is to the thread sanitizer one at the shard's address.
+    let lock = SpinLock()
     /// The keyspace was dropped: whoever waited for the lock must look the keyspace up again.
     var isDead = false
-    public var table: Table
     /// Operations that may still run before the tenant's budget is asked again.
     var operationLease = 0
     /// Bytes that may still be moved before the tenant's budget is asked again.
@@ -46,33 +47,21 @@ public struct Shard: ~Copyable {
 public typealias ShardReference = UnsafeMutablePointer<Shard>
 
 extension UnsafeMutablePointer where Pointee == Shard {
-    /// Takes the lock. Waits by spinning: it is held for less than a microsecond; a holder that
-    /// lost its core is given a chance to run.
     @inline(__always)
-    public func acquire() {
-        // Order: acquiring, so that what the last holder wrote is seen.
-        if pointee.lock.exchange(1, ordering: .acquiring) == 0 { return }
-        acquireSlowly()
-    }
-
-    @inline(never)
-    private func acquireSlowly() {
-        var spins = 0
-        while true {  // Bound: holders never block, so the lock comes free.
-            while pointee.lock.load(ordering: .relaxed) != 0 {
-                spins += 1
-                if spins < 100 { martlet_pause() } else { sched_yield() }
-            }
-            if pointee.lock.exchange(1, ordering: .acquiring) == 0 { return }
-        }
-    }
+    public func acquire() { pointee.lock.acquire() }
 
     @inline(__always)
-    public func release() {
-        pointee.lock.store(0, ordering: .releasing)
-    }
+    public func release() { pointee.lock.release() }
 
     public var tenant: TenantReference { pointee.keyspace.pointee.tenant }
+
+    /// Puts an empty table in the place of the shard's. What is returned no thread finds any more,
+    /// so it may be freed by the rules of `Reclamation`.
+    func takeTable() -> Table {
+        let table = pointee.table
+        pointee.table = Table(prefixBits: pointee.keyspace.pointee.shardBits)
+        return table
+    }
 }
 
 /// One database of one tenant: its keys and nothing else, in shards.

@@ -14,8 +14,9 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
     private static let partBits = 6
 
     private struct Part: ~Copyable {
-        let lock = Atomic<UInt32>(0)
         var table = Table(prefixBits: TenantIndex.partBits)
+        // Why not first: see `Shard`.
+        let lock = SpinLock()
     }
 
     // Safety: allocated once and never freed; each part is used under its lock.
@@ -39,13 +40,8 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         _ hash: Hash, _ body: (inout Table) -> Result
     ) -> Result {
         let part = parts + Int(truncatingIfNeeded: hash.bits >> UInt64(64 - TenantIndex.partBits))
-        var spins = 0
-        // Bound: holders never block.
-        while part.pointee.lock.exchange(1, ordering: .acquiring) != 0 {
-            spins += 1
-            if spins < 100 { martlet_pause() } else { sched_yield() }
-        }
-        defer { part.pointee.lock.store(0, ordering: .releasing) }
+        part.pointee.lock.acquire()
+        defer { part.pointee.lock.release() }
         return body(&part.pointee.table)
     }
 
