@@ -114,7 +114,7 @@ extension Session {
     ) -> Suspension? {
         let worker = thread.worker
         let mark = reply.count
-        guard lockAll(queued, list, on: thread, &reply) else {
+        guard let keys = lockAll(queued, list, on: thread, &reply) else {
             endTransaction(on: thread)
             return nil
         }
@@ -155,8 +155,9 @@ extension Session {
         let database = state.pointee.database
         var keylessCount = 0
         let errors = reply.errorCount
-        for request in queued {
+        for (number, request) in queued.enumerated() {
             let mark = reply.count
+            keys.restore(number, to: worker)
             runOne(request, list, on: &thread, &reply)
             if isMuted { reply.truncate(to: mark) }
             if case .session = request.entry.pointee.run { keylessCount += 1 }
@@ -181,56 +182,83 @@ extension Session {
         state.pointee.replyMode == .off || state.pointee.replyMode == .skipThis
     }
 
-    /// Takes every shard that the transaction can touch. False, with an error replied, where a key
-    /// is refused.
+    /// Takes every shard that the transaction can touch, and says where its keys live. Nil, with an
+    /// error replied, where a key is refused.
     private func lockAll(
         _ queued: [Queued], _ list: borrowing ArgumentList, on thread: borrowing ServingThread,
         _ reply: inout ReplyWriter
-    ) -> Bool {
+    ) -> TransactionKeys? {
         let worker = thread.worker
         let executor = Executor(worker: worker)
         while true {  // Bound: a keyspace is dropped once; the next turn finds or makes another.
             worker.clearKeys()
+            var keys = TransactionKeys()
             var database = state.pointee.database
             var needsAll = false
             let registry = worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
             for request in queued {
                 let arguments = list.arguments(from: request.first, count: request.count)
                 if request.entry.pointee.flags.contains(.wholeDatabase) { needsAll = true }
-                database = Session.selected(request.entry, arguments) ?? database
+                defer { keys.endCommand(worker) }
+                database = selected(request.entry, arguments, worker) ?? database
+                makeSwapped(request.entry, arguments, registry)
                 guard case .key = request.entry.pointee.run else { continue }
                 let keyspace = registry.keyspace(state.pointee.tenant, database)
                 guard executor.resolve(request.entry, arguments, keyspace, &reply) else {
-                    return false
+                    return nil
                 }
             }
+            keys.keep(worker)
             if needsAll {
                 worker.pointee.holdsAllShards = true
-                if worker.lockKeys(andAllOf: allKeyspaces(registry)) { return true }
+                if worker.lockKeys(andAllOf: allKeyspaces(registry)) { return keys }
             } else if worker.lockKeys() {
-                return true
+                return keys
             }
         }
     }
 
     /// The database that a queued SELECT goes to; nil of any other command.
-    private static func selected(_ entry: Entry, _ arguments: Arguments) -> Int? {
+    private func selected(
+        _ entry: Entry, _ arguments: Arguments, _ worker: WorkerReference
+    ) -> Int? {
+        let count = worker.pointee.settings.values.pointee.databaseCount.value
         guard entry.pointee.spec.name == "select", arguments.count == 2,
-            let number = ASCIIInteger.parse(arguments[1]), number >= 0,
-            number < Int64(Tenant.databaseCount)
+            let number = ASCIIInteger.parse(arguments[1]), number >= 0, number < Int64(count)
         else { return nil }
         return Int(number)
+    }
+
+    /// Makes both databases of a queued SWAPDB where a tenant that the session sees has one of
+    /// them: so both are held when they are swapped.
+    private func makeSwapped(
+        _ entry: Entry, _ arguments: Arguments, _ registry: TenantRegistry
+    ) {
+        guard entry.pointee.spec.name == "swapdb", arguments.count == 3 else { return }
+        let range = 0..<Int64(Tenant.databaseCount)
+        let numbers = [arguments[1], arguments[2]].compactMap {
+            ASCIIInteger.parse($0).flatMap { range.contains($0) ? Int($0) : nil }
+        }
+        guard numbers.count == 2 else { return }
+        forEachTenantInSight(registry) { tenant in
+            guard numbers.contains(where: { tenant.keyspace($0) != nil }) else { return }
+            for number in numbers { _ = registry.keyspace(tenant, number) }
+        }
+    }
+
+    private func forEachTenantInSight(
+        _ registry: TenantRegistry, _ body: (TenantReference) -> Void
+    ) {
+        let own = state.pointee.tenant
+        body(own)
+        guard registry.hasPatterns && own == registry.server else { return }
+        registry.forEachTenant { if $0 != own { body($0) } }
     }
 
     /// Every keyspace of every database that the session sees.
     private func allKeyspaces(_ registry: TenantRegistry) -> [KeyspaceReference] {
         var all: [KeyspaceReference] = []
-        state.pointee.tenant.forEachKeyspace { all.append($0) }
-        if registry.hasPatterns && state.pointee.tenant == registry.server {
-            registry.forEachTenant { tenant in
-                if tenant != registry.server { tenant.forEachKeyspace { all.append($0) } }
-            }
-        }
+        forEachTenantInSight(registry) { tenant in tenant.forEachKeyspace { all.append($0) } }
         return all
     }
 
@@ -247,7 +275,7 @@ extension Session {
         var database = state.pointee.database
         for request in queued {
             let arguments = list.arguments(from: request.first, count: request.count)
-            database = Session.selected(request.entry, arguments) ?? database
+            database = selected(request.entry, arguments, thread.worker) ?? database
             guard database == 0, request.entry.pointee.flags.contains(.loadsRecords) else {
                 continue
             }
@@ -278,8 +306,6 @@ extension Session {
             let keyspace = registry.keyspace(state.pointee.tenant, state.pointee.database)
             var executor = Executor(worker: worker)
             executor.ratesWereAsked = true
-            worker.clearKeys()
-            guard executor.resolve(request.entry, arguments, keyspace, &reply) else { return }
             // A refusal, as of memory, is the command's reply.
             _ = executor.runHeld(
                 request.entry, command, arguments, keyspace, requestSize: request.size,

@@ -302,18 +302,6 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return lockCollected(next)
     }
 
-    /// Counts the shards of `keyspace`, which were locked when it was made, among those held.
-    func adopt(_ keyspace: KeyspaceReference) {
-        let count = pointee.lockedCount + keyspace.shardCount
-        pointee.reserve(count)
-        for index in 0..<keyspace.shardCount {
-            pointee.locked[pointee.lockedCount + index] = keyspace.shard(at: index)
-        }
-        pointee.lockedCount = count
-        var shards = UnsafeMutableBufferPointer(start: pointee.locked, count: count)
-        shards.sort { UInt(bitPattern: $0) < UInt(bitPattern: $1) }
-    }
-
     /// Settles memory, drops tenants that have become empty, and lets go of every shard.
     @inline(__always)
     public func unlockKeys() {

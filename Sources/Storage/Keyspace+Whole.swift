@@ -8,11 +8,13 @@ import Tenancy
 // time, unless the caller holds them all (inside EXEC).
 extension UnsafeMutablePointer where Pointee == Worker {
     /// Calls `body` with every shard of `keyspace` under its lock; settles memory after each.
+    /// Inside EXEC what is not held came into being since, and is not there to the transaction.
     public func forEachShard(of keyspace: KeyspaceReference, _ body: (ShardReference) -> Void) {
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         for index in 0..<keyspace.shardCount {
             let shard = keyspace.shard(at: index)
             let isHeld = pointee.lockedCount > 0 && holds(shard)
+            if !isHeld && pointee.lockedCount > 0 { continue }
             if !isHeld { shard.acquire() }
             if !shard.pointee.isDead {
                 body(shard)
@@ -55,6 +57,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         for step in 0..<keyspace.shardCount {
             let shard = keyspace.shard(at: (start + step) % keyspace.shardCount)
             let isHeld = pointee.lockedCount > 0 && holds(shard)
+            if !isHeld && pointee.lockedCount > 0 { continue }
             if !isHeld { shard.acquire() }
             defer { if !isHeld { shard.release() } }
             // Why a hundred tries: as Redis; a table in which nearly everything has expired is not
@@ -80,8 +83,10 @@ extension UnsafeMutablePointer where Pointee == Worker {
         guard tenant.keyspace(first) != nil || tenant.keyspace(second) != nil else { return }
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         if pointee.lockedCount > 0 {
-            let left = hold(tenant, first)
-            return swapContents(left, hold(tenant, second))
+            // Where one of the two is held both are: EXEC made what was missing. What came into
+            // being since is not there to the transaction.
+            guard let left = held(tenant, first), let right = held(tenant, second) else { return }
+            return swapContents(left, right)
         }
         var left: KeyspaceReference
         var right: KeyspaceReference
@@ -95,14 +100,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
         unlockKeys()
     }
 
-    /// The keyspace, which EXEC holds; one that does not exist is made and held before others can
-    /// see it.
-    private func hold(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
-        let (keyspace, isNew) = registry.keyspaceLocked(tenant, number)
-        if isNew { adopt(keyspace) }
-        precondition(holds(keyspace.shard(at: 0)), "EXEC does not hold a database that it swaps")
-        return keyspace
+    /// Database `number` of `tenant`, if the transaction holds it.
+    private func held(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference? {
+        tenant.keyspace(number).flatMap { holds($0.shard(at: 0)) ? $0 : nil }
     }
 
     /// Exchanges what two databases of one tenant hold. Sessions that watch a key which either has

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import Commands
 import Storage
 import Tenancy
+import TestSupport
 import Testing
 
 /// What the application sees of tenants that have a credential of their own, and they of others.
@@ -27,5 +29,35 @@ import Testing
         #expect(answer(application, "RANDOMKEY") == "$13\r\ntenant:acme:x\r\n")
         #expect(answer(application, "GET", "tenant:other:x") == "$-1\r\n")
         #expect(answer(acme, "DBSIZE") == ":3\r\n")
+    }
+
+    /// EXEC takes the shards of the tenant that it began as, and runs no command on another's.
+    @Test func aTransactionStaysWithItsTenant() throws {
+        let host = Host(server: { Doorman($0) })
+        try host.registry.create(id: Array("acme".utf8), plan: nil, secretDigest: [1])
+        let doorman = try #require(host.server as? Doorman)
+        doorman.tenant = Array("acme".utf8).withBytes { host.registry.find($0) }
+        let acme = Client(host, tenant: "acme")
+        let application = Client(host)
+        for command in [["AUTH", "acme"], ["HELLO", "2", "AUTH", "acme", "acme"]] {
+            #expect(answer(application, "MULTI") == "+OK\r\n")
+            application.send(RESP.request(command))
+            #expect(application.takeReplies() == "+QUEUED\r\n")
+            #expect(answer(application, "SET", "a", "1") == "+QUEUED\r\n")
+            let refusal = "-ERR a transaction cannot log in as another tenant\r\n"
+            #expect(answer(application, "EXEC") == "*2\r\n\(refusal)+OK\r\n")
+            #expect(answer(application, "DEL", "a") == ":1\r\n")
+        }
+        #expect(answer(acme, "DBSIZE") == ":0\r\n")
+        #expect(answer(application, "AUTH", "acme") == "+OK\r\n")
+    }
+
+    /// Lets everybody in as one tenant.
+    private final class Doorman: QuietServer, @unchecked Sendable {
+        var tenant: TenantReference?
+
+        override func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication {
+            tenant.map { .tenant($0) } ?? .refused
+        }
     }
 }

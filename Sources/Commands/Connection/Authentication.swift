@@ -140,6 +140,10 @@ extension CommandContext {
             tenant = found
             name = found.id.array
         }
+        // Why: EXEC holds what its commands touch, which was found as the tenant that it began as.
+        if isInsideTransaction && tenant != session.pointee.tenant {
+            return "ERR a transaction cannot log in as another tenant"
+        }
         guard enter(tenant) else { return "ERR max number of clients reached" }
         session.pointee.user = name
         session.pointee.isAuthenticated = true

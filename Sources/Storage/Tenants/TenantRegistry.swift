@@ -129,23 +129,9 @@ public final class TenantRegistry: Sendable {
 
     @inline(never)
     private func makeKeyspace(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
-        make(tenant, number, locked: false).keyspace
-    }
-
-    /// Database `number` of `tenant`. One that is made now has all its shards locked before anybody
-    /// can see it: so a command that holds locks can get it without breaking their order.
-    func keyspaceLocked(
-        _ tenant: TenantReference, _ number: Int
-    ) -> (keyspace: KeyspaceReference, isNew: Bool) {
-        make(tenant, number, locked: true)
-    }
-
-    private func make(
-        _ tenant: TenantReference, _ number: Int, locked: Bool
-    ) -> (keyspace: KeyspaceReference, isNew: Bool) {
-        if let made = makeUnlessGone(tenant, number, locked: locked) { return made }
+        if let made = makeUnlessGone(tenant, number) { return made }
         // A session whose tenant was deleted while it ran a command: it is closed when that ends.
-        return make(nobody, number, locked: locked)
+        return makeKeyspace(nobody, number)
     }
 
     /// Database `number` of the tenant `id` that keys name. Both are made where they do not exist.
@@ -153,16 +139,14 @@ public final class TenantRegistry: Sendable {
         while true {  // Bound: a tenant that goes meanwhile is no longer found in the next turn.
             let tenant = findOrMakeImplicit(id)
             if let keyspace = tenant.keyspace(number) { return keyspace }
-            if let made = makeUnlessGone(tenant, number, locked: false) { return made.keyspace }
+            if let made = makeUnlessGone(tenant, number) { return made }
         }
     }
 
-    private func makeUnlessGone(
-        _ tenant: TenantReference, _ number: Int, locked: Bool
-    ) -> (keyspace: KeyspaceReference, isNew: Bool)? {
-        let made: (word: UInt, isNew: Bool) = control.withLock { _ in
-            if tenant.pointee.isGone { return (0, false) }
-            if let made = tenant.keyspace(number) { return (UInt(bitPattern: made), false) }
+    private func makeUnlessGone(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference? {
+        let made: UInt = control.withLock { _ in
+            if tenant.pointee.isGone { return 0 }
+            if let made = tenant.keyspace(number) { return UInt(bitPattern: made) }
             let bits =
                 switch tenant.pointee.origin {
                 case .server: serverShardBits
@@ -171,13 +155,11 @@ public final class TenantRegistry: Sendable {
                 }
             let keyspace = Keyspace.make(tenant: tenant, number: number, shardBits: bits)
             chargeStructure(tenant, keyspace.structureSize)
-            if locked { keyspace.forEachShard(isLocked: true) { $0.acquire() } }
             let word = UInt(bitPattern: keyspace)
             tenant.keyspaceWord(number).pointee.store(word, ordering: .releasing)
-            return (word, true)
+            return word
         }
-        guard let keyspace = KeyspaceReference(bitPattern: made.word) else { return nil }
-        return (keyspace, made.isNew)
+        return KeyspaceReference(bitPattern: made)
     }
 
     /// Called under the lock of the only shard of an implicit tenant's keyspace that holds no key:
