@@ -117,7 +117,7 @@ extension Session {
     ) -> Suspension? {
         let worker = thread.worker
         let mark = reply.count
-        guard lockAll(queued, list, on: thread, &reply) else {
+        guard let keys = lockAll(queued, list, on: thread, &reply) else {
             endTransaction(on: thread)
             return nil
         }
@@ -157,7 +157,7 @@ extension Session {
         let tenant = state.pointee.tenant
         let database = state.pointee.database
         let errors = reply.errorCount
-        let keylessCount = runAll(queued, list, on: &thread, &reply)
+        let keylessCount = runAll(queued, keys, list, on: &thread, &reply)
         queuedErrorCount = reply.errorCount - errors
         thread.unmutedFrom = reply.count
         worker.returnOverdrafts()
@@ -173,12 +173,13 @@ extension Session {
 
     /// Runs what was queued; returns how many of it name no key.
     private mutating func runAll(
-        _ queued: [Queued], _ list: borrowing ArgumentList, on thread: inout ServingThread,
-        _ reply: inout ReplyWriter
+        _ queued: [Queued], _ keys: TransactionKeys, _ list: borrowing ArgumentList,
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Int {
         var keylessCount = 0
-        for request in queued {
+        for (number, request) in queued.enumerated() {
             let mark = reply.count
+            keys.restore(number, to: thread.worker)
             let charged = runOne(request, list, on: &thread, &reply)
             state.pointee.transaction.unchargedIn -= charged.in
             if isMuted {
@@ -197,38 +198,40 @@ extension Session {
         state.pointee.replyMode == .off || state.pointee.replyMode == .skipThis
     }
 
-    /// Takes every shard that the transaction can touch. False, with an error replied, where a key
-    /// is refused.
+    /// Takes every shard that the transaction can touch, and says where its keys live. Nil, with an
+    /// error replied, where a key is refused.
     private func lockAll(
         _ queued: [Queued], _ list: borrowing ArgumentList, on thread: borrowing ServingThread,
         _ reply: inout ReplyWriter
-    ) -> Bool {
+    ) -> TransactionKeys? {
         let worker = thread.worker
         let executor = Executor(worker: worker)
         while true {  // Bound: a keyspace is dropped once; the next turn finds or makes another.
             worker.clearKeys()
+            var keys = TransactionKeys()
             var database = state.pointee.database
             var needsAll = false
-            var swapped: Set<Int> = []
             let registry = worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
             for request in queued {
                 let arguments = list.arguments(from: request.first, count: request.count)
+                defer { keys.endCommand(worker) }
                 if request.entry.pointee.flags.contains(.wholeDatabase) {
                     needsAll = true
-                    swapped.formUnion(swappedDatabases(request.entry, arguments, on: thread))
+                    // Order: before the keys of the commands behind it are looked for.
+                    make(swappedDatabases(request.entry, arguments, on: thread), registry)
                 }
                 database = Session.selected(request.entry, arguments, on: thread) ?? database
                 guard case .key = request.entry.pointee.run else { continue }
                 let keyspace = registry.keyspace(state.pointee.tenant, database)
                 guard executor.resolve(request.entry, arguments, keyspace, &reply) else {
-                    return false
+                    return nil
                 }
             }
+            keys.keep(worker)
             if needsAll {
-                make(swapped, registry)
-                if worker.lockKeys(andAllOf: allKeyspaces(registry)) { return true }
+                if worker.lockKeys(andAllOf: allKeyspaces(registry)) { return keys }
             } else if worker.lockKeys() {
-                return true
+                return keys
             }
         }
     }
@@ -249,7 +252,7 @@ extension Session {
     private func swappedDatabases(
         _ entry: Entry, _ arguments: Arguments, on thread: borrowing ServingThread
     ) -> [Int] {
-        guard entry.pointee.spec.name == "swapdb" else { return [] }
+        guard entry.pointee.flags.contains(.swapsDatabases) else { return [] }
         let count = thread.worker.pointee.settings.values.pointee.databaseCount.value
         return (1..<arguments.count).compactMap { ASCIIInteger.parse(arguments[$0]) }
             .filter { $0 >= 0 && $0 < Int64(count) }.map { Int($0) }
@@ -257,7 +260,7 @@ extension Session {
 
     /// Makes those of the databases that a tenant lacks who has one of them, so that they are held
     /// when they are exchanged.
-    private func make(_ databases: Set<Int>, _ registry: TenantRegistry) {
+    private func make(_ databases: [Int], _ registry: TenantRegistry) {
         guard !databases.isEmpty else { return }
         forEachTenant(registry) { tenant in
             guard databases.contains(where: { tenant.keyspace($0) != nil }) else { return }
@@ -326,11 +329,6 @@ extension Session {
             let keyspace = registry.keyspace(state.pointee.tenant, state.pointee.database)
             var executor = Executor(worker: worker)
             executor.ratesWereAsked = true
-            worker.clearKeys()
-            guard executor.resolve(request.entry, arguments, keyspace, &reply) else {
-                return charged
-            }
-            worker.keepToHeldShards(of: keyspace)
             // A refusal, as of memory, is the command's reply.
             let outcome = executor.runHeld(
                 request.entry, command, arguments, keyspace, requestSize: request.size,

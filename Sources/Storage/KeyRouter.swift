@@ -297,20 +297,6 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return lockCollected(next)
     }
 
-    /// Called inside EXEC when the keys of a command were added once more: a key whose tenant has
-    /// come into being since the locks were taken is looked for where it was looked for then. To
-    /// the transaction that tenant is not there, and its shard is not held.
-    public func keepToHeldShards(of keyspace: KeyspaceReference) {
-        for index in 0..<pointee.resolvedCount {
-            let resolved = pointee.resolved[index]
-            if holds(resolved.shard) { continue }
-            let home = keyspace.shard(resolved.hash)
-            precondition(holds(home), "EXEC does not hold the shard of a key")
-            pointee.resolved[index] = ResolvedKey(
-                key: resolved.key, hash: resolved.hash, shard: home)
-        }
-    }
-
     /// Settles memory, drops tenants that have become empty, and lets go of every shard.
     @inline(__always)
     public func unlockKeys() {

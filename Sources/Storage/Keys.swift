@@ -94,9 +94,19 @@ public struct Keys {
         }
         let resolved = KeyRouter.resolve(
             key, keyspace: keyspace, registry: registry, creating: false)
-        precondition(
-            worker.holds(resolved.shard), "a command used a key that its spec does not name")
-        return resolved
+        return worker.holds(resolved.shard) ? resolved : resolvedBefore(key)
+    }
+
+    /// The key as it was found before its shard was locked. Its tenant has come into being since,
+    /// or was deleted.
+    private func resolvedBefore(_ key: Bytes) -> ResolvedKey {
+        for index in 0..<worker.pointee.resolvedCount {
+            let candidate = worker.pointee.resolved[index]
+            if candidate.key.base == key.base && candidate.key.count == key.count {
+                return candidate
+            }
+        }
+        fatal("a command used a key that its spec does not name")
     }
 
     /// The entry of `key`, for a command that changes it: nothing is counted. An expired entry is

@@ -9,6 +9,7 @@ import Tenancy
 // is not there for it: to wait for one more shard would break the order of locks.
 extension UnsafeMutablePointer where Pointee == Worker {
     /// Calls `body` with every shard of `keyspace` under its lock; settles memory after each.
+    /// Inside EXEC what is not held came into being since, and is not there to the transaction.
     public func forEachShard(of keyspace: KeyspaceReference, _ body: (ShardReference) -> Void) {
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         for index in 0..<keyspace.shardCount {
@@ -41,8 +42,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
                 }
                 return shard.pointee.table.contains(hash)
             }
-            reclaimer.free(shard.pointee.table)
-            shard.pointee.table = Table(prefixBits: keyspace.pointee.shardBits)
+            reclaimer.free(shard.takeTable())
         }
         pointee.statistics.pointee.changes.bump(removed)
         return removed
@@ -84,9 +84,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         guard tenant.keyspace(first) != nil || tenant.keyspace(second) != nil else { return }
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         if pointee.lockedCount > 0 {
-            guard let left = tenant.keyspace(first), let right = tenant.keyspace(second),
-                holds(left.shard(at: 0)), holds(right.shard(at: 0))
-            else { return }
+            guard let left = held(tenant, first), let right = held(tenant, second) else { return }
             return swapContents(left, right)
         }
         var left: KeyspaceReference
@@ -99,6 +97,11 @@ extension UnsafeMutablePointer where Pointee == Worker {
         } while !lockKeys(andAllOf: [left, right])
         swapContents(left, right)
         unlockKeys()
+    }
+
+    /// Database `number` of `tenant`, if the transaction holds it.
+    private func held(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference? {
+        tenant.keyspace(number).flatMap { holds($0.shard(at: 0)) ? $0 : nil }
     }
 
     /// Exchanges what two databases of one tenant hold. Sessions that watch a key which either has

@@ -18,6 +18,10 @@ import Synchronization
 ///    block retired in epoch e is freed when every word is 0 or above e.
 /// 2. The queue is in the order of epochs, so that what can be freed stands at its front: a look
 ///    costs as much as it frees.
+/// 3. What is retired was put out of reach before. So who began a tick in a later epoch does not
+///    find it: between the reader's store of its word and its first read, and between the writer's
+///    last write and the look at the words, there is a full fence, and one of the two sees the
+///    other's.
 public enum Reclamation {
     public static let participantCountMax = 256
     /// How many blocks one tick frees at its end; what is beyond is left to the reclaimer's thread.
@@ -44,10 +48,11 @@ public enum Reclamation {
         /// Begins a tick: from here until `leave`, retired blocks stay.
         public func enter() {
             let shared = Reclamation.shared
-            // Order: the store must be seen before any later load of a directory, so it is
-            // sequentially consistent.
-            shared.words[number].store(
-                shared.epoch.load(ordering: .relaxed), ordering: .sequentiallyConsistent)
+            // Order: releasing, so that who sees it has the reads of the ticks before behind him.
+            shared.words[number].store(shared.epoch.load(ordering: .relaxed), ordering: .releasing)
+            // Order: invariant 3. A sequentially consistent store is not enough: plain loads behind
+            // it may be done before it.
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
         }
 
         /// Ends a tick, and frees what has become free.
@@ -71,7 +76,7 @@ public enum Reclamation {
     /// then be freed. For threads that serve nobody.
     static func waitForQuiet() {
         let epoch = shared.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
-        while shared.oldestTick <= epoch { usleep(500) }  // Bound: ticks end.
+        while shared.oldestEpoch <= epoch { usleep(500) }  // Bound: ticks end.
     }
 
     private static let shared = State()
@@ -108,7 +113,7 @@ public enum Reclamation {
         }
     }
 
-    private final class State: Sendable {
+    final class State: Sendable {
         let epoch = Atomic<UInt64>(1)
         let registered = Atomic<Int>(0)
         /// Numbers that were given back.
@@ -123,11 +128,16 @@ public enum Reclamation {
             for index in 0..<participantCountMax { (words + index).initialize(to: Atomic(0)) }
         }
 
-        /// The epoch of the oldest tick that is running; the largest number where none is.
-        var oldestTick: UInt64 {
-            var oldest = UInt64.max
+        /// What was retired before this epoch may be freed: that of the oldest tick that is
+        /// running, or now. Why no later where none is running: one may begin behind this look, and
+        /// find what is retired after that.
+        var oldestEpoch: UInt64 {
+            var oldest = epoch.load(ordering: .sequentiallyConsistent)
+            // Order: invariant 3.
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
             for index in 0..<min(registered.load(ordering: .relaxed), participantCountMax) {
-                let word = words[index].load(ordering: .sequentiallyConsistent)
+                // Order: acquiring, so that what is freed was read before.
+                let word = words[index].load(ordering: .acquiring)
                 if word != 0 { oldest = min(oldest, word) }
             }
             return oldest
@@ -144,7 +154,7 @@ public enum Reclamation {
 
         /// Frees up to `limit` blocks. Whether there may be more that could be freed.
         func collect(limit: Int) -> Bool {
-            let oldest = oldestTick
+            let oldest = oldestEpoch
             var freed = 0
             return withUnsafeTemporaryAllocation(of: UInt.self, capacity: 256) { batch in
                 while freed < limit {  // Bound: each turn frees a batch, or is the last.

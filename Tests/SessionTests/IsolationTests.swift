@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Commands
 import Storage
 import Tenancy
-import TestSupport
 import Testing
 
 /// What the application sees of tenants that have a credential of their own, and they of others.

@@ -113,6 +113,8 @@ public struct CommandFlags: OptionSet, Sendable {
     public static let executes = CommandFlags(rawValue: 1 << 26)
     /// Moves the session to another database, so that queued keys are looked for there: SELECT.
     public static let selectsDatabase = CommandFlags(rawValue: 1 << 23)
+    /// Exchanges two databases, which must both be there before their shards are taken: SWAPDB.
+    public static let swapsDatabases = CommandFlags(rawValue: 1 << 17)
     /// Is not refused at a limit of the tenant: DISCARD, as nobody may be kept in a transaction.
     public static let runsAtAnyLimit = CommandFlags(rawValue: 1 << 29)
     /// Neither shows nor changes what tenants are and have used: may be counted together with the

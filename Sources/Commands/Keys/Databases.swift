@@ -128,7 +128,7 @@ public enum FLUSHALL: SessionCommand {
 /// SWAPDB index1 index2: each database gets what the other held, tenant by tenant.
 public enum SWAPDB: SessionCommand {
     public static let spec = CommandSpec(
-        "swapdb", arity: 3, [.write, .fast, .wholeDatabase],
+        "swapdb", arity: 3, [.write, .fast, .wholeDatabase, .swapsDatabases],
         usage: "index1:integer index2:integer", since: "4.0.0",
         complexity: "O(N) in the number of shards and of watched keys.",
         summary: "Swaps two databases.",

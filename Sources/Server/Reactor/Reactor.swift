@@ -115,7 +115,10 @@ final class Reactor: @unchecked Sendable {
             tickLock.lock()
             tick(events: count)
         }
+        // Why a tick: a tenant may go with what a session watches.
+        worker.pointee.participant.enter()
         closeAll()
+        worker.pointee.participant.leave()
         tickLock.unlock()
     }
 

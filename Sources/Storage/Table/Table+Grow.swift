@@ -114,15 +114,15 @@ extension Table {
     /// Frees the directory and the last segments of a table without entries.
     mutating func removeStructure() {
         guard root != 0 else { return }
-        forEachSegment { retireKeepingCharge($0) }
+        let old = self
         allocatedSize -= structureSize
-        directory.forEachBlock { block, _ in Reclamation.retire(block) }
+        // Order: out of reach first, then retired: `Reclamation`'s invariant 3.
         root = 0
         expiryBound = .max
         isSweeping = false
+        old.forEachSegment { Reclamation.retire($0.base) }
+        old.directory.forEachBlock { block, _ in Reclamation.retire(block) }
     }
-
-    private func retireKeepingCharge(_ segment: Segment) { Reclamation.retire(segment.base) }
 
     /// Bytes of segments and directory.
     var structureSize: Int {

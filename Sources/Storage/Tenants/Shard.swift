@@ -6,7 +6,7 @@ import Tenancy
 ///
 /// Layout, in cache lines, so that a GET touches the first two:
 ///
-///     line 0   lock, flags, leases' day, table (root, counts, sizes), operation lease
+///     line 0   table (root, counts, sizes), lock, flags, leases' day, operation lease
 ///     line 1   byte lease, the seven usage counters that commands change
 ///     line 2   the rest of the counters, watchers, back pointers, sweep
 ///
@@ -16,12 +16,13 @@ import Tenancy
 /// 2. Locks of several shards are taken in ascending order of address, and nothing blocks under
 ///    one.
 public struct Shard: ~Copyable {
+    public var table: Table
+    // Why not first: a change of any field is to the thread sanitizer one at the shard's address.
     let lock = SpinLock()
     /// The keyspace was dropped: whoever waited for the lock must look the keyspace up again.
     var isDead = false
     /// The day that the leases are of, modulo 2^16.
     var leaseDay: UInt16 = 0
-    public var table: Table
     /// Operations that may still run before the tenant's budget is asked again.
     var operationLease = 0
     /// Bytes that may still be moved before the tenant's budget is asked again.
@@ -52,6 +53,14 @@ extension UnsafeMutablePointer where Pointee == Shard {
     public func release() { pointee.lock.unlock() }
 
     public var tenant: TenantReference { pointee.keyspace.pointee.tenant }
+
+    /// Puts an empty table in the place of the shard's. What is returned no thread finds any more,
+    /// so it may be freed by the rules of `Reclamation`.
+    func takeTable() -> Table {
+        let table = pointee.table
+        pointee.table = Table(prefixBits: pointee.keyspace.pointee.shardBits)
+        return table
+    }
 }
 
 /// One database of one tenant: its keys and nothing else, in shards.

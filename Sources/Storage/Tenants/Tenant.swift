@@ -35,7 +35,8 @@ public struct Tenant: ~Copyable {
     public static let databaseCount = 16
 
     let idCount: Int
-    public internal(set) var origin: Origin
+    /// An `Origin`. Written under the registry's control lock, read by any thread.
+    private let originNumber: Atomic<UInt8>
     /// No index names it any more, and it will be freed: whoever found it before must look again.
     /// Read and written under the registry's control lock.
     var isGone = false
@@ -58,7 +59,7 @@ public struct Tenant: ~Copyable {
 
     private init(idCount: Int, origin: Origin) {
         self.idCount = idCount
-        self.origin = origin
+        originNumber = Atomic(origin.rawValue)
         planIndex = Atomic(0)
         memoryMax = Atomic(.max)
         keysMax = Atomic(.max)
@@ -67,6 +68,11 @@ public struct Tenant: ~Copyable {
         bandwidthPerDay = Atomic(.max)
         connectionsMax = Atomic(.max)
         atLimit = Atomic(0)
+    }
+
+    public internal(set) var origin: Origin {
+        get { Origin(rawValue: originNumber.load(ordering: .relaxed)) ?? .server }
+        nonmutating set { originNumber.store(newValue.rawValue, ordering: .relaxed) }
     }
 
     fileprivate static let wordsOffset = (MemoryLayout<Tenant>.size + 7) & ~7

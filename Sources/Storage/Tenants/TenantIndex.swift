@@ -12,8 +12,9 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
     private static let partBits = 6
 
     private struct Part: ~Copyable {
-        let lock = SpinLock()
         var table = Table(prefixBits: TenantIndex.partBits)
+        // Why not first: see `Shard`.
+        let lock = SpinLock()
     }
 
     // Safety: allocated once and never freed; each part is used under its lock.

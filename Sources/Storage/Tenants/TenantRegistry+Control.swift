@@ -131,8 +131,7 @@ extension TenantRegistry {
                 shard.acquire()
                 shard.pointee.isDead = true
                 shard.abandonWatchers()
-                Reclaimer.shared.free(shard.pointee.table)
-                shard.pointee.table = Table(prefixBits: keyspace.pointee.shardBits)
+                Reclaimer.shared.free(shard.takeTable())
                 settle(shard)
                 let usage = shard.pointee.usage
                 control.withLock { $0.departed += usage }
