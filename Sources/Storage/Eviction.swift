@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import Glibc
 import Synchronization
 import Tenancy
 
@@ -9,12 +10,15 @@ import Tenancy
 /// its plan's memory, or, of those without one, an equal part of `maxmemory`. So nobody's data is
 /// pushed out while somebody else takes more than their share.
 ///
+/// A command of a tenant beyond its share, of whom nothing else can go, makes nobody within theirs
+/// give way: the keys that it names go, as in Redis, or it is refused.
+///
 /// What: as in Redis, the best of a few candidates: idle longest (LRU), used least (LFU), expiring
 /// first (TTL), or any. Candidates are neighbours in a random place of the table, so that a sample
 /// costs few cache misses.
 ///
 /// Locks: eviction runs while a command holds its shards. It may hold those, and takes another one
-/// only if it is free: waiting would break the order of locks. A busy shard is passed over.
+/// only if it is free: waiting would break the order of locks. A busy shard is tried again.
 extension UnsafeMutablePointer where Pointee == Worker {
     private var registry: TenantRegistry { pointee.registry._withUnsafeGuaranteedRef { $0 } }
 
@@ -25,17 +29,21 @@ extension UnsafeMutablePointer where Pointee == Worker {
         settleHeld()
         registry.measureOtherMemory(now: pointee.now)
         guard memoryInUse > memoryMax else { return true }
+        let policy = self.policy
         guard policy != .noEviction else { return false }
-        var attempts = 0
+        pointee.victims.passedOver.removeAll(keepingCapacity: true)
+        // Bound: each turn takes a key or passes a tenant over, sixteen at most.
         while memoryInUse > memoryMax {
-            // Bound: a hundred rounds without an eviction, or as many evictions as there are keys.
-            guard let tenant = mostOverShare(memoryMax) else { return false }
-            guard evictOne(from: tenant) else {
-                attempts += 1
-                if attempts >= 100 { return false }
+            let victim = mostOverShare(memoryMax, expiring: policy.isVolatile)
+            guard let victim, victim.isBeyondShare || !holdsTenantBeyondShare(memoryMax) else {
+                guard evictNamedKey(policy) else { return false }
                 continue
             }
-            attempts = 0
+            if evictOne(from: victim.tenant) { continue }
+            guard pointee.victims.passedOver.count < VictimSearch.passedOverMax else {
+                return false
+            }
+            pointee.victims.passedOver.append(victim.tenant)
         }
         return true
     }
@@ -55,11 +63,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 
     private func evict(from tenant: TenantReference, until isDone: () -> Bool) -> Bool {
-        var attempts = 0
-        // Bound: a hundred rounds without an eviction, or as many as there are keys.
-        while !isDone() {
-            if evictOne(from: tenant) { attempts = 0 } else { attempts += 1 }
-            if attempts >= 100 { return false }
+        while !isDone() {  // Bound: as many turns as there are keys.
+            guard evictOne(from: tenant) else { return false }
         }
         return true
     }
@@ -73,27 +78,41 @@ extension UnsafeMutablePointer where Pointee == Worker {
         for index in 0..<pointee.lockedCount { registry.settle(pointee.locked[index]) }
     }
 
-    /// Evicts one key of the tenant. A tenant at its own limit under `noeviction` gives its least
-    /// recently used key: its plan asked for eviction.
+    /// What an attempt to evict a key came to. `missed`: the sample had none that may go.
+    private enum Attempt { case evicted, missed, busy }
+
+    /// Evicts one key of the tenant; false where none was found. A tenant at its own limit under
+    /// `noeviction` gives its least recently used key: its plan asked for eviction.
     private func evictOne(from tenant: TenantReference) -> Bool {
-        guard let keyspace = randomKeyspace(of: tenant) else { return false }
         let policy = self.policy == .noEviction ? EvictionPolicy.allKeysLRU : self.policy
-        var tries = 0
-        let start = Int(pointee.random.next(below: UInt64(keyspace.shardCount)))
-        while tries < keyspace.shardCount {
-            let shard = keyspace.shard(at: (start + tries) % keyspace.shardCount)
-            tries += 1
-            if evictOne(from: shard, policy) { return true }
+        for _ in 0..<100 {  // Bound: samples are drawn by chance, and a lock comes free.
+            guard let keyspace = randomKeyspace(of: tenant, expiring: policy.isVolatile) else {
+                return false
+            }
+            var isBusy = false
+            let start = Int(pointee.random.next(below: UInt64(keyspace.shardCount)))
+            for step in 0..<keyspace.shardCount {
+                let shard = keyspace.shard(at: (start + step) % keyspace.shardCount)
+                switch evictOne(from: shard, policy) {
+                case .evicted: return true
+                case .missed: break
+                case .busy: isBusy = true
+                }
+            }
+            // Why: a holder that has lost its core needs it to let go.
+            if isBusy { sched_yield() }
         }
         return false
     }
 
-    /// One of the tenant's databases that have keys.
-    private func randomKeyspace(of tenant: TenantReference) -> KeyspaceReference? {
+    /// One of the tenant's databases that have keys, or keys that expire.
+    private func randomKeyspace(
+        of tenant: TenantReference, expiring: Bool
+    ) -> KeyspaceReference? {
         var chosen: KeyspaceReference?
         var count: UInt64 = 0
         tenant.forEachKeyspace { keyspace in
-            guard keyspace.hasKeys else { return }
+            guard keyspace.hasKeys(expiring: expiring) else { return }
             count += 1
             // Each of those seen so far has then been chosen with the same chance.
             if count == 1 || pointee.random.next(below: count) == 0 { chosen = keyspace }
@@ -101,13 +120,13 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return chosen
     }
 
-    private func evictOne(from shard: ShardReference, _ policy: EvictionPolicy) -> Bool {
+    private func evictOne(from shard: ShardReference, _ policy: EvictionPolicy) -> Attempt {
         // Why without the lock: the count is only a hint, and most often the answer.
-        if policy.isVolatile && shard.pointee.table.expiringCount == 0 { return false }
+        if policy.isVolatile && shard.pointee.table.expiringCount == 0 { return .missed }
         let isHeld = holds(shard)
-        guard isHeld || shard.pointee.lock.tryLock() else { return false }
+        guard isHeld || shard.pointee.lock.tryLock() else { return .busy }
         defer { if !isHeld { shard.release() } }
-        guard !shard.pointee.isDead else { return false }
+        guard !shard.pointee.isDead else { return .missed }
         var best: (slot: Table.Slot, score: Int64)?
         let samples = pointee.settings.values.pointee.evictionSamples.value
         shard.pointee.table.sample(
@@ -117,14 +136,34 @@ extension UnsafeMutablePointer where Pointee == Worker {
             let score = self.score(slot.entry, policy)
             if best == nil || score > best?.score ?? 0 { best = (slot, score) }
         }
-        guard let best else { return false }
+        guard let best else { return .missed }
+        evict(best.slot, of: shard)
+        if !isHeld && shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
+        return .evicted
+    }
+
+    /// Evicts the first key of the command at hand that may go.
+    private func evictNamedKey(_ policy: EvictionPolicy) -> Bool {
+        guard pointee.lockedCount > 0 else { return false }
+        for index in 0..<min(pointee.resolvedCount, 64) {
+            let resolved = pointee.resolved[index]
+            guard holds(resolved.shard),
+                let slot = resolved.shard.pointee.table.find(resolved.hash, resolved.key),
+                slot.entry.hasExpiry || !policy.isVolatile
+            else { continue }
+            evict(slot, of: resolved.shard)
+            return true
+        }
+        return false
+    }
+
+    /// Removes an entry of a shard that is held, and counts it.
+    private func evict(_ slot: Table.Slot, of shard: ShardReference) {
         pointee.statistics.pointee.evictedKeys.bump()
         shard.pointee.usage.evicted += 1
-        if shard.pointee.watchers != nil { shard.notifyWatchers(Hash(best.slot.entry.key)) }
-        shard.pointee.table.remove(best.slot)
+        if shard.pointee.watchers != nil { shard.notifyWatchers(Hash(slot.entry.key)) }
+        shard.pointee.table.remove(slot)
         registry.settle(shard)
-        if !isHeld && shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
-        return true
     }
 
     /// Whether the command that asks for room named this key: it is not the one to go.

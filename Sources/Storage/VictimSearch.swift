@@ -24,33 +24,68 @@ struct VictimSearch {
     var roundRatio = 0.0
     /// Evictions until a whole round is worth while again, after one that met nobody beyond.
     var evictionsUntilRound = 0
+    /// When a whole round met nobody who has a key that may go.
+    var fruitlessAt = Milliseconds.min
+    /// Those of whom, while room is made for the command at hand, nothing could go: they have only
+    /// keys that the command names.
+    var passedOver: [TenantReference] = []
 
     static let fewTenants = 16
     static let steps = 4
+    static let passedOverMax = 16
+    static let fruitlessMilliseconds: Milliseconds = 100
+}
+
+/// Who gives way.
+struct Victim {
+    let tenant: TenantReference
+    let isBeyondShare: Bool
 }
 
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// The tenant to evict from; nil where nobody has keys.
-    func mostOverShare(_ memoryMax: Int) -> TenantReference? {
+    /// The tenant to evict from; nil where nobody has keys that may go, `expiring` ones if only
+    /// those may.
+    func mostOverShare(_ memoryMax: Int, expiring: Bool) -> Victim? {
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         let count = max(1, registry.tenantCount)
-        guard count > 1 else { return registry.server }
-        let room = memoryMax - registry.otherMemory.load(ordering: .relaxed)
-        var candidate = Candidate(equalShare: max(1, room / count))
+        var candidate = Candidate(
+            equalShare: equalShare(memoryMax), expiring: expiring,
+            passedOver: pointee.victims.passedOver)
         candidate.consider(registry.server)
         if count <= VictimSearch.fewTenants {
             registry.forEachTenant { candidate.consider($0) }
-            return candidate.tenant
+            return candidate.victim
         }
-        for index in 0..<min(pointee.resolvedCount, 8) {
-            candidate.consider(pointee.resolved[index].shard.tenant)
-        }
+        forEachNamedTenant { candidate.consider($0) }
         if let known = pointee.victims.worst.withBytes({ registry.find($0) }) {
             candidate.consider(known)
         }
         for _ in 0..<VictimSearch.steps { _ = walk(&candidate) }
         if candidate.ratio <= 1 { walkWholeRound(&candidate, count) }
-        return candidate.tenant
+        return candidate.victim
+    }
+
+    /// Whether the command at hand holds keys of a tenant that is beyond its share.
+    func holdsTenantBeyondShare(_ memoryMax: Int) -> Bool {
+        let share = equalShare(memoryMax)
+        var isBeyond = false
+        forEachNamedTenant { if $0.ratio(toShare: share) > 1 { isBeyond = true } }
+        return isBeyond
+    }
+
+    /// The tenants of the first keys of the command at hand, if it holds their shards.
+    private func forEachNamedTenant(_ body: (TenantReference) -> Void) {
+        guard pointee.lockedCount > 0 else { return }
+        for index in 0..<min(pointee.resolvedCount, 8) where holds(pointee.resolved[index].shard) {
+            body(pointee.resolved[index].shard.tenant)
+        }
+    }
+
+    /// The share of a tenant whose plan says nothing of memory.
+    private func equalShare(_ memoryMax: Int) -> Int {
+        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
+        let room = memoryMax - registry.otherMemory.load(ordering: .relaxed)
+        return max(1, room / max(1, registry.tenantCount))
     }
 
     /// Looks for somebody beyond their share among all, unless that was in vain a short while ago.
@@ -59,12 +94,19 @@ extension UnsafeMutablePointer where Pointee == Worker {
             pointee.victims.evictionsUntilRound -= 1
             return
         }
+        let fruitless = pointee.victims.fruitlessAt
+        if candidate.tenant == nil, fruitless <= pointee.now,
+            pointee.now - VictimSearch.fruitlessMilliseconds < fruitless
+        {
+            return
+        }
         var ends = 0
         // Bound: two ends of the index have a whole round between.
         while candidate.ratio <= 1 && ends < 2 {
             if !walk(&candidate) { ends += 1 }
         }
         pointee.victims.evictionsUntilRound = candidate.ratio <= 1 ? count / 16 : 0
+        if candidate.tenant == nil { pointee.victims.fruitlessAt = pointee.now }
     }
 
     /// Looks at the next group of tenants. False where the round has ended, and the next one
@@ -89,25 +131,42 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 }
 
-/// The tenant that is furthest beyond its share of those that were considered.
+/// The tenant that is furthest beyond its share of those that were considered and have keys that
+/// may go.
 private struct Candidate {
-    /// The share of a tenant whose plan says nothing of memory.
     let equalShare: Int
+    let expiring: Bool
+    let passedOver: [TenantReference]
     var tenant: TenantReference?
     var ratio = 0.0
 
-    init(equalShare: Int) { self.equalShare = equalShare }
+    init(equalShare: Int, expiring: Bool, passedOver: [TenantReference]) {
+        self.equalShare = equalShare
+        self.expiring = expiring
+        self.passedOver = passedOver
+    }
+
+    var victim: Victim? { tenant.map { Victim(tenant: $0, isBeyondShare: ratio > 1) } }
 
     /// Returns how many times its share the tenant takes.
     @discardableResult
     mutating func consider(_ other: TenantReference) -> Double {
-        let limit = other.pointee.memoryMax.value
-        let share = limit == .max ? equalShare : max(1, limit)
-        let ratio = Double(other.memoryInUse) / Double(share)
-        if ratio > self.ratio, other != tenant, other.hasKeys {
+        let ratio = other.ratio(toShare: equalShare)
+        if ratio > self.ratio, other != tenant, other.hasKeys(expiring: expiring),
+            !passedOver.contains(other)
+        {
             self.ratio = ratio
             tenant = other
         }
         return ratio
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == Tenant {
+    /// How many times its share of the memory the tenant takes: what its plan promises, or
+    /// `equalShare`.
+    fileprivate func ratio(toShare equalShare: Int) -> Double {
+        let limit = pointee.memoryMax.value
+        return Double(memoryInUse) / Double(limit == .max ? equalShare : max(1, limit))
     }
 }

@@ -51,6 +51,47 @@ import Testing
         #expect((counts.max() ?? 0) - (counts.min() ?? 0) < 200, "\(counts)")
     }
 
+    @Test func whoHasOnlyTheKeyOfTheCommandIsPassedOver() throws {
+        let store = try Self.store()
+        store.set("tenant:writer:only", size: 40_000)
+        for number in 0..<20 { store.set("tenant:other:\(number)", size: 1000) }
+        for name in 0..<30 { store.set("tenant:\(name):key", size: 100) }
+        let memoryMax = store.worker.memoryInUse - 1000
+        let madeRoom = store.with("tenant:writer:only") { _, _ in store.worker.makeRoom(memoryMax) }
+        #expect(madeRoom, "others beyond their share have keys")
+        #expect(store.exists("tenant:writer:only"))
+        #expect(try #require(store.tenant("other")).keyCount < 20)
+        for name in 0..<30 { #expect(store.exists("tenant:\(name):key"), "within its share") }
+    }
+
+    @Test func theKeyOfTheCommandGoesWhereNobodyElseIsBeyondTheirShare() throws {
+        let store = try Self.store()
+        store.set("tenant:writer:only", size: 400_000)
+        for name in 0..<30 { store.set("tenant:\(name):key", size: 100) }
+        let memoryMax = store.worker.memoryInUse - 1000
+        let madeRoom = store.with("tenant:writer:only") { _, _ in store.worker.makeRoom(memoryMax) }
+        #expect(madeRoom)
+        #expect(!store.exists("tenant:writer:only"))
+        for name in 0..<30 { #expect(store.exists("tenant:\(name):key"), "within its share") }
+    }
+
+    @Test func whoHasNothingThatMayGoIsPassedOver() throws {
+        let store = try Self.store()
+        store.settings.values.pointee.evictionPolicy.set(EvictionPolicy.volatileLRU.rawValue)
+        for number in 0..<1000 { store.set("tenant:lasting:\(number)", size: 1000) }
+        for number in 0..<500 {
+            store.set("tenant:expiring:\(number)", size: 1000)
+            store.with("tenant:expiring:\(number)") { key, keys in
+                keys.find(key).map { keys.setExpiry($0, keys.now + 1_000_000) }
+            }
+        }
+        for name in 0..<10 { store.set("tenant:\(name):key", size: 100) }
+        let memoryMax = store.worker.memoryInUse - 50_000
+        #expect(store.worker.makeRoom(memoryMax))
+        #expect(store.tenant("lasting")?.keyCount == 1000)
+        #expect(try #require(store.tenant("expiring")).keyCount < 500)
+    }
+
     @Test func nothingGoesWhereThePolicySaysSo() throws {
         let store = try Self.store()
         for number in 0..<100 { store.set("key:\(number)", size: 1000) }

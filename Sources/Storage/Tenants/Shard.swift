@@ -136,10 +136,12 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
         return count
     }
 
-    /// Whether there is any key; read as `keyCount` is.
-    var hasKeys: Bool {
-        for index in 0..<shardCount where (pointee.shards + index).pointee.table.count > 0 {
-            return true
+    /// Whether there is any key, or any with an expiry; read as `keyCount` is.
+    func hasKeys(expiring: Bool) -> Bool {
+        for index in 0..<shardCount {
+            let shard = pointee.shards + index
+            let count = expiring ? shard.pointee.table.expiringCount : shard.pointee.table.count
+            if count > 0 { return true }
         }
         return false
     }

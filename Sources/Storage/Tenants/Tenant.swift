@@ -156,10 +156,10 @@ extension UnsafeMutablePointer where Pointee == Tenant {
         return count
     }
 
-    /// Whether any database has a key.
-    var hasKeys: Bool {
+    /// Whether any database has a key, or one with an expiry.
+    func hasKeys(expiring: Bool) -> Bool {
         var found = false
-        forEachKeyspace { if $0.hasKeys { found = true } }
+        forEachKeyspace { if $0.hasKeys(expiring: expiring) { found = true } }
         return found
     }
 
