@@ -65,9 +65,9 @@ def expire_together(report: Report, server: Server, count: int) -> None:
             took = time.time() - (moment / 1000 + 1)
         left = client.value("DBSIZE")
         gone = left == 1 and took <= GONE_WITHIN_SECONDS
-        report.check("gone within 5 s of the last", gone, f"{took:.2f} s, {left} left")
+        report.measured("gone within 5 s of the last", gone, f"{took:.2f} s, {left} left")
         fine = not watch.result.failure and watch.result.longest <= limit_from(baseline)
-        report.check("nobody waited over 5 ms", fine, f"{watch.result}; quiet: {baseline}")
+        report.measured("nobody waited over 5 ms", fine, f"{watch.result}; quiet: {baseline}")
 
 
 def _insert(address: tuple[str, int], count: int, window: int) -> None:
@@ -92,7 +92,7 @@ def growth(report: Report, server: Server, count: int) -> None:
             process.join()
         results.append(watch.result)
     new, old = results
-    report.check(
+    report.measured(
         "growth makes nobody wait",
         not new.failure and new.longest <= max(GROWTH_LIMIT_SECONDS, 3 * old.longest),
         f"new keys: {new}; old keys: {old}",
