@@ -21,6 +21,13 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: common)
 }
 
+// A sanitizer sees what malloc gives and not what jemalloc's own calls do: scripts/sanitize sets this.
+let allocator: Target =
+    Context.environment["SYSTEM_ALLOCATOR"] == nil
+    ? .systemLibrary(
+        name: "CAllocator", pkgConfig: "jemalloc", providers: [.apt(["libjemalloc-dev"])])
+    : .systemLibrary(name: "CAllocator", path: "Sources/CAllocator/System")
+
 let package = Package(
     name: "martlet",
     products: [
@@ -30,8 +37,7 @@ let package = Package(
     targets: [
         // L0  C: what Glibc's module lacks, and Debian's libraries.
         .target(name: "CLinux"),
-        .systemLibrary(
-            name: "CAllocator", pkgConfig: "jemalloc", providers: [.apt(["libjemalloc-dev"])]),
+        allocator,
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),

@@ -59,6 +59,9 @@ final class Database {
         guard case .key(let command) = entry.pointee.run else {
             return Array("not a command on keys".utf8)
         }
+        // A tick, as a reactor's: what the command finds may be retired meanwhile.
+        worker.pointee.participant.enter()
+        defer { worker.pointee.participant.leave() }
         let keyspace = registry.keyspace(registry.server, number)
         _ = Executor(worker: worker).run(
             entry, command, arguments, keyspace, nil, requestSize: 0, leavesAccessTime: false,

@@ -93,6 +93,8 @@ final class SessionDatabase {
     private func withRequest(
         _ words: [String], _ body: (Arguments, inout ReplyWriter) -> Void
     ) -> String {
+        worker.pointee.participant.enter()
+        defer { worker.pointee.participant.leave() }
         var list = ArgumentList()
         let owned = words.map { Array($0.utf8) }
         var storage = ByteBuffer(capacity: owned.reduce(64) { $0 + $1.count })

@@ -166,7 +166,7 @@ import Testing
         let before = database.registry.settledMemory.load(ordering: .relaxed)
         for number in 0..<5000 { database.run("SET", "t:7:\(number)", "v") }
         let charged = database.registry.settledMemory.load(ordering: .relaxed) - before
-        #expect(charged > 5000 * 32)
+        #expect(charged > 5000 * 24)
         try database.registry.delete(id: Array("7".utf8))
         #expect(database.registry.settledMemory.load(ordering: .relaxed) == before)
         #expect(database.run("GET", "t:7:1") == "$-1\r\n")

@@ -98,7 +98,7 @@ class Connections:
                 while received < wanted:
                     received += len(stream.recv(min(1 << 16, wanted - received)))
                 most = max(most, self.server.resident() - before)
-        self.report.check("under 48 MB", most < 48 * MEGABYTE, f"{most / MEGABYTE:.1f} MB")
+        self.report.measured("under 48 MB", most < 48 * MEGABYTE, f"{most / MEGABYTE:.1f} MB")
 
     def kill(self) -> None:
         """CLIENT KILL over all threads: at once, and the killer's own reply comes first."""
@@ -234,8 +234,8 @@ class Connections:
             woken = context_switches(self.server.pid) - before
             used = cpu_seconds(self.server.pid) - cpu
             fine = woken <= 1 or self.redis
-            self.report.check("no timer wakes it", fine, f"{woken} times in 5 s")
-            self.report.check("no CPU", used < 0.05, f"{used:.2f} s")
+            self.report.measured("no timer wakes it", fine, f"{woken} times in 5 s")
+            self.report.measured("no CPU", used < 0.05, f"{used:.2f} s")
 
     def memory(self, count: int) -> None:
         """What an idle connection costs."""
@@ -248,7 +248,7 @@ class Connections:
             streams.append(stream)
         each = (self.server.resident() - before) / count
         fine = each < 2048 or self.redis
-        self.report.check("under 2 KB for each idle connection", fine, f"{each:.0f} bytes")
+        self.report.measured("under 2 KB for each idle connection", fine, f"{each:.0f} bytes")
         for stream in streams:
             stream.close()
         with self.server.client() as client:

@@ -64,7 +64,7 @@ def expire_once(
         took = time.time() - (moment / 1000 + 1)
     left = client.value("DBSIZE")
     gone = left == 1 and took <= GONE_WITHIN_SECONDS
-    report.check("gone within 5 s of the last", gone, f"{took:.2f} s, {left} left")
+    report.measured("gone within 5 s of the last", gone, f"{took:.2f} s, {left} left")
     return watch.result
 
 
@@ -79,7 +79,7 @@ def expire_together(report: Report, server: Server, count: int) -> None:
             fine = not seen.failure and seen.longest <= limit_from(quiet.result)
             if fine:
                 break
-        report.check("nobody waited over 5 ms", fine, f"{seen}; quiet: {quiet.result}")
+        report.measured("nobody waited over 5 ms", fine, f"{seen}; quiet: {quiet.result}")
 
 
 def _insert(address: tuple[str, int], count: int, window: int) -> None:
@@ -111,7 +111,7 @@ def growth(report: Report, server: Server, count: int) -> None:
         fine = not new.failure and new.longest <= max(GROWTH_LIMIT_SECONDS, 3 * old.longest)
         if fine:
             break
-    report.check("growth makes nobody wait", fine, f"new keys: {new}; old keys: {old}")
+    report.measured("growth makes nobody wait", fine, f"new keys: {new}; old keys: {old}")
     with server.client() as client:
         report.equal("all keys are there", client.value("DBSIZE"), count + 1)
 

@@ -150,7 +150,7 @@ class Attacks:
             answered = sum(stream.recv(64) == b"+PONG\r\n" for stream in streams)
             self.report.equal(f"{wanted} connections answered", answered, wanted)
             each = (self.server.resident() - before) / wanted
-            self.report.check("under 64 KB a connection", each < 65536, f"{each:.0f} bytes")
+            self.report.measured("under 64 KB a connection", each < 65536, f"{each:.0f} bytes")
         finally:
             for stream in streams:
                 stream.close()
@@ -178,7 +178,7 @@ class Attacks:
             stream.sendall(heads[number % len(heads)])
         time.sleep(1)
         grown = (self.server.resident() - before) / MEGABYTE
-        self.report.check("300 of them cost under 64 MB", grown < 64, f"{grown:.1f} MB")
+        self.report.measured("300 of them cost under 64 MB", grown < 64, f"{grown:.1f} MB")
         for stream in streams:
             stream.close()
 
@@ -203,7 +203,7 @@ class Attacks:
             most = max(most, (self.server.resident() - before) / MEGABYTE)
             time.sleep(0.1)
         # Bound: ten times the output limit, and as much again for what is on its way.
-        self.report.check("their replies cost under 350 MB", most < 350, f"{most:.1f} MB")
+        self.report.measured("their replies cost under 350 MB", most < 350, f"{most:.1f} MB")
         with self.server.client() as client:
             left = self._connected(client)
         self.report.check("they were disconnected", left < 5, f"{left} connections left")
@@ -329,7 +329,7 @@ def main() -> int:
             limit = before + max(32 * MEGABYTE, before // 2)
             took = wait_until(lambda: server.resident() < limit, 20, 0.2)
             grown = (server.resident() - before) / MEGABYTE
-            report.check("the memory is back", took is not None, f"{grown:+.1f} MB")
+            report.measured("the memory is back", took is not None, f"{grown:+.1f} MB")
     unauthenticated(report, options)
     return report.finish()
 

@@ -36,13 +36,13 @@ class Lifecycle:
         with Server(self.binary) as server:
             seconds = server.seconds_to_pong
             # Bound: the bar is 50 ms; a loaded machine gets ten times that here.
-            self.report.check("first PONG", seconds < 0.5, f"{seconds * 1000:.0f} ms")
+            self.report.measured("first PONG", seconds < 0.5, f"{seconds * 1000:.0f} ms")
             resident = server.resident() / MEGABYTE
-            self.report.check("empty RSS", resident < 30, f"{resident:.1f} MB")
+            self.report.measured("empty RSS", resident < 30, f"{resident:.1f} MB")
             before = cpu_seconds(server.pid)
             time.sleep(2)
             used = cpu_seconds(server.pid) - before
-            self.report.check("idle CPU", used <= 0.05, f"{used * 50:.1f} %")
+            self.report.measured("idle CPU", used <= 0.05, f"{used * 50:.1f} %")
 
     def termination(self) -> None:
         """SIGTERM answers what was received, then exits with 0."""

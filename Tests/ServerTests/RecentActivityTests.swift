@@ -123,6 +123,8 @@ import Testing
         #expect(Information.human(3 << 30) == "3.00G")
         #expect(Information.hundredths(0) == "0.00")
         #expect(Information.ratio(1, 0) == 1)
-        #expect(Allocator.version.split(separator: ".").count == 3)
+        // A build for a sanitizer has the system's allocator.
+        let version = Allocator.version
+        #expect(version == "system" || version.split(separator: ".").count == 3)
     }
 }

@@ -99,6 +99,9 @@ final class Client {
     }
 
     private func serve() {
+        // A tick, as a reactor's: what the session finds may be retired meanwhile.
+        host.worker.pointee.participant.enter()
+        defer { host.worker.pointee.participant.leave() }
         while session.suspension == nil && next != .close {
             // Why a copy: nothing may rely on where the bytes lie from one call to the next.
             let window = received

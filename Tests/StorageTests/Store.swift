@@ -37,7 +37,9 @@ final class Store {
         _ key: String, _ tenant: TenantReference? = nil, creating: Bool = true,
         _ body: (Bytes, inout Keys) -> Result
     ) -> Result {
-        Array(key.utf8).withBytes { key in
+        worker.pointee.participant.enter()
+        defer { worker.pointee.participant.leave() }
+        return Array(key.utf8).withBytes { key in
             let keyspace = registry.keyspace(tenant ?? registry.server, 0)
             _ = worker.acquire(key, nil, keyspace: keyspace, creating: creating)
             var keys = Keys(worker: worker, keyspace: keyspace)

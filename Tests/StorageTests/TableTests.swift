@@ -296,4 +296,16 @@ import Testing
         #expect(table.invariantViolations == [])
         table.freeAll()
     }
+
+    /// Who frees the blocks of a directory must not free what names the others before them.
+    @Test func whatNamesTheBlocksIsGivenLast() {
+        var table = Table()
+        for number in 0..<200_000 { TableTests.set(&table, TableTests.key(number), [1]) }
+        var blocks: [UnsafeMutableRawPointer] = []
+        table.directory.forEachBlock { block, _ in blocks.append(block) }
+        #expect(blocks.count > 2, "an array and its pages")
+        #expect(Set(blocks).count == blocks.count)
+        #expect(blocks.last.map { UInt(bitPattern: $0) } == table.root & 0xFFFF_FFFF_FFFF)
+        table.freeAll()
+    }
 }

@@ -96,17 +96,17 @@ struct Directory {
         return UInt(bitPattern: words) | UInt(bits) << 56
     }
 
-    /// Calls `body` with every block and its size.
+    /// Calls `body` with every block and its size; `body` may free it.
     func forEachBlock(_ body: (UnsafeMutableRawPointer, Int) -> Void) {
         guard root != 0 else { return }
-        body(words, Directory.byteCount(words: 1 << bits))
-        guard isArray else { return }
         var index = 0
-        while index < 1 << bits {  // Bound: each turn moves on by a page's words.
+        while isArray && index < 1 << bits {  // Bound: each turn moves on by a page's words.
             let page = words[index]
             index += 1 << (bits - Int(page >> 56))
             body(Directory.words(page), Directory.byteCount(words: Directory.pageWords))
         }
+        // Why last: it names the pages.
+        body(words, Directory.byteCount(words: 1 << bits))
     }
 
     /// Bytes of all blocks.

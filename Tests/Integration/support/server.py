@@ -62,7 +62,7 @@ class Server:
         self.directives = list(directives)
         if not self.is_redis and all(name != "threads" for name, _ in self.directives):
             # Two whatever the machine has: commands then run beside each other.
-            self.directives.append(("threads", 2))
+            self.directives.append(("threads", os.environ.get("TEST_THREADS", "2")))
         self.environment = environment
         self.process: subprocess.Popen[bytes] | None = None
         self.seconds_to_pong = 0.0
