@@ -14,6 +14,9 @@ public struct Limits: Equatable, Sendable {
 
     public init() {}
 
+    /// The highest of any limit: sums of a few, and a thousand times one, are far from overflowing.
+    public static let valueMax = 1 << 50
+
     /// No limit at all.
     public static let none = Limits()
 

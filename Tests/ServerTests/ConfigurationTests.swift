@@ -200,6 +200,9 @@ extension Configuration {
         #expect(
             refusal("--tenant-plan", "a memory=x")?.hasSuffix(
                 "memory must be a memory value above 0") == true)
+        for limit in ["ops-per-second=9223372036854775807", "memory=8000000gb"] {
+            #expect(refusal("--tenant-plan", "a \(limit)")?.contains("must be at most") == true)
+        }
         #expect(refusal("--tenant-plan", "a b=1")?.hasSuffix("'b' is no limit of a plan") == true)
         #expect(refusal("--tenant-key-pattern", "abc")?.contains("missing") == true)
     }

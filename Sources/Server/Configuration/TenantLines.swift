@@ -39,7 +39,7 @@ struct PlanLine {
         guard let size = MemorySize.parse(value), size > 0 else {
             throw Directive.Unacceptable("\(key) must be a memory value above 0")
         }
-        return size
+        return try bounded(key, size)
     }
 
     private static func count(_ key: String, _ value: String) throws(Directive.Unacceptable) -> Int
@@ -47,7 +47,16 @@ struct PlanLine {
         guard let count = Int(value), count > 0 else {
             throw Directive.Unacceptable("\(key) must be an integer above 0")
         }
-        return count
+        return try bounded(key, count)
+    }
+
+    private static func bounded(
+        _ key: String, _ value: Int
+    ) throws(Directive.Unacceptable) -> Int {
+        guard value <= Limits.valueMax else {
+            throw Directive.Unacceptable("\(key) must be at most \(Limits.valueMax)")
+        }
+        return value
     }
 }
 
