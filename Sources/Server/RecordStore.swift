@@ -103,15 +103,13 @@ final class RecordStore: RecordCache, @unchecked Sendable {
         }
     }
 
-    /// Every key of the source that is in the cache, copied shard by shard.
+    /// Every key of the source that is in the cache, copied step by step.
     private func forEachKey(of source: Int, _ body: ([UInt8]) -> Void) {
         worker.pointee.participant.enter()
         var keys: [[UInt8]] = []
-        worker.forEachShard(of: keyspace) { shard in
-            shard.pointee.table.forEach { entry in
-                let match = catalog.matcher.match(UnsafeRawBufferPointer(entry.key.buffer))
-                if match?.source == source { keys.append(entry.key.array) }
-            }
+        worker.forEachEntryInSteps(of: keyspace) { entry in
+            let match = catalog.matcher.match(UnsafeRawBufferPointer(entry.key.buffer))
+            if match?.source == source { keys.append(entry.key.array) }
         }
         worker.pointee.participant.leave()
         for key in keys { body(key) }

@@ -99,6 +99,22 @@ extension UnsafeMutablePointer where Pointee == Worker {
         unlockKeys()
     }
 
+    /// Calls `body` with every entry of `keyspace`, a few under each lock, so that commands get
+    /// between. What is there all the while is met once; of what comes or goes meanwhile nothing is
+    /// promised. For threads that hold nothing.
+    public func forEachEntryInSteps(of keyspace: KeyspaceReference, _ body: (Entry) -> Void) {
+        for index in 0..<keyspace.shardCount {
+            let shard = keyspace.shard(at: index)
+            var position: UInt64? = 0
+            while let start = position {  // Bound: each step moves on.
+                shard.acquire()
+                position = shard.pointee.table.scan(
+                    from: start, limit: 128, bucketLimit: 128, body)
+                shard.release()
+            }
+        }
+    }
+
     /// Database `number` of `tenant`, if the transaction holds it.
     private func held(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference? {
         tenant.keyspace(number).flatMap { holds($0.shard(at: 0)) ? $0 : nil }

@@ -163,4 +163,41 @@ import Testing
         store.worker.unlockKeys()
         #expect(store.worker.flush(later, Reclaimer.shared) == 1)
     }
+
+    /// Commands get between the steps: what they leave alone is met once, whatever else they do.
+    @Test func aWalkInStepsMeetsWhatStaysOnce() throws {
+        let store = try Store()
+        let keyspace = store.registry.keyspace(store.registry.server, 0)
+        for number in 0..<40_000 { store.set("stays:\(number)") }
+        var met: [String: Int] = [:]
+        var others = 0
+        store.worker.forEachEntryInSteps(of: keyspace) { entry in
+            met[String(decoding: entry.key.array, as: UTF8.self), default: 0] += 1
+        }
+        let walker = WorkerReference.allocate(capacity: 1)
+        walker.initialize(to: Worker(registry: store.registry, settings: store.settings))
+        defer {
+            walker.deinitialize(count: 1)
+            walker.deallocate()
+        }
+        #expect(met.count == 40_000 && met.values.allSatisfy { $0 == 1 })
+        met = [:]
+        var lastShard: ShardReference?
+        walker.forEachEntryInSteps(of: keyspace) { entry in
+            let name = String(decoding: entry.key.array, as: UTF8.self)
+            if name.hasPrefix("stays") { met[name, default: 0] += 1 }
+            // Keys of the shards that the walk has not reached, and of those behind it.
+            let own = keyspace.shard(Hash(entry.key))
+            guard own != lastShard else { return }
+            lastShard = own
+            for _ in 0..<200 {
+                others += 1
+                let key = Array("comes:\(others)".utf8)
+                let isElsewhere = key.withBytes { keyspace.shard(Hash($0)) != own }
+                if isElsewhere { store.set("comes:\(others)") }
+            }
+        }
+        #expect(met.count == 40_000 && met.values.allSatisfy { $0 == 1 })
+        #expect(store.registry.server.keyCount > 40_000 + others / 2)
+    }
 }
