@@ -49,7 +49,8 @@ public enum RECORDS_STATS: SessionCommand {
     }
 }
 
-/// RECORDS INVALIDATE source: all cached keys of the source are dropped.
+/// RECORDS INVALIDATE source: all cached keys of the source are dropped, by the records thread and
+/// so shortly after the reply.
 public enum RECORDS_INVALIDATE: SessionCommand {
     public static let spec = CommandSpec(
         "records|invalidate", arity: 3, TENANT.flags, usage: "source", since: "0.1.0",
