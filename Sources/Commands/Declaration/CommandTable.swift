@@ -60,6 +60,8 @@ public final class CommandTable: Sendable {
     private struct Slot {
         var low: UInt64 = 0
         var high: UInt64 = 0
+        /// Without it a name with a zero at its end would be the shorter one.
+        var nameCount = 0
         var entry: UnsafePointer<Entry>?
     }
 
@@ -103,7 +105,8 @@ public final class CommandTable: Sendable {
                 place = (place + 1) & (CommandTable.slotCount - 1)
             }
             slots[place] = Slot(
-                low: words.low, high: words.high, entry: UnsafePointer(entries + index))
+                low: words.low, high: words.high, nameCount: name.count,
+                entry: UnsafePointer(entries + index))
         }
         self.long = long
     }
@@ -148,7 +151,11 @@ public final class CommandTable: Sendable {
         guard let words = CommandTable.words(name) else { return findLong(name) }
         var place = CommandTable.place(words)
         while let entry = slots[place].entry {  // Bound: half of the places are empty.
-            if slots[place].low == words.low && slots[place].high == words.high { return entry }
+            if slots[place].low == words.low && slots[place].high == words.high,
+                slots[place].nameCount == name.count
+            {
+                return entry
+            }
             place = (place &+ 1) & (CommandTable.slotCount - 1)
         }
         return nil
@@ -174,11 +181,10 @@ public final class CommandTable: Sendable {
         return nil
     }
 
-    /// The name in upper case as two words, zeros behind it; nil of a name over 16 bytes, and of
-    /// one with a zero at its end, which could not be told from the shorter one.
+    /// The name in upper case as two words, zeros behind it; nil of a name over 16 bytes.
     @inline(__always)
     private static func words(_ name: Bytes) -> (low: UInt64, high: UInt64)? {
-        guard name.count <= 16, name.isEmpty || name[name.count &- 1] != 0 else { return nil }
+        guard name.count <= 16 else { return nil }
         var low: UInt64 = 0
         var high: UInt64 = 0
         for index in 0..<min(name.count, 8) {
