@@ -76,9 +76,9 @@ public enum CLIENT_SETINFO: SessionCommand {
             return reply.error(ClientAttribute.refusal(arguments[2].string))
         }
         if isName {
-            context.session.pointee.libraryName = arguments[3].array
+            context.session.pointee.clientLibraryName = arguments[3].array
         } else {
-            context.session.pointee.libraryVersion = arguments[3].array
+            context.session.pointee.clientLibraryVersion = arguments[3].array
         }
         reply.ok()
     }

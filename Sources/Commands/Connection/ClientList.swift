@@ -238,8 +238,8 @@ enum ClientLine {
             ("events", session.outputSize > 0 ? "rw" : "r"), ("cmd", command),
             ("user", String(decoding: session.user, as: UTF8.self)), ("redir", "-1"),
             ("resp", "\(session.protocolVersion)"),
-            ("lib-name", String(decoding: session.libraryName, as: UTF8.self)),
-            ("lib-ver", String(decoding: session.libraryVersion, as: UTF8.self)),
+            ("lib-name", String(decoding: session.clientLibraryName, as: UTF8.self)),
+            ("lib-ver", String(decoding: session.clientLibraryVersion, as: UTF8.self)),
         ]
         return fields.map { "\($0.0)=\($0.1)" }.joined(separator: " ")
     }

@@ -13,8 +13,8 @@ import Wire
 public struct SessionState: ~Copyable {
     public let id: UInt64
     public var name: [UInt8] = []
-    public var libraryName: [UInt8] = []
-    public var libraryVersion: [UInt8] = []
+    public var clientLibraryName: [UInt8] = []
+    public var clientLibraryVersion: [UInt8] = []
     /// The other end as "address:port", and ours.
     public let address: String
     public let localAddress: String
