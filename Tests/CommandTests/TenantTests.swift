@@ -17,6 +17,13 @@ import Testing
         Database(plans: plans, patterns: [try KeyPattern("t:{tenant}:*")])
     }
 
+    /// One whose tenants have these limits.
+    private static func database(_ limit: (inout Limits) -> Void) throws -> Database {
+        var limits = Limits()
+        limit(&limits)
+        return try database(plans: [Plan(name: "default", limits: limits)])
+    }
+
     private static func plan(_ database: Database, _ id: String) -> String? {
         let registry = database.registry
         return Array(id.utf8).withBytes { registry.find($0) }.map { registry.describe($0).plan }
@@ -48,9 +55,7 @@ import Testing
     }
 
     @Test func whatHasExpiredIsNotHeldAgainstAWrite() throws {
-        var limits = Limits()
-        limits.keys = 3
-        let database = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        let database = try Self.database { $0.keys = 3 }
         for name in ["a", "b", "c"] { database.run("SET", "t:7:\(name)", "1", "PX", "30") }
         func write() -> String { database.run("MSET", "t:7:a", "2", "t:7:e", "2", "t:7:f", "2") }
         #expect(write().hasPrefix("-ERR max keys limit exceeded. Limit: 3, Usage: 3"))
@@ -59,9 +64,7 @@ import Testing
         #expect(database.run("SET", "t:7:g", "1").hasPrefix("-ERR max keys limit exceeded."))
         #expect(database.run("MGET", "t:7:a", "t:7:b") == "*2\r\n$1\r\n2\r\n$-1\r\n")
 
-        limits.keys = nil
-        limits.memory = 20_000
-        let other = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        let other = try Self.database { $0.memory = 20_000 }
         let value = String(repeating: "x", count: 15_000)
         #expect(other.run("SET", "t:7:a", value, "PX", "30") == "+OK\r\n")
         #expect(other.run("SET", "t:7:b", value, "PX", "30") == "+OK\r\n")
@@ -72,10 +75,10 @@ import Testing
 
     @Test(arguments: [Limits.AtLimit.reject, .evict])
     func whatIsLargerThanTheLimitIsRefused(atLimit: Limits.AtLimit) throws {
-        var limits = Limits()
-        limits.memory = 50_000
-        limits.atLimit = atLimit
-        let database = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        let database = try Self.database {
+            $0.memory = 50_000
+            $0.atLimit = atLimit
+        }
         let large = String(repeating: "x", count: 60_000)
         let quota = "-ERR DB capacity quota exceeded\r\n"
         #expect(database.run("SET", "t:7:a", "1") == "+OK\r\n")
@@ -91,9 +94,7 @@ import Testing
 
     /// A tenant whose last key goes is forgotten, but not what it had used of its day.
     @Test func nobodyBeginsTheDayAnewByDeletingTheLastKey() throws {
-        var limits = Limits()
-        limits.operationsPerDay = 20
-        let database = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        let database = try Self.database { $0.operationsPerDay = 20 }
         func turns() -> Int {
             for turn in 0..<1000 {
                 if database.run("SET", "t:7:a", "1") != "+OK\r\n" { return turn }
@@ -110,10 +111,10 @@ import Testing
     /// Of the keys that a command names, only new ones count, and each once.
     @Test(arguments: [Limits.AtLimit.reject, .evict])
     func keysThatAreOnlyReadTakeNoRoom(atLimit: Limits.AtLimit) throws {
-        var limits = Limits()
-        limits.keys = 3
-        limits.atLimit = atLimit
-        let database = try Self.database(plans: [Plan(name: "default", limits: limits)])
+        let database = try Self.database {
+            $0.keys = 3
+            $0.atLimit = atLimit
+        }
         #expect(database.run("SADD", "t:7:a", "1") == ":1\r\n")
         #expect(database.run("MSET", "t:7:b", "1", "t:7:b", "2", "t:7:b", "3") == "+OK\r\n")
         #expect(database.run("SUNIONSTORE", "t:7:c", "t:7:x", "t:7:y", "t:7:a") == ":1\r\n")
