@@ -335,6 +335,17 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return false
     }
 
+    /// Takes the lock of a shard that no key of the command named, if the command does not hold it
+    /// already. Nil inside a transaction that does not hold it: the shard came into being since,
+    /// and to wait for one more would break the order of locks; to the transaction it is not there.
+    func hold(_ shard: ShardReference) -> ShardHold? {
+        guard pointee.lockedCount > 0 else {
+            shard.acquire()
+            return ShardHold(shard: shard, isTaken: true)
+        }
+        return holds(shard) ? ShardHold(shard: shard, isTaken: false) : nil
+    }
+
     /// Calls `body` with the entry of `key`, under its shard's lock.
     public func withEntry<Result>(
         _ key: Bytes, in keyspace: KeyspaceReference, _ body: (Entry?) -> Result
@@ -351,5 +362,15 @@ extension UnsafeMutablePointer where Pointee == Worker {
     /// The shards held now, each once, in ascending order.
     public var heldShards: UnsafeBufferPointer<ShardReference> {
         UnsafeBufferPointer(start: pointee.locked, count: pointee.lockedCount)
+    }
+}
+
+/// A shard that is held, and whether `Worker.hold` took its lock, so that `end` lets go of it.
+struct ShardHold {
+    let shard: ShardReference
+    let isTaken: Bool
+
+    func end() {
+        if isTaken { shard.release() }
     }
 }

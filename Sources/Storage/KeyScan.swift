@@ -126,12 +126,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         let number = position >> (32 - bits)
         let shard = keyspace.shard(at: Int(number))
         let shardEnd = (number + 1) << (32 - bits)
-        let isHeld = pointee.lockedCount > 0 && holds(shard)
-        // Why: EXEC holds all there was when it began. What came into being since is not waited
-        // for, which would break the order of locks; to the transaction it is not there.
-        if !isHeld && pointee.lockedCount > 0 { return nil }
-        if !isHeld { shard.acquire() }
-        defer { if !isHeld { shard.release() } }
+        guard let hold = hold(shard) else { return nil }
+        defer { hold.end() }
         guard !shard.pointee.isDead else { return nil }
         var homes = homesUnderLock
         var entries: [(position: UInt64, entry: Entry)] = []
@@ -161,7 +157,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
                 body(item.position, entry.key)
             }
         }
-        if !expired.isEmpty && !isExpiryPaused { removeExpired(expired, shard, isHeld: isHeld) }
+        if !expired.isEmpty && !isExpiryPaused { removeExpired(expired, hold) }
         return end == ScanCursor.positionEnd ? nil : end
     }
 
@@ -177,7 +173,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return named.map { $0 == tenant.id } ?? false
     }
 
-    private func removeExpired(_ keys: [[UInt8]], _ shard: ShardReference, isHeld: Bool) {
+    private func removeExpired(_ keys: [[UInt8]], _ hold: ShardHold) {
+        let shard = hold.shard
         for key in keys {
             key.withBytes { key in
                 if let slot = shard.pointee.table.find(Hash(key), key) { expire(shard, slot) }
@@ -185,6 +182,6 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         registry.settle(shard)
-        if !isHeld && shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
+        if hold.isTaken && shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
     }
 }

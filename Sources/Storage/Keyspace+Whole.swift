@@ -14,15 +14,13 @@ extension UnsafeMutablePointer where Pointee == Worker {
         let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         for index in 0..<keyspace.shardCount {
             let shard = keyspace.shard(at: index)
-            let isHeld = pointee.lockedCount > 0 && holds(shard)
-            if !isHeld && pointee.lockedCount > 0 { continue }
-            if !isHeld { shard.acquire() }
+            guard let hold = hold(shard) else { continue }
             if !shard.pointee.isDead {
                 body(shard)
                 registry.settle(shard)
-                if !isHeld && shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
+                if hold.isTaken && shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
             }
-            if !isHeld { shard.release() }
+            hold.end()
         }
     }
 
@@ -57,10 +55,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         let start = Int(pointee.random.next(below: UInt64(keyspace.shardCount)))
         for step in 0..<keyspace.shardCount {
             let shard = keyspace.shard(at: (start + step) % keyspace.shardCount)
-            let isHeld = pointee.lockedCount > 0 && holds(shard)
-            if !isHeld && pointee.lockedCount > 0 { continue }
-            if !isHeld { shard.acquire() }
-            defer { if !isHeld { shard.release() } }
+            guard let hold = hold(shard) else { continue }
+            defer { hold.end() }
             // Why a hundred tries: as Redis; a table in which nearly everything has expired is not
             // searched for ever.
             for _ in 0..<100 {

@@ -43,10 +43,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         // Bound: all shards once; most have something where any has.
         for offset in 0..<keyspace.shardCount where shardCount < sampledShardCountMax {
             let shard = keyspace.shard(at: (start + offset) % keyspace.shardCount)
-            let isHeld = pointee.lockedCount > 0 && holds(shard)
-            if !isHeld && pointee.lockedCount > 0 { continue }
-            if !isHeld { shard.acquire() }
-            defer { if !isHeld { shard.release() } }
+            guard let hold = hold(shard) else { continue }
+            defer { hold.end() }
             guard !shard.pointee.isDead, shard.pointee.table.expiringCount > 0 else { continue }
             shardCount += 1
             shard.pointee.table.sample(
