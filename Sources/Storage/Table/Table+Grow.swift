@@ -132,15 +132,24 @@ extension Table {
         return size
     }
 
-    /// Calls `body` once with every segment, in the order of the hash.
+    /// Calls `body` once with every segment, in the order of the hash; `body` may free it.
     @inline(__always)
     func forEachSegment(_ body: (Segment) -> Void) {
+        forEachSegmentWhile {
+            body($0)
+            return true
+        }
+    }
+
+    /// The same until `body` returns false.
+    @inline(__always)
+    func forEachSegmentWhile(_ body: (Segment) -> Bool) {
         guard root != 0 else { return }
         var position: UInt64? = 0
         while let start = position {  // Bound: each turn moves on by a segment's hashes.
             let segment = self.segment(at: start)
             position = segment.end(from: start)
-            body(segment)
+            guard body(segment) else { return }
         }
     }
 }

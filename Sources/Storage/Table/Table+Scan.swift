@@ -73,20 +73,17 @@ extension Table {
     /// Calls `body` with every entry until it returns false. `body` may not change the table.
     @inline(__always)
     func forEachWhile(_ body: (Entry) -> Bool) {
-        guard root != 0 else { return }
-        var position: UInt64? = 0
-        while let start = position {  // Bound: each turn moves on by a segment's hashes.
-            let segment = self.segment(at: start)
+        forEachSegmentWhile { segment in
             for number in 0..<segment.bucketCount {
                 if number + 1 < segment.bucketCount { segment.prefetchEntries(number + 1) }
                 let bucket = segment.bucket(number)
                 var bits = bucket.occupied
                 while bits != 0 {
-                    guard body(bucket.entry(Bucket.lane(bits))) else { return }
+                    guard body(bucket.entry(Bucket.lane(bits))) else { return false }
                     bits &= bits &- 1
                 }
             }
-            position = segment.end(from: start)
+            return true
         }
     }
 
