@@ -254,15 +254,20 @@ extension Session {
     ) -> [Int] {
         guard entry.pointee.flags.contains(.swapsDatabases) else { return [] }
         let count = thread.worker.pointee.settings.values.pointee.databaseCount.value
-        return (1..<arguments.count).compactMap { ASCIIInteger.parse(arguments[$0]) }
-            .filter { $0 >= 0 && $0 < Int64(count) }.map { Int($0) }
+        return (1..<arguments.count).compactMap {
+            if case .number(let number) = DatabaseNumber(arguments[$0], count: count) {
+                number
+            } else {
+                nil
+            }
+        }
     }
 
     /// Makes those of the databases that a tenant lacks who has one of them, so that they are held
     /// when they are exchanged.
     private func make(_ databases: [Int], _ registry: TenantRegistry) {
         guard !databases.isEmpty else { return }
-        forEachTenant(registry) { tenant in
+        registry.forEachTenant(inSightOf: state.pointee.tenant) { tenant in
             guard databases.contains(where: { tenant.keyspace($0) != nil }) else { return }
             for number in databases { _ = registry.keyspace(tenant, number) }
         }
@@ -271,15 +276,10 @@ extension Session {
     /// Every keyspace of every database that the session sees.
     private func allKeyspaces(_ registry: TenantRegistry) -> [KeyspaceReference] {
         var all: [KeyspaceReference] = []
-        forEachTenant(registry) { tenant in tenant.forEachKeyspace { all.append($0) } }
+        registry.forEachTenant(inSightOf: state.pointee.tenant) { tenant in
+            tenant.forEachKeyspace { all.append($0) }
+        }
         return all
-    }
-
-    /// Every tenant whose keys the session sees.
-    private func forEachTenant(_ registry: TenantRegistry, _ body: (TenantReference) -> Void) {
-        body(state.pointee.tenant)
-        guard registry.hasPatterns && state.pointee.tenant == registry.server else { return }
-        registry.forEachTenant { if $0 != registry.server { body($0) } }
     }
 
     /// The record keys that the transaction reads and that are not loaded; nil where there are

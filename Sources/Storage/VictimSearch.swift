@@ -140,12 +140,6 @@ private struct Candidate {
     var tenant: TenantReference?
     var ratio = 0.0
 
-    init(equalShare: Int, expiring: Bool, passedOver: [TenantReference]) {
-        self.equalShare = equalShare
-        self.expiring = expiring
-        self.passedOver = passedOver
-    }
-
     var victim: Victim? { tenant.map { Victim(tenant: $0, isBeyondShare: ratio > 1) } }
 
     /// Returns how many times its share the tenant takes.

@@ -7,16 +7,11 @@ import Wire
 // patterns and the session is the application's, that database of every tenant.
 extension CommandContext {
     /// Whether the session's databases are made of many tenants' keyspaces.
-    var seesTenants: Bool {
-        registry.hasPatterns && session.pointee.tenant == registry.server
-    }
+    var seesTenants: Bool { registry.isMadeOfTenants(session.pointee.tenant) }
 
     /// Calls `body` with every tenant whose keys the session sees.
     func forEachTenantInSight(_ body: (TenantReference) -> Void) {
-        let own = session.pointee.tenant
-        body(own)
-        guard seesTenants else { return }
-        registry.forEachTenant { if $0 != own { body($0) } }
+        registry.forEachTenant(inSightOf: session.pointee.tenant, body)
     }
 
     /// Calls `body` with every keyspace there is that database `number` of the session is made of.

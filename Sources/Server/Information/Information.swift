@@ -24,8 +24,7 @@ struct Information {
 
     private static let sections = [
         "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules",
-        "commandstats",
-        "errorstats", "cluster", "keyspace", "tenants", "records",
+        "commandstats", "errorstats", "cluster", "keyspace", "tenants", "records",
     ]
     /// What only "all" and its own name show.
     private static let onlyWhenNamed: Set<String> = ["commandstats"]

@@ -169,6 +169,20 @@ extension TenantRegistry {
     /// Calls `body` with every tenant; no lock is held meanwhile.
     public func forEachTenant(_ body: (TenantReference) -> Void) { index.forEach(body) }
 
+    /// Whether the databases of `viewer`'s sessions are made of many tenants' keyspaces.
+    public func isMadeOfTenants(_ viewer: TenantReference) -> Bool {
+        hasPatterns && viewer == server
+    }
+
+    /// Calls `body` with every tenant whose keys a session of `viewer` sees, its own first.
+    public func forEachTenant(
+        inSightOf viewer: TenantReference, _ body: (TenantReference) -> Void
+    ) {
+        body(viewer)
+        guard isMadeOfTenants(viewer) else { return }
+        forEachTenant { if $0 != viewer { body($0) } }
+    }
+
     public var tenantCount: Int { index.count }
 
     /// What tenants that are gone had used, and how many they were.
