@@ -53,7 +53,6 @@ CONVERSATIONS = {
     "POST, as a web page sends it": "POST / HTTP/1.1|Content-Length: 9|SET a 1",
     "Host, as a web page sends it": "host: localhost|SET a 1",
     "QUIT in a pipeline": "GET a|QUIT|GET a",
-    "names with zeros": "GET\0 a|\0|PING\0\0|PI\0NG|CLIENT\0 ID|CLIENT ID\0|OBJECT\0 HELP",
 }
 # Bytes as they are; after them ECHO tells the end.
 BLOCKS = {

@@ -215,6 +215,19 @@ import Wire
         }
         #expect(Self.docs("memory|purge").hasPrefix("*2 $12 memory|purge *8 $7 summary "))
     }
+
+    /// Not held against redis-server, which finds such a name once in a while: it compares names up
+    /// to the first zero, but looks for them by the hash of all their bytes.
+    @Test(arguments: [
+        ["GET\0", "a"], ["\0"], ["PING\0\0"], ["PI\0NG"], ["CLIENT\0", "ID"], ["CLIENT", "ID\0"],
+        ["OBJECT\0", "HELP"],
+    ])
+    func aNameWithZerosIsAnotherName(words: [String]) {
+        let kind = words[0] == "CLIENT" ? "subcommand" : "command"
+        let client = Client(Host())
+        client.send(words)
+        #expect(client.takeReplies().hasPrefix("-ERR unknown \(kind) '"))
+    }
 }
 
 extension String {
