@@ -18,8 +18,7 @@ final class RecordStore: RecordCache, @unchecked Sendable {
     init(registry: TenantRegistry, settings: SettingsReference, catalog: RecordCatalog) {
         self.registry = registry
         self.catalog = catalog
-        worker = .allocate(capacity: 1)
-        worker.initialize(to: Worker(registry: registry, settings: settings))
+        worker = WorkerReference.make(Worker(registry: registry, settings: settings))
     }
 
     private var keyspace: KeyspaceReference { registry.keyspace(registry.server, 0) }

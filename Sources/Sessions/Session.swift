@@ -67,13 +67,11 @@ public struct Session: ~Copyable {
     static let recordAttemptsMilliseconds: Milliseconds = 2000
 
     public init(_ state: consuming SessionState) {
-        self.state = .allocate(capacity: 1)
-        self.state.initialize(to: state)
+        self.state = SessionReference.make(state)
     }
 
     deinit {
-        state.deinitialize(count: 1)
-        state.deallocate()
+        state.destroy()
     }
 
     /// Counts one more wait of the request for records; false where it has waited enough.

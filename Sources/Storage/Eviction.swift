@@ -19,7 +19,7 @@ import Tenancy
 ///
 /// Locks: eviction runs while a command holds its shards. It may hold those, and takes another one
 /// only if it is free: waiting would break the order of locks. A busy shard is tried again.
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     private var registry: TenantRegistry { pointee.registry._withUnsafeGuaranteedRef { $0 } }
 
     /// Evicts until the server is below `memoryMax`. False where the policy forbids it or nothing

@@ -22,7 +22,7 @@ struct SweepPosition {
 // Why: each shard and each segment knows a moment before which nothing in it expires. So a sweep
 // looks at one word of a shard that has nothing to do, and of others only at the segments that
 // have; and it can tell when the next one is worth while, so that an idle server sleeps.
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// Whether CLIENT PAUSE forbids that anything changes, be it only by the removal of what has
     /// expired.
     var isExpiryPaused: Bool {

@@ -48,7 +48,7 @@ enum KeyRouter {
 }
 
 // Resolving the keys of a command and holding their shards.
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// Forgets the keys of the command before.
     @inline(__always)
     public func clearKeys() {
@@ -220,7 +220,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
             var rest = bits[word]
             bits[word] = 0
             while rest != 0 {
-                pointee.locked[count] = first + (word << 6 | rest.trailingZeroBitCount)
+                pointee.locked[count] = ShardReference(
+                    first + (word << 6 | rest.trailingZeroBitCount))
                 count &+= 1
                 rest &= rest &- 1
             }
@@ -232,7 +233,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
     private func lockCollected(_ count: Int) -> Bool {
         if count <= 32 { return acquire(first: insertionSort(count)) }
         var shards = UnsafeMutableBufferPointer(start: pointee.locked, count: count)
-        shards.sort { UInt(bitPattern: $0) < UInt(bitPattern: $1) }
+        shards.sort { $0.address < $1.address }
         var kept = 0
         for index in 0..<count where kept == 0 || shards[kept - 1] != shards[index] {
             shards[kept] = shards[index]
@@ -248,7 +249,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         for index in 0..<count {
             let shard = shards[index]
             var place = kept
-            while place > 0, UInt(bitPattern: shards[place - 1]) > UInt(bitPattern: shard) {
+            while place > 0, shards[place - 1].address > shard.address {
                 place -= 1
             }
             if place > 0, shards[place - 1] == shard { continue }
@@ -326,7 +327,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         while low < high {  // Bound: the range halves; `locked` is in ascending order.
             let middle = (low + high) / 2
             if pointee.locked[middle] == shard { return true }
-            if UInt(bitPattern: pointee.locked[middle]) < UInt(bitPattern: shard) {
+            if pointee.locked[middle].address < shard.address {
                 low = middle + 1
             } else {
                 high = middle

@@ -32,7 +32,7 @@ public struct ScanCursor: Equatable, Sendable {
     public var number: UInt64 { group << 32 | position }
 }
 
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// Home buckets that are walked under one hold of a lock: about 160 entries, which takes some
     /// ten microseconds.
     private var homesUnderLock: Int { 32 }

@@ -7,7 +7,7 @@ import Tenancy
 // What commands do to a whole database: flush, swap, scan, pick a key. Shards are locked one at a
 // time, unless the caller holds them all (inside EXEC). What has come into being since it took them
 // is not there for it: to wait for one more shard would break the order of locks.
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// Calls `body` with every shard of `keyspace` under its lock; settles memory after each.
     /// Inside EXEC what is not held came into being since, and is not there to the transaction.
     public func forEachShard(of keyspace: KeyspaceReference, _ body: (ShardReference) -> Void) {
@@ -73,7 +73,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// Exchanges two databases of `tenant`, under the locks of both. Inside EXEC they are held
     /// already, both of them, where the tenant had either when EXEC took its locks.
     public func swapDatabases(of tenant: TenantReference, _ first: Int, _ second: Int) {
@@ -157,7 +157,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == Keyspace {
+extension Reference where Pointee == Keyspace {
     /// Whether a key of this hash is there, be it expired.
     fileprivate func has(_ hash: Hash) -> Bool {
         shard(hash).pointee.table.contains(hash) { !$0.isAbsent }

@@ -36,7 +36,7 @@ extension TenantRegistry {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// Bytes that count against `maxmemory`.
     @inline(__always)
     public var memoryInUse: Int { pointee.registry._withUnsafeGuaranteedRef { $0.memoryInUse } }

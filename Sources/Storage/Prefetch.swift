@@ -23,7 +23,7 @@ public struct Prefetch {
     public mutating func prefetchShard(_ worker: WorkerReference) {
         guard named >= 0, let home = worker.pointee.namedTenants.keyspace(named) else { return }
         let shard = home.shard(hash)
-        martlet_prefetch(shard)
+        martlet_prefetch(shard.raw)
         self.shard = shard
     }
 
@@ -46,7 +46,7 @@ public struct Prefetch {
 }
 
 // Asking for memory before it is used, so that the misses of several keys are waited for together.
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// Asks for the bucket of a key that a later command of the batch names.
     @inline(__always)
     public func prefetchBucket(_ key: Bytes, keyspace: KeyspaceReference) -> Prefetch {
@@ -61,7 +61,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
             }
         }
         let shard = keyspace.shard(hash)
-        martlet_prefetch(shard)
+        martlet_prefetch(shard.raw)
         let position = hash.bits << UInt64(keyspace.pointee.shardBits)
         let bucket = Table.prefetchBucket(root: shard.pointee.table.root, position: position)
         return Prefetch(bucket: bucket, hash: hash, keyspace: keyspace, shard: shard, named: -1)

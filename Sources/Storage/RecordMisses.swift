@@ -24,7 +24,7 @@ public struct RecordMisses {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// Whether `key` is there, a record that is known to be absent included.
     public func exists(_ key: Bytes, in keyspace: KeyspaceReference) -> Bool {
         withEntry(key, in: keyspace) { entry in

@@ -2,7 +2,7 @@
 import Base
 
 // INFO's avg_ttl.
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// How many keyspaces one estimate looks into, how many shards of each, and at how many entries
     /// of a shard: 4096 entries at most.
     private var sampledKeyspaceCountMax: Int { 64 }

@@ -42,7 +42,7 @@ struct Victim {
     let isBeyondShare: Bool
 }
 
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// The tenant to evict from; nil where nobody has keys that may go, `expiring` ones if only
     /// those may.
     func mostOverShare(_ memoryMax: Int, expiring: Bool) -> Victim? {
@@ -156,7 +156,7 @@ private struct Candidate {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == Tenant {
+extension Reference where Pointee == Tenant {
     /// How many times its share of the memory the tenant takes: what its plan promises, or
     /// `equalShare`.
     fileprivate func ratio(toShare equalShare: Int) -> Double {

@@ -21,7 +21,7 @@ public struct Watcher: ~Copyable {
 
 public typealias WatcherReference = UnsafeMutablePointer<Watcher>
 
-extension UnsafeMutablePointer where Pointee == Shard {
+extension Reference where Pointee == Shard {
     /// Marks the sessions that watch the key of `hash`. Two keys of one 64-bit hash are one to
     /// WATCH: EXEC then fails once too often, which every user of WATCH is ready for.
     @inline(never)
@@ -109,7 +109,7 @@ extension UnsafeMutablePointer where Pointee == Shard {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// Begins to watch `key` in `keyspace`: `isDirty` becomes true when it changes. A tenant that
     /// the key names comes into being, and stays while it is watched.
     public func watch(

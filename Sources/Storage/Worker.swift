@@ -86,7 +86,7 @@ public struct Worker: ~Copyable {
     }
 }
 
-public typealias WorkerReference = UnsafeMutablePointer<Worker>
+public typealias WorkerReference = Reference<Worker>
 
 /// A key of the command at hand: where its bytes are, its hash and the shard that it lives in.
 struct ResolvedKey {

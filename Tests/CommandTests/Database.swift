@@ -16,14 +16,12 @@ final class Database {
 
     init(families: [Family] = Families.all, plans: [Plan] = [], patterns: [KeyPattern] = []) {
         registry = TenantRegistry(settings: settings, plans: plans, patterns: patterns, threads: 2)
-        worker = .allocate(capacity: 1)
-        worker.initialize(to: Worker(registry: registry, settings: settings))
+        worker = WorkerReference.make(Worker(registry: registry, settings: settings))
         table = CommandTable(families)
     }
 
     deinit {
-        worker.deinitialize(count: 1)
-        worker.deallocate()
+        worker.destroy()
     }
 
     /// Moves the database's clock.

@@ -16,17 +16,15 @@ final class SessionDatabase {
     init(patterns: [String] = []) throws {
         database = Database(patterns: try patterns.map { try KeyPattern($0) })
         server = QuietServer(database.table)
-        session = .allocate(capacity: 1)
-        session.initialize(
-            to: SessionState(
+        session = SessionReference.make(
+            SessionState(
                 id: 1, address: "", localAddress: "", isUnixSocket: false,
                 tenant: database.registry.server, isAuthenticated: true,
                 now: database.worker.pointee.now))
     }
 
     deinit {
-        session.deinitialize(count: 1)
-        session.deallocate()
+        session.destroy()
     }
 
     var worker: WorkerReference { database.worker }

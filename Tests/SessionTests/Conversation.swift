@@ -22,8 +22,7 @@ final class Host {
         server make: (CommandTable) -> QuietServer = { QuietServer($0) }
     ) {
         registry = TenantRegistry(settings: settings, plans: plans, patterns: patterns, threads: 2)
-        worker = .allocate(capacity: 1)
-        worker.initialize(to: Worker(registry: registry, settings: settings))
+        worker = WorkerReference.make(Worker(registry: registry, settings: settings))
         let table = CommandTable(Families.all)
         server = make(table)
         statistics = CommandStatistics(count: table.count)
@@ -33,8 +32,7 @@ final class Host {
     }
 
     deinit {
-        worker.deinitialize(count: 1)
-        worker.deallocate()
+        worker.destroy()
     }
 
     func advance(milliseconds: Milliseconds) { worker.pointee.now += milliseconds }

@@ -40,7 +40,7 @@ import Testing
                 }
             }
             #expect(worker.lockKeys(), sourceLocation: source)
-            let sorted = expected.sorted { UInt(bitPattern: $0) < UInt(bitPattern: $1) }
+            let sorted = expected.sorted { $0.address < $1.address }
             #expect(Array(worker.heldShards) == sorted, sourceLocation: source)
             #expect(
                 expected.allSatisfy { $0.pointee.lock.isLocked },
@@ -142,11 +142,9 @@ import Testing
         store.worker.clearKeys()
         #expect(store.worker.lockKeys(andAllOf: [first]))
         let later = registry.keyspace(registry.server, 5)
-        let other = WorkerReference.allocate(capacity: 1)
-        other.initialize(to: Worker(registry: registry, settings: store.settings))
+        let other = WorkerReference.make(Worker(registry: registry, settings: store.settings))
         defer {
-            other.deinitialize(count: 1)
-            other.deallocate()
+            other.destroy()
         }
         [UInt8]("late".utf8).withBytes { key in
             _ = other.acquire(key, nil, keyspace: later, creating: true)
@@ -174,11 +172,10 @@ import Testing
         store.worker.forEachEntryInSteps(of: keyspace) { entry in
             met[String(decoding: entry.key.array, as: UTF8.self), default: 0] += 1
         }
-        let walker = WorkerReference.allocate(capacity: 1)
-        walker.initialize(to: Worker(registry: store.registry, settings: store.settings))
+        let walker = WorkerReference.make(
+            Worker(registry: store.registry, settings: store.settings))
         defer {
-            walker.deinitialize(count: 1)
-            walker.deallocate()
+            walker.destroy()
         }
         #expect(met.count == 40_000 && met.values.allSatisfy { $0 == 1 })
         met = [:]

@@ -14,8 +14,7 @@ final class Store {
         registry = TenantRegistry(
             settings: settings, plans: plans, patterns: try patterns.map { try KeyPattern($0) },
             threads: threads)
-        worker = .allocate(capacity: 1)
-        worker.initialize(to: Worker(registry: registry, settings: settings))
+        worker = WorkerReference.make(Worker(registry: registry, settings: settings))
         // Why: what is allocated beside tables is the process's, in which other tests run. Measured
         // at the moment at which the clock stands, it is not measured again.
         registry.otherMemoryMeasuredAt.store(worker.pointee.now, ordering: .relaxed)
@@ -24,8 +23,7 @@ final class Store {
     }
 
     deinit {
-        worker.deinitialize(count: 1)
-        worker.deallocate()
+        worker.destroy()
     }
 
     func tenant(_ id: String) -> TenantReference? {

@@ -88,8 +88,7 @@ final class Reactor: @unchecked Sendable {
         self.server = server
         self.mailbox = mailbox
         self.loop = loop
-        worker = WorkerReference.allocate(capacity: 1)
-        worker.initialize(to: Worker(registry: server.registry, settings: server.settings))
+        worker = WorkerReference.make(Worker(registry: server.registry, settings: server.settings))
         statistics = worker.pointee.statistics
         rates = RecentRates(statistics, now: worker.pointee.now)
         commandStatistics = CommandStatistics(count: server.commands.count)

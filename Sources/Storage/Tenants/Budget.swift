@@ -30,7 +30,7 @@ public enum BudgetAnswer: Equatable, Sendable {
     case bandwidthPerDay(limit: Int, used: Int)
 }
 
-extension UnsafeMutablePointer where Pointee == Shard {
+extension Reference where Pointee == Shard {
     /// Called under the shard's lock when a lease is used up: returns what is unused, and takes the
     /// next leases from the tenant's budget.
     @inline(never)
@@ -50,7 +50,7 @@ extension UnsafeMutablePointer where Pointee == Shard {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// What the tenant has used of its day, without leases that are not used yet.
     public func usedToday(of tenant: TenantReference) -> (operations: Int, bytes: Int) {
         tenant.pointee.budgetLock.lock()
@@ -69,7 +69,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// What a transaction used beyond the leases of its shards is owed by their tenants from now
     /// on, and not only when the same shard is asked again.
     public func returnOverdrafts() {
@@ -97,7 +97,7 @@ struct DepartedBudgets: Sendable {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == Tenant {
+extension Reference where Pointee == Tenant {
     /// Whether there is a limit that leases are of.
     var hasRates: Bool {
         pointee.operationsPerSecond.value != .max || pointee.operationsPerDay.value != .max

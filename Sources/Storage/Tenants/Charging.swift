@@ -4,7 +4,7 @@ import Synchronization
 import Tenancy
 
 // Counting what a command used, on the lines that its shard's lock brought in.
-extension UnsafeMutablePointer where Pointee == Shard {
+extension Reference where Pointee == Shard {
     /// Counts one command, and takes it off the leases.
     @inline(__always)
     public func charge(isRead: Bool, isWrite: Bool, bytesIn: Int, bytesOut: Int) {
@@ -37,7 +37,7 @@ extension UnsafeMutablePointer where Pointee == Shard {
     public var hasLease: Bool { pointee.operationLease > 0 && pointee.byteLease > 0 }
 }
 
-extension UnsafeMutablePointer where Pointee == Keyspace {
+extension Reference where Pointee == Keyspace {
     /// Records are answered in the application's first database.
     @inline(__always)
     public var answersRecords: Bool {
@@ -45,7 +45,7 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// Counts a rejection that no key names a shard for. Takes the first shard's lock where it is
     /// not held.
     public func countRejection(_ keyspace: KeyspaceReference) {

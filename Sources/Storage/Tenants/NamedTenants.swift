@@ -71,9 +71,9 @@ struct NamedTenants {
             guard let keyspace = named[index].tenant?.keyspace(named[index].database) else {
                 continue
             }
-            martlet_prefetch(keyspace)
+            martlet_prefetch(keyspace.raw)
             // Most have one shard, right behind.
-            martlet_prefetch(UnsafeRawPointer(keyspace) + Keyspace.headSize)
+            martlet_prefetch(keyspace.raw + Keyspace.headSize)
             named[index].keyspace = keyspace
         }
     }

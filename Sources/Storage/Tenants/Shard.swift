@@ -32,19 +32,19 @@ public struct Shard: ~Copyable {
     var settledSize = 0
     /// Sessions that WATCH keys of this shard; nil where none does.
     var watchers: UnsafeMutablePointer<Watcher>?
-    public let keyspace: UnsafeMutablePointer<Keyspace>
+    public let keyspace: KeyspaceReference
     /// Where the sweep of expired entries goes on, if one is under way (`Table.isSweeping`).
     var sweep = Table.Sweep()
 
-    init(keyspace: UnsafeMutablePointer<Keyspace>, prefixBits: Int) {
+    init(keyspace: KeyspaceReference, prefixBits: Int) {
         self.keyspace = keyspace
         table = Table(prefixBits: prefixBits)
     }
 }
 
-public typealias ShardReference = UnsafeMutablePointer<Shard>
+public typealias ShardReference = Reference<Shard>
 
-extension UnsafeMutablePointer where Pointee == Shard {
+extension Reference where Pointee == Shard {
     /// Takes the lock.
     @inline(__always)
     public func acquire() { pointee.lock.lock() }
@@ -82,11 +82,12 @@ public struct Keyspace: ~Copyable {
         let keyspace = block.bindMemory(to: Keyspace.self, capacity: 1)
         let shards = (block + headSize).bindMemory(to: Shard.self, capacity: count)
         for index in 0..<count {
-            (shards + index).initialize(to: Shard(keyspace: keyspace, prefixBits: shardBits))
+            (shards + index).initialize(
+                to: Shard(keyspace: KeyspaceReference(keyspace), prefixBits: shardBits))
         }
         keyspace.initialize(
             to: Keyspace(tenant: tenant, number: number, shards: shards, shardBits: shardBits))
-        return keyspace
+        return KeyspaceReference(keyspace)
     }
 
     static let headSize = 64
@@ -101,27 +102,29 @@ public struct Keyspace: ~Copyable {
     }
 }
 
-public typealias KeyspaceReference = UnsafeMutablePointer<Keyspace>
+public typealias KeyspaceReference = Reference<Keyspace>
 
-extension UnsafeMutablePointer where Pointee == Keyspace {
+extension Reference where Pointee == Keyspace {
     @inline(__always)
     public func shard(_ hash: Hash) -> ShardReference {
         // Why: a shift by 64 gives 0 in Swift, which is the index of the only shard.
-        pointee.shards + Int(truncatingIfNeeded: hash.bits >> UInt64(64 &- pointee.shardBits))
+        ShardReference(
+            pointee.shards
+                + Int(truncatingIfNeeded: hash.bits >> UInt64(64 &- pointee.shardBits)))
     }
 
     public var shardCount: Int { 1 << pointee.shardBits }
 
     public func shard(at index: Int) -> ShardReference {
         precondition(index >= 0 && index < shardCount)
-        return pointee.shards + index
+        return ShardReference(pointee.shards + index)
     }
 
     /// Calls `body` with every shard in turn, each under its lock unless `isLocked` says that they
     /// are held.
     public func forEachShard(isLocked: Bool, _ body: (ShardReference) -> Void) {
         for index in 0..<shardCount {
-            let shard = pointee.shards + index
+            let shard = ShardReference(pointee.shards + index)
             if !isLocked { shard.acquire() }
             body(shard)
             if !isLocked { shard.release() }
@@ -163,5 +166,5 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
     }
 
     /// Bytes of the keyspace's own structures, beside its tables.
-    var structureSize: Int { Block.size(UnsafeMutableRawPointer(self)) }
+    var structureSize: Int { Block.size(raw) }
 }

@@ -80,8 +80,9 @@ public struct Tenant: ~Copyable {
 
     static func make(id: Bytes, origin: Origin) -> TenantReference {
         let block = Block.allocate(idOffset + id.count)
-        let tenant = block.bindMemory(to: Tenant.self, capacity: 1)
-        tenant.initialize(to: Tenant(idCount: id.count, origin: origin))
+        let pointer = block.bindMemory(to: Tenant.self, capacity: 1)
+        pointer.initialize(to: Tenant(idCount: id.count, origin: origin))
+        let tenant = TenantReference(pointer)
         for number in 0..<databaseCount {
             tenant.keyspaceWord(number).initialize(to: Atomic(0))
         }
@@ -90,26 +91,26 @@ public struct Tenant: ~Copyable {
     }
 }
 
-public typealias TenantReference = UnsafeMutablePointer<Tenant>
+public typealias TenantReference = Reference<Tenant>
 
-extension UnsafeMutablePointer where Pointee == Tenant {
+extension Reference where Pointee == Tenant {
     // Safety: `make` is the only one to make tenants, and laid both out behind the fields.
     public var id: Bytes {
-        Bytes(raw: UnsafeRawPointer(self) + Tenant.idOffset, pointee.idCount)
+        Bytes(raw: raw + Tenant.idOffset, pointee.idCount)
     }
 
     /// 0, or the address of the keyspace of database `number`.
     @inline(__always)
     func keyspaceWord(_ number: Int) -> UnsafeMutablePointer<Atomic<UInt>> {
         precondition(number >= 0 && number < Tenant.databaseCount)
-        return (UnsafeMutableRawPointer(self) + Tenant.wordsOffset + number &* 8)
+        return (raw + Tenant.wordsOffset + number &* 8)
             .assumingMemoryBound(to: Atomic<UInt>.self)
     }
 
     /// The keyspace of database `number` where it exists.
     @inline(__always)
     public func keyspace(_ number: Int) -> KeyspaceReference? {
-        KeyspaceReference(bitPattern: keyspaceWord(number).pointee.load(ordering: .acquiring))
+        KeyspaceReference(address: keyspaceWord(number).pointee.load(ordering: .acquiring))
     }
 
     /// What the tenant at its limit meets.
@@ -186,6 +187,6 @@ extension UnsafeMutablePointer where Pointee == Tenant {
 
     /// Bytes of the tenant's own block and of its entry in the index, keyspaces excluded.
     var ownSize: Int {
-        TenantIndex.entrySize(id) + Block.size(UnsafeMutableRawPointer(self))
+        TenantIndex.entrySize(id) + Block.size(raw)
     }
 }

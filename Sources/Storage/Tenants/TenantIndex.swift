@@ -44,7 +44,7 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
     }
 
     private static func tenant(_ entry: Entry) -> TenantReference? {
-        TenantReference(bitPattern: Int(entry.payload))
+        TenantReference(address: UInt(bitPattern: Int(entry.payload)))
     }
 
     func find(_ id: Bytes) -> TenantReference? { find(Hash(id), id) }
@@ -72,7 +72,7 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
             }
             let tenant = make()
             let shape = EntryShape(
-                .string, .payload, key: id, payload: Int64(Int(bitPattern: tenant)))
+                .string, .payload, key: id, payload: Int64(Int(bitPattern: tenant.address)))
             _ = table.insert(hash, shape, access: 0)
             total.wrappingAdd(1, ordering: .relaxed)
             return tenant

@@ -44,9 +44,7 @@ extension TenantRegistry {
 
     /// Makes an implicit tenant one that stays. False where it has gone.
     private func takeOver(_ tenant: TenantReference) -> Bool {
-        // Safety: the pointer is good until this thread's tick ends; the closure does not keep it.
-        nonisolated(unsafe) let tenant = tenant
-        return control.withLock { _ in
+        control.withLock { _ in
             guard !tenant.pointee.isGone else { return false }
             tenant.pointee.origin = .created
             return true
@@ -113,15 +111,13 @@ extension TenantRegistry {
         guard let tenant = id.withBytes({ find($0) }), tenant.pointee.origin != .server else {
             throw .missing
         }
-        // Safety: as in `takeOver`.
-        nonisolated(unsafe) let gone = tenant
         let isMine = control.withLock { control in
-            guard !gone.pointee.isGone else { return false }
-            gone.pointee.isGone = true
+            guard !tenant.pointee.isGone else { return false }
+            tenant.pointee.isGone = true
             control.forgetSecret(of: id)
             control.assignedPlans[id] = nil
             control.departedCount += 1
-            return id.withBytes { index.remove($0, tenant: gone) { true } }
+            return id.withBytes { index.remove($0, tenant: tenant) { true } }
         }
         guard isMine else { throw .missing }
         tenant.forEachKeyspace { keyspace in
@@ -138,7 +134,7 @@ extension TenantRegistry {
                 shard.release()
             }
             chargeStructure(tenant, -keyspace.structureSize)
-            Reclamation.retire(UnsafeMutableRawPointer(keyspace))
+            Reclamation.retire(keyspace.raw)
         }
         retire(tenant)
     }

@@ -12,10 +12,10 @@ public final class TenantRegistry: Sendable {
     /// The tenant of sessions that have none of their own.
     // Safety: this one and the next are made in init and never freed; what changes in a tenant is
     // atomic, or guarded as its fields say.
-    nonisolated(unsafe) public let server: TenantReference
+    public let server: TenantReference
     /// Who takes over the sessions of a tenant that is deleted, until they are closed: it has
     /// nothing and no index names it.
-    nonisolated(unsafe) public let nobody: TenantReference
+    public let nobody: TenantReference
     public let settings: SettingsReference
     /// Patterns by which keys name their tenants; fixed at start.
     // Safety: written once in init, then only read.
@@ -150,7 +150,7 @@ public final class TenantRegistry: Sendable {
     ) -> KeyspaceReference? {
         let made: UInt = control.withLock { _ in
             if tenant.pointee.isGone { return 0 }
-            if let made = tenant.keyspace(number) { return UInt(bitPattern: made) }
+            if let made = tenant.keyspace(number) { return made.address }
             let bits =
                 switch tenant.pointee.origin {
                 case .server: serverShardBits
@@ -159,11 +159,11 @@ public final class TenantRegistry: Sendable {
                 }
             let keyspace = Keyspace.make(tenant: tenant, number: number, shardBits: bits)
             chargeStructure(tenant, keyspace.structureSize)
-            let word = UInt(bitPattern: keyspace)
+            let word = keyspace.address
             tenant.keyspaceWord(number).pointee.store(word, ordering: .releasing)
             return word
         }
-        return KeyspaceReference(bitPattern: made)
+        return KeyspaceReference(address: made)
     }
 
     /// Called under the lock of the only shard of an implicit tenant's keyspace that holds no key:
@@ -199,7 +199,7 @@ public final class TenantRegistry: Sendable {
         settle(shard)
         chargeStructure(tenant, -keyspace.structureSize)
         if isLast { retire(tenant) }
-        Reclamation.retire(UnsafeMutableRawPointer(keyspace))
+        Reclamation.retire(keyspace.raw)
     }
 
     /// Charges what a tenant or a keyspace is made of, beside its tables.
@@ -211,7 +211,7 @@ public final class TenantRegistry: Sendable {
     /// Frees a tenant that no index names any more, when nobody can be looking at it.
     func retire(_ tenant: TenantReference) {
         settledMemory.wrappingSubtract(tenant.ownSize, ordering: .relaxed)
-        Reclamation.retire(UnsafeMutableRawPointer(tenant))
+        Reclamation.retire(tenant.raw)
     }
 
     /// Tells the tenant and the server what the shard's memory has become. Under the shard's lock.

@@ -76,7 +76,7 @@ public struct SessionState: ~Copyable {
     }
 }
 
-public typealias SessionReference = UnsafeMutablePointer<SessionState>
+public typealias SessionReference = Reference<SessionState>
 
 /// MULTI: the requests that wait for EXEC, as the bytes in which they came.
 public struct Transaction: ~Copyable {

@@ -4,7 +4,7 @@ import Storage
 import Synchronization
 
 // WATCH, from the session's side. The shard's side is Storage's Watcher.
-extension UnsafeMutablePointer where Pointee == Worker {
+extension Reference where Pointee == Worker {
     /// Adds `key` of the selected database to what the session watches; once is enough.
     public func watch(_ key: Bytes, _ session: SessionReference, _ keyspace: KeyspaceReference) {
         let database = session.pointee.database
