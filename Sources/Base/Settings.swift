@@ -44,6 +44,8 @@ public struct Settings: ~Copyable {
     public let protectedMode = Number(1)
     /// 1 where a password or tenants with secrets exist, so that sessions begin unauthenticated.
     public let passwordRequired = Number(0)
+    /// Raised by whatever changes which commands sessions may run.
+    public let rightsGeneration = Number(0)
 
     /// How many databases SELECT reaches.
     public let databaseCount = Number(16)
@@ -65,6 +67,80 @@ public struct SettingsReference: Sendable {
 
     @inlinable @inline(__always)
     public var values: UnsafeMutablePointer<Settings> { pointer }
+}
+
+// Named reading, so that no user of a setting sees how it is kept. Units and meanings are those of
+// `Settings`.
+extension SettingsReference {
+    @inlinable @inline(__always) public var hashMaxPackedEntries: Int {
+        values.pointee.hashMaxPackedEntries.value
+    }
+    @inlinable @inline(__always) public var hashMaxPackedValueSize: Int {
+        values.pointee.hashMaxPackedValueSize.value
+    }
+    @inlinable @inline(__always) public var setMaxIntegerEntries: Int {
+        values.pointee.setMaxIntegerEntries.value
+    }
+    @inlinable @inline(__always) public var setMaxPackedEntries: Int {
+        values.pointee.setMaxPackedEntries.value
+    }
+    @inlinable @inline(__always) public var setMaxPackedValueSize: Int {
+        values.pointee.setMaxPackedValueSize.value
+    }
+    @inlinable @inline(__always) public var memoryMax: Int { values.pointee.memoryMax.value }
+    @inlinable @inline(__always) public var evictionPolicy: Int {
+        values.pointee.evictionPolicy.value
+    }
+    @inlinable @inline(__always) public var evictionSamples: Int {
+        values.pointee.evictionSamples.value
+    }
+    @inlinable @inline(__always) public var frequencyLogFactor: Int {
+        values.pointee.frequencyLogFactor.value
+    }
+    @inlinable @inline(__always) public var frequencyDecayMinutes: Int {
+        values.pointee.frequencyDecayMinutes.value
+    }
+    @inlinable @inline(__always) public var activeExpiryEnabled: Int {
+        values.pointee.activeExpiryEnabled.value
+    }
+    @inlinable @inline(__always) public var expiryPausedUntil: Int {
+        values.pointee.expiryPausedUntil.value
+    }
+    @inlinable @inline(__always) public var bulkSizeMax: Int { values.pointee.bulkSizeMax.value }
+    @inlinable @inline(__always) public var queryBufferLimit: Int {
+        values.pointee.queryBufferLimit.value
+    }
+    @inlinable @inline(__always) public var outputHardLimit: Int {
+        values.pointee.outputHardLimit.value
+    }
+    @inlinable @inline(__always) public var outputSoftLimit: Int {
+        values.pointee.outputSoftLimit.value
+    }
+    @inlinable @inline(__always) public var outputSoftSeconds: Int {
+        values.pointee.outputSoftSeconds.value
+    }
+    @inlinable @inline(__always) public var clientCountMax: Int {
+        values.pointee.clientCountMax.value
+    }
+    @inlinable @inline(__always) public var idleTimeoutSeconds: Int {
+        values.pointee.idleTimeoutSeconds.value
+    }
+    @inlinable @inline(__always) public var keepAliveSeconds: Int {
+        values.pointee.keepAliveSeconds.value
+    }
+    @inlinable @inline(__always) public var protectedMode: Int {
+        values.pointee.protectedMode.value
+    }
+    @inlinable @inline(__always) public var passwordRequired: Int {
+        values.pointee.passwordRequired.value
+    }
+    @inlinable @inline(__always) public var rightsGeneration: Int {
+        values.pointee.rightsGeneration.value
+    }
+    @inlinable @inline(__always) public var databaseCount: Int {
+        values.pointee.databaseCount.value
+    }
+    @inlinable @inline(__always) public var debugCommand: Int { values.pointee.debugCommand.value }
 }
 
 extension Atomic where Value == Int {

@@ -84,7 +84,9 @@ public enum Program {
                 print("\(group.isEmpty ? "" : "\n")## \(entry.group)\n")
                 group = entry.group
             }
-            for command in entry.subcommands.isEmpty ? [entry] : entry.subcommands {
+            for command in entry.subcommands.isEmpty
+                ? [entry] : entry.subcommands.map({ $0.pointee })
+            {
                 print(text(of: command.spec, isMarkdown: isMarkdown))
             }
         }

@@ -18,39 +18,36 @@ final class RecordStore: RecordCache, @unchecked Sendable {
     init(registry: TenantRegistry, settings: SettingsReference, catalog: RecordCatalog) {
         self.registry = registry
         self.catalog = catalog
-        worker = WorkerReference.make(Worker(registry: registry, settings: settings))
+        worker = Worker.make(registry: registry, settings: settings)
     }
 
     private var keyspace: KeyspaceReference { registry.keyspace(registry.server, 0) }
 
     /// Runs `body` with the key's shard held.
     private func withKey<Result>(
-        _ key: [UInt8], _ body: (inout Keys, Bytes) -> Result
+        _ key: [UInt8], _ body: (borrowing Hold) -> Result
     ) -> Result {
         worker.pointee.participant.enter()
         defer { worker.pointee.participant.leave() }
         worker.pointee.now = Clock.nowMilliseconds
         return key.withBytes { key in
-            repeat {
-                worker.clearKeys()
-                worker.addKey(key, keyspace: keyspace, creating: false)
-            } while !worker.lockKeys()  // Bound: the application's keyspace is never dropped.
-            defer { worker.unlockKeys() }
-            var keys = Keys(worker: worker, keyspace: keyspace)
-            return body(&keys, key)
+            let hold = Hold(worker, key, in: keyspace, creating: false)
+            let result = body(hold)
+            hold.end()
+            return result
         }
     }
 
     func install(key: [UInt8], value: RecordValue, timeToLiveMilliseconds: Int64, source: Int) {
         let life = makeRoom() ? timeToLiveMilliseconds : lifeWithoutRoom(timeToLiveMilliseconds)
-        withKey(key) { keys, key in
+        withKey(key) { keys in
             let expiry = keys.now + life
             switch value {
             case .string(let text):
-                let found = keys.findAny(key)
-                text.withBytes { keys.setString(key, $0, replacing: found, .at(expiry)) }
+                let found = keys.findAny(0)
+                text.withBytes { keys.setString(0, $0, replacing: found, .at(expiry)) }
             case .hash(let fields):
-                keys.setHash(key, fields.map { ($0.name, $0.value) }, until: expiry)
+                keys.setHash(0, fields.map { ($0.name, $0.value) }, until: expiry)
             }
         }
     }
@@ -58,7 +55,7 @@ final class RecordStore: RecordCache, @unchecked Sendable {
     /// Records obey `maxmemory` as everything does. False where there is no room and none can be
     /// made.
     private func makeRoom() -> Bool {
-        let limit = registry.settings.values.pointee.memoryMax.value
+        let limit = registry.settings.memoryMax
         guard limit > 0, worker.memoryInUse > limit else { return true }
         worker.pointee.participant.enter()
         defer { worker.pointee.participant.leave() }
@@ -71,21 +68,21 @@ final class RecordStore: RecordCache, @unchecked Sendable {
 
     func installNegative(key: [UInt8], timeToLiveMilliseconds: Int64, source: Int) {
         let life = makeRoom() ? timeToLiveMilliseconds : lifeWithoutRoom(timeToLiveMilliseconds)
-        withKey(key) { keys, key in
-            keys.setAbsent(key, until: keys.now + life)
+        withKey(key) { keys in
+            keys.setAbsent(0, until: keys.now + life)
         }
     }
 
     func remove(key: [UInt8], source: Int) -> Bool {
-        withKey(key) { keys, key in
-            guard let found = keys.findAny(key) else { return false }
+        withKey(key) { keys in
+            guard let found = keys.findAny(0) else { return false }
             keys.remove(found)
             return true
         }
     }
 
     func isPresent(key: [UInt8], source: Int) -> Bool {
-        withKey(key) { keys, key in keys.findAny(key) != nil }
+        withKey(key) { keys in keys.findAny(0) != nil }
     }
 
     func removeAll(source: Int) {
@@ -94,8 +91,8 @@ final class RecordStore: RecordCache, @unchecked Sendable {
 
     func suspectAll(source: Int, staleTimeToLiveMilliseconds: Int64) {
         forEachKey(of: source) { key in
-            withKey(key) { keys, key in
-                guard let found = keys.findAny(key) else { return }
+            withKey(key) { keys in
+                guard let found = keys.findAny(0) else { return }
                 let latest = keys.now + staleTimeToLiveMilliseconds
                 if found.entry.expiry ?? .max > latest { keys.setExpiry(found, latest) }
             }

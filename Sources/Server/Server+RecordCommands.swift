@@ -71,21 +71,14 @@ extension Server {
     /// Removes a key from the application's first database now. Within a transaction, whose shards
     /// are held already, that is left to the records thread.
     private func removeRecordKey(_ key: [UInt8], _ worker: WorkerReference) -> Bool {
-        guard worker.heldShards.isEmpty else { return false }
+        guard !worker.isHolding else { return false }
         let keyspace = registry.keyspace(registry.server, 0)
         return key.withBytes { key in
-            repeat {
-                worker.clearKeys()
-                worker.addKey(key, keyspace: keyspace, creating: false)
-            } while !worker.lockKeys()  // Bound: the application's keyspace is never dropped.
-            defer {
-                worker.unlockKeys()
-                worker.clearKeys()
-            }
-            var keys = Keys(worker: worker, keyspace: keyspace)
-            guard let found = keys.findAny(key) else { return false }
-            keys.remove(found)
-            return true
+            let hold = Hold(worker, key, in: keyspace, creating: false)
+            let found = hold.findAny(0)
+            if let found { hold.remove(found) }
+            hold.end()
+            return found != nil
         }
     }
 }

@@ -26,14 +26,12 @@ extension Server {
         return { key in catalog.matcher.match(UnsafeRawBufferPointer(key.buffer)) != nil }
     }
 
-    func makeRecordMisses() -> UnsafeMutablePointer<RecordMisses>? {
+    func makeRecordMisses() -> RecordMissesReference? {
         guard let catalog = recordCatalog else { return nil }
-        let misses = UnsafeMutablePointer<RecordMisses>.allocate(capacity: 1)
-        misses.initialize(
-            to: RecordMisses { key in
+        return .make(
+            RecordMisses { key in
                 catalog.matcher.match(UnsafeRawBufferPointer(key.buffer)) != nil
             })
-        return misses
     }
 
     /// The engine that the configuration asks for; nil without record sources.

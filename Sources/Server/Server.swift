@@ -236,11 +236,11 @@ public final class Server: @unchecked Sendable {
     /// sleeps, and what another wrote into its part would wait for it. What one has swept, the next
     /// finds done.
     func sweep(_ worker: WorkerReference, reactor: Int) -> Milliseconds? {
-        if settings.values.pointee.memoryMax.value > 0 {
-            registry.measureOtherMemory(now: worker.pointee.now)
+        if settings.memoryMax > 0 {
+            registry.measureOtherMemory(now: worker.now)
         }
         guard !isSweeping.exchange(true, ordering: .acquiringAndReleasing) else {
-            return worker.pointee.now + 2
+            return worker.now + 2
         }
         defer { isSweeping.store(false, ordering: .releasing) }
         let began = Clock.monotonicNanoseconds

@@ -19,12 +19,12 @@ public struct ServingThread: ~Copyable {
     public unowned(unsafe) let server: any ServerControl
     public let pause: Unmanaged<PauseState>
     /// Replies of all sessions that were served in this tick, one behind the other.
-    public let replies: UnsafeMutablePointer<ByteBuffer>
+    public let replies: Reference<ByteBuffer>
     public let commandStatistics: CommandStatistics
     /// The thread's error replies by their words. Safety: never freed, as `replies`.
-    public let errorTally: UnsafeMutablePointer<ErrorTally>
+    public let errorTally: Reference<ErrorTally>
     /// Where misses on record keys are noted; nil where no record source is configured.
-    public let recordMisses: UnsafeMutablePointer<RecordMisses>?
+    public let recordMisses: RecordMissesReference?
     var list = ArgumentList()
     var keyless = KeylessTally()
     /// Where the replies begin to which CLIENT REPLY has not been applied yet. EXEC does so itself,
@@ -39,7 +39,7 @@ public struct ServingThread: ~Copyable {
 
     public init(
         worker: WorkerReference, server: any ServerControl, pause: PauseState,
-        commandStatistics: CommandStatistics, recordMisses: UnsafeMutablePointer<RecordMisses>?
+        commandStatistics: CommandStatistics, recordMisses: RecordMissesReference?
     ) {
         self.worker = worker
         commands = Unmanaged.passRetained(server.commands)
@@ -47,18 +47,16 @@ public struct ServingThread: ~Copyable {
         self.pause = Unmanaged.passRetained(pause)
         self.commandStatistics = commandStatistics
         self.recordMisses = recordMisses
-        errorTally = .allocate(capacity: 1)
-        errorTally.initialize(to: ErrorTally())
-        replies = .allocate(capacity: 1)
-        replies.initialize(to: ByteBuffer(capacity: 64 * 1024))
+        errorTally = .make(ErrorTally())
+        replies = .make(ByteBuffer(capacity: 64 * 1024))
         batch = .allocate(capacity: ServingThread.batchSize)
     }
 }
 
 /// A parsed request that waits for its turn in the batch.
-struct Request {
+struct Request: ~Copyable {
     /// Nil of an unknown command.
-    var entry: UnsafePointer<CommandTable.Entry>?
+    var entry: CommandTable.EntryReference?
     var firstArgument: Int
     var argumentCount: Int
     /// Bytes that the request took on the wire.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import CLinux
 import Commands
 import Storage
 import Synchronization
@@ -8,7 +9,7 @@ import Wire
 /// Commands without keys that have run and are not yet counted: those of one session, of one of its
 /// databases.
 ///
-/// Why: to ask and to count under the shard's lock for each PING costs more than the PING. Where
+/// Why: to ask and to count under the shard's lock for each PING costs more than the PING. While
 /// the shard's lease is ample one question is good for some more commands, and they are counted
 /// together.
 ///
@@ -39,104 +40,97 @@ struct KeylessTally {
 // A command that names no key counts for the session's tenant, on the first shard of the selected
 // database.
 extension Session {
-    enum KeylessAdmission {
-        case granted, refused
-        case throttled(Milliseconds)
+    mutating func runSession(
+        _ command: any SessionCommand.Type, _ call: Call, on thread: inout ServingThread,
+        _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        let tenant = state.pointee.tenant
+        let database = state.pointee.database
+        if let refusal = admitKeyless(call, tenant, database, on: &thread) {
+            return refuse(refusal, call, on: &thread, &reply)
+        }
+        let mark = reply.count
+        let errors = reply.errorCount
+        let started = martlet_ticks()
+        var context = CommandContext(
+            worker: thread.worker, session: state, server: thread.server,
+            isInsideTransaction: false)
+        queuedErrorCount = 0
+        command.run(call.arguments, &context, &reply)
+        if context.action == .executeTransaction {
+            if let suspension = executeTransaction(call, on: &thread, &reply) {
+                return suspension
+            }
+        }
+        if context.action == .close { state.pointee.closesAfterReply = true }
+        count(
+            call.entry, ticks: martlet_ticks() &- started,
+            failed: reply.errorCount - queuedErrorCount > errors, on: thread)
+        let rest = takeUncharged()
+        chargeKeyless(
+            tenant, database, bytesIn: call.size + rest.in,
+            bytesOut: max(0, reply.count - mark) + rest.out, on: &thread)
+        return nil
     }
 
     @inline(__always)
-    func admitKeyless(
-        _ entry: Entry, _ tenant: TenantReference, _ database: Int, requestSize: Int,
-        on thread: inout ServingThread, _ reply: inout ReplyWriter
-    ) -> KeylessAdmission {
-        if thread.keyless.remaining > 0, entry.pointee.flags.contains(.countedLater),
+    private func admitKeyless(
+        _ call: Call, _ tenant: TenantReference, _ database: Int, on thread: inout ServingThread
+    ) -> Refusal? {
+        if thread.keyless.remaining > 0, call.entry.pointee.flags.contains(.countedLater),
             thread.keyless.isFor(tenant, database)
         {
             thread.keyless.remaining -= 1
-            return .granted
+            return nil
         }
-        return askBudget(entry, tenant, database, requestSize, on: &thread, &reply)
+        return askHome(call, tenant, database, on: &thread)
     }
 
     @inline(never)
-    private func askBudget(
-        _ entry: Entry, _ tenant: TenantReference, _ database: Int, _ size: Int,
-        on thread: inout ServingThread, _ reply: inout ReplyWriter
-    ) -> KeylessAdmission {
+    private func askHome(
+        _ call: Call, _ tenant: TenantReference, _ database: Int, on thread: inout ServingThread
+    ) -> Refusal? {
         thread.countKeyless()
-        let shard = thread.home(tenant, database)
-        shard.acquire()
-        guard !shard.hasLease else {
-            defer { shard.release() }
-            if entry.pointee.flags.contains(.countedLater), shard.hasAmpleLease {
-                thread.keyless.tenant = tenant
-                thread.keyless.database = database
-                thread.keyless.remaining = KeylessTally.commandsMax - 1
-            }
-            return .granted
+        let hold = Hold(thread.worker, homeOf: tenant, database)
+        var refusal: Refusal?
+        if !hold.isAdmitted(mayGrow: false) { refusal = Admission.refusal(call, hold) }
+        if refusal == nil, call.entry.pointee.flags.contains(.countedLater), hold.hasAmpleLease {
+            thread.keyless.tenant = tenant
+            thread.keyless.database = database
+            thread.keyless.remaining = KeylessTally.commandsMax - 1
         }
-        let answer = shard.renewLeases(now: thread.worker.pointee.now)
-        let wait: Milliseconds? =
-            if case .operationsPerSecond(_, let wait) = answer, tenant.atLimit == .throttle {
-                wait
-            } else {
-                nil
-            }
-        let mayRun = answer == .granted || Session.runsAtAnyLimit(entry, tenant, thread)
-        if !mayRun && wait == nil { shard.pointee.usage.rejected += 1 }
-        // Order: the end of a transaction takes the shards of the keys that it watches.
-        shard.release()
-        guard !mayRun else { return .granted }
-        if let wait { return .throttled(wait) }
-        let text = Executor.text(of: answer)
-        let mark = reply.count
-        if entry.pointee.flags.contains(.executes), state.pointee.transaction.isOpen {
-            abortTransaction(because: Array(text.utf8), on: thread, &reply)
-        } else {
-            reply.error(text)
-        }
-        chargeRefused(size, from: mark, reply, on: thread.worker)
-        return .refused
-    }
-
-    /// Why AUTH and its like: a client must be able to log in to see why it is refused. Why
-    /// administration of the server's own: what has set a limit must be able to lift it.
-    private static func runsAtAnyLimit(
-        _ entry: Entry, _ tenant: TenantReference, _ thread: borrowing ServingThread
-    ) -> Bool {
-        if !entry.pointee.flags.isDisjoint(with: [.noAuth, .runsAtAnyLimit]) { return true }
-        return entry.pointee.flags.contains(.admin)
-            && tenant == thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0.server }
+        // Order: before the refusal is written, as the end of a transaction takes the shards of the
+        // keys that it watches.
+        hold.end()
+        return refusal
     }
 
     /// Charges the session's tenant for the bytes of a request that was refused, of the reply that
     /// says so, and of a transaction that ended with it.
     @inline(never)
-    func chargeRefused(
-        _ size: Int, from mark: Int, _ reply: ReplyWriter, on worker: WorkerReference
+    mutating func chargeRefused(
+        _ size: Int, from mark: Int, _ reply: ReplyWriter, on thread: inout ServingThread
     ) {
-        charge((in: size, out: reply.count - mark), on: worker)
+        charge((in: size, out: reply.count - mark), on: thread.worker)
     }
 
     /// Charges the session's tenant for what was queued and will not run: the session ends.
-    public func chargeUnfinished(on worker: WorkerReference) {
+    public mutating func chargeUnfinished(on worker: WorkerReference) {
         state.pointee.transaction.isOpen = false
         charge((in: 0, out: 0), on: worker)
     }
 
-    private func charge(_ bytes: (in: Int, out: Int), on worker: WorkerReference) {
+    private mutating func charge(_ bytes: (in: Int, out: Int), on worker: WorkerReference) {
         let rest = takeUncharged()
         let (bytesIn, bytesOut) = (bytes.in + rest.in, bytes.out + rest.out)
         guard bytesIn != 0 || bytesOut != 0 else { return }
-        let shard = worker.home(state.pointee.tenant, state.pointee.database)
-        shard.acquire()
-        shard.charge(keylessCommands: 0, bytesIn: bytesIn, bytesOut: bytesOut)
-        shard.release()
+        Hold(worker, homeOf: state.pointee.tenant, state.pointee.database)
+            .end(keylessCommands: 0, bytesIn: bytesIn, bytesOut: bytesOut)
     }
 
     /// Bytes of a transaction that has ended, which nobody is charged yet.
     @inline(__always)
-    func takeUncharged() -> (in: Int, out: Int) {
+    private mutating func takeUncharged() -> (in: Int, out: Int) {
         let isNothing =
             state.pointee.transaction.unchargedIn | state.pointee.transaction.unchargedOut == 0
         if isNothing || state.pointee.transaction.isOpen { return (0, 0) }
@@ -158,10 +152,8 @@ extension Session {
             }
             return
         }
-        let shard = thread.home(tenant, database)
-        shard.acquire()
-        shard.charge(isRead: false, isWrite: false, bytesIn: bytesIn, bytesOut: bytesOut)
-        shard.release()
+        Hold(thread.worker, homeOf: tenant, database)
+            .end(keylessCommands: 1, bytesIn: bytesIn, bytesOut: bytesOut)
     }
 }
 
@@ -175,19 +167,11 @@ extension ServingThread {
     @inline(never)
     private mutating func countTally() {
         if let tenant = keyless.tenant, keyless.commands > 0 {
-            let shard = home(tenant, keyless.database)
-            shard.acquire()
-            shard.charge(
-                keylessCommands: keyless.commands, bytesIn: keyless.bytesIn,
-                bytesOut: keyless.bytesOut)
-            shard.release()
+            Hold(worker, homeOf: tenant, keyless.database)
+                .end(
+                    keylessCommands: keyless.commands, bytesIn: keyless.bytesIn,
+                    bytesOut: keyless.bytesOut)
         }
         keyless = KeylessTally()
-    }
-
-    /// The shard that commands without keys count on.
-    @inline(__always)
-    func home(_ tenant: TenantReference, _ database: Int) -> ShardReference {
-        worker.home(tenant, database)
     }
 }

@@ -9,79 +9,71 @@ import Wire
 // MULTI and EXEC: requests are kept as bytes, and run together under the locks of all their keys'
 // shards.
 extension Session {
-    /// Keeps a request for EXEC.
-    func queue(_ entry: Entry, _ arguments: Arguments, on thread: borrowing ServingThread) {
-        if !entry.pointee.flags.isDisjoint(with: [.write, .mayReplicate]) {
+    /// Keeps a request for EXEC, and replies so.
+    mutating func queue(_ call: Call, _ reply: inout ReplyWriter) {
+        if !call.entry.pointee.flags.isDisjoint(with: [.write, .mayReplicate]) {
             state.pointee.transaction.mayWrite = true
         }
-        func line(_ kind: UInt8, _ value: Int) {
-            state.pointee.transaction.requests.append(byte: kind)
-            state.pointee.transaction.requests.append(integer: Int64(value))
-            state.pointee.transaction.requests.append("\r\n" as StaticString)
-        }
-        line(UInt8(ascii: "*"), arguments.count)
-        for index in 0..<arguments.count {
-            line(UInt8(ascii: "$"), arguments[index].count)
-            state.pointee.transaction.requests.append(arguments[index])
-            state.pointee.transaction.requests.append("\r\n" as StaticString)
-        }
-        state.pointee.transaction.count += 1
+        state.pointee.transaction.append(call.arguments)
+        let mark = reply.count
+        reply.simple("QUEUED")
+        state.pointee.transaction.unchargedIn += call.size
+        state.pointee.transaction.unchargedOut += reply.count - mark
         // As in Redis: what is queued is a part of the query buffer.
-        let limit = thread.worker.pointee.settings.values.pointee.queryBufferLimit.value
+        let limit = call.worker.settings.queryBufferLimit
         guard state.pointee.transaction.requests.readableCount > limit else { return }
         Log.standard.write(.warning, "closing client that reached the maximum query buffer length")
-        thread.worker.pointee.statistics.pointee.closedForInput.bump()
+        call.worker.statistics.pointee.closedForInput.bump()
         state.pointee.closesAfterReply = true
     }
 
     /// A queued request, parsed again.
     private struct Queued {
-        let entry: Entry
-        let owned: UnsafeMutablePointer<CommandTable.Entry>?
+        let entry: EntryReference
         let first: Int
         let count: Int
         let size: Int
+        /// Which of the transaction's keys are the request's.
+        var firstKey = 0
+        var keyCount = 0
+        /// The database in which it runs, as far as the SELECTs before it tell.
+        var database = 0
     }
 
     /// EXEC: what it answers, or why it must wait. Nothing of the transaction has run then.
     mutating func executeTransaction(
-        on thread: inout ServingThread, _ reply: inout ReplyWriter
+        _ call: Call, on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
         if state.pointee.transaction.isAborted {
-            endTransaction(on: thread)
+            endTransaction(on: &thread)
             reply.error("EXECABORT Transaction discarded because of previous errors.")
             return nil
         }
         if thread.worker.isBroken(state) {
-            endTransaction(on: thread)
+            endTransaction(on: &thread)
             reply.nullArray()
             return nil
         }
         var list = ArgumentList()
         var queued: [Queued] = []
-        parseQueue(into: &list, &queued, on: thread)
-        defer {
-            for request in queued {
-                request.owned?.deinitialize(count: 1); request.owned?.deallocate()
-            }
-        }
+        parseQueue(into: &list, &queued, on: &thread)
         if queued.contains(where: { $0.entry.pointee.flags.contains(.denyOOM) }),
             thread.worker.isOutOfMemory
         {
-            let text = ReplyError.outOfMemory.text
-            abortTransaction(because: Bytes(text).array, on: thread, &reply)
+            let text = Refusal.limit(.serverMemory).text(call.entry, call.arguments)
+            abortTransaction(because: text, on: &thread, &reply)
             return nil
         }
         if queued.contains(where: { $0.entry.pointee.flags.contains(.admin) }) {
             return thread.server.whileStandingStill {
-                runQueued(queued, list, on: &thread, &reply)
+                runQueued(&queued, list, call, on: &thread, &reply)
             }
         }
-        return runQueued(queued, list, on: &thread, &reply)
+        return runQueued(&queued, list, call, on: &thread, &reply)
     }
 
-    private func parseQueue(
-        into list: inout ArgumentList, _ queued: inout [Queued], on thread: borrowing ServingThread
+    private mutating func parseQueue(
+        into list: inout ArgumentList, _ queued: inout [Queued], on thread: inout ServingThread
     ) {
         var parser = RESPParser()
         let bytes = state.pointee.transaction.requests.readable
@@ -94,100 +86,86 @@ extension Session {
             else { break }
             let arguments = list.arguments(from: first, count: count)
             if let found = thread.commands._withUnsafeGuaranteedRef({ $0.find(arguments[0]) }) {
-                var entry = found
-                var owned: UnsafeMutablePointer<CommandTable.Entry>?
-                if count > 1, !found.pointee.subcommands.isEmpty,
-                    let subcommand = CommandTable.subcommand(found, arguments[1])
-                {
-                    let copy = UnsafeMutablePointer<CommandTable.Entry>.allocate(capacity: 1)
-                    copy.initialize(to: subcommand)
-                    owned = copy
-                    entry = UnsafePointer(copy)
-                }
-                queued.append(
-                    Queued(entry: entry, owned: owned, first: first, count: count, size: consumed))
+                let entry =
+                    count > 1 ? CommandTable.subcommand(found, arguments[1]) ?? found : found
+                queued.append(Queued(entry: entry, first: first, count: count, size: consumed))
             }
             offset += consumed
         }
     }
 
     private mutating func runQueued(
-        _ queued: [Queued], _ list: borrowing ArgumentList, on thread: inout ServingThread,
-        _ reply: inout ReplyWriter
+        _ queued: inout [Queued], _ list: borrowing ArgumentList, _ call: Call,
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
         let worker = thread.worker
-        let mark = reply.count
-        guard let keys = lockAll(queued, list, on: thread, &reply) else {
-            endTransaction(on: thread)
+        var refusal: Refusal?
+        guard let hold = holdAll(&queued, list, &refusal, on: &thread) else {
+            endTransaction(on: &thread)
+            reply.error(refusal?.text(call.entry, call.arguments) ?? [])
             return nil
         }
         // Order: between EXEC's look at the flag and the locks a watched key may have changed.
         // (What has expired was seen then: the clock stands still within a batch.)
         if state.pointee.isDirty.pointee.load(ordering: .acquiring) {
-            worker.unlockKeys()
-            endTransaction(on: thread)
-            reply.truncate(to: mark)
+            hold.end()
+            endTransaction(on: &thread)
             reply.nullArray()
             return nil
         }
         // Why all at once and before the first: a transaction runs whole or not at all.
-        if let refusal = Executor(worker: worker).refusalByRates() {
-            worker.unlockKeys()
-            if let wait = refusal.wait { return .throttled(wait) }
-            abortTransaction(because: Array(refusal.text.utf8), on: thread, &reply)
-            return nil
+        if let limit = hold.refusalByRates() {
+            hold.end()
+            return refuse(.limit(limit), call, on: &thread, &reply)
         }
-        if awaitedAreAbsent { excuseAwaited(thread) }
-        let misses = missingRecords(queued, list, on: thread)
-        if awaitedAreAbsent { endExcuse(thread) }
+        if awaitedAreAbsent { excuseAwaited(&thread) }
+        let misses = missingRecords(queued, list, hold, on: &thread)
+        if awaitedAreAbsent { endExcuse(&thread) }
         if let misses {
-            worker.unlockKeys()
-            guard mayAwaitRecords(now: worker.pointee.now) else {
-                endTransaction(on: thread)
-                reply.error(Refusals.recordChangesTooFast)
-                return nil
-            }
-            awaited = misses
-            return .records(misses)
+            hold.end()
+            return awaitRecords(misses, call, on: &thread, &reply)
         }
         recordAttempts = 0
         state.pointee.transaction.isOpen = false
+        let mark = reply.count
         reply.array(queued.count)
         if isMuted { reply.truncate(to: mark) }
         let tenant = state.pointee.tenant
         let database = state.pointee.database
         let errors = reply.errorCount
-        let keylessCount = runAll(queued, keys, list, on: &thread, &reply)
+        let keylessCount = runAll(queued, hold, list, on: &thread, &reply)
         queuedErrorCount = reply.errorCount - errors
         thread.unmutedFrom = reply.count
-        worker.returnOverdrafts()
-        worker.unlockKeys()
+        hold.returnOverdrafts()
+        hold.end()
         // Why afterwards: the shard that they count on may not be among those held. Their bytes are
         // EXEC's.
-        for _ in 0..<keylessCount {
-            chargeKeyless(tenant, database, bytesIn: 0, bytesOut: 0, on: &thread)
+        if keylessCount > 0 {
+            Hold(worker, homeOf: tenant, database)
+                .end(keylessCommands: keylessCount, bytesIn: 0, bytesOut: 0)
         }
-        endTransaction(on: thread)
+        endTransaction(on: &thread)
         return nil
     }
 
     /// Runs what was queued; returns how many of it name no key.
     private mutating func runAll(
-        _ queued: [Queued], _ keys: TransactionKeys, _ list: borrowing ArgumentList,
+        _ queued: [Queued], _ hold: borrowing Hold, _ list: borrowing ArgumentList,
         on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Int {
         var keylessCount = 0
-        for (number, request) in queued.enumerated() {
+        for request in queued {
             let mark = reply.count
-            keys.restore(number, to: thread.worker)
-            let charged = runOne(request, list, on: &thread, &reply)
-            state.pointee.transaction.unchargedIn -= charged.in
-            if isMuted {
-                reply.truncate(to: mark)
+            reply.version = state.pointee.protocolVersion
+            runOne(request, hold, list, on: &thread, &reply)
+            if case .key = request.entry.pointee.run {
+                // The tenants of its keys were charged.
+                state.pointee.transaction.unchargedIn -= request.size
+                if !isMuted { state.pointee.transaction.unchargedOut -= reply.count - mark }
             } else {
-                state.pointee.transaction.unchargedOut -= charged.out
+                keylessCount += 1
             }
-            if case .session = request.entry.pointee.run { keylessCount += 1 }
+            if isMuted { reply.truncate(to: mark) }
         }
         return keylessCount
     }
@@ -198,62 +176,68 @@ extension Session {
         state.pointee.replyMode == .off || state.pointee.replyMode == .skipThis
     }
 
-    /// Takes every shard that the transaction can touch, and says where its keys live. Nil, with an
-    /// error replied, where a key is refused.
-    private func lockAll(
-        _ queued: [Queued], _ list: borrowing ArgumentList, on thread: borrowing ServingThread,
-        _ reply: inout ReplyWriter
-    ) -> TransactionKeys? {
+    /// Takes every shard that the transaction can touch, and notes which of the keys are whose.
+    /// Nil, with the reason in `refusal`, if a key is refused.
+    private func holdAll(
+        _ queued: inout [Queued], _ list: borrowing ArgumentList, _ refusal: inout Refusal?,
+        on thread: inout ServingThread
+    ) -> Hold? {
         let worker = thread.worker
-        let executor = Executor(worker: worker)
         while true {  // Bound: a keyspace is dropped once; the next turn finds or makes another.
-            worker.clearKeys()
-            var keys = TransactionKeys()
+            let keys = KeyList(worker)
             var database = state.pointee.database
             var needsAll = false
-            let registry = worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
-            for request in queued {
-                let arguments = list.arguments(from: request.first, count: request.count)
-                defer { keys.endCommand(worker) }
-                if request.entry.pointee.flags.contains(.wholeDatabase) {
+            for index in queued.indices {
+                let entry = queued[index].entry
+                let arguments = list.arguments(
+                    from: queued[index].first, count: queued[index].count)
+                if entry.pointee.flags.contains(.wholeDatabase) {
                     needsAll = true
                     // Order: before the keys of the commands behind it are looked for.
-                    make(swappedDatabases(request.entry, arguments, on: thread), registry)
+                    make(swappedDatabases(entry, arguments, worker), worker.registry)
                 }
-                database = Session.selected(request.entry, arguments, on: thread) ?? database
-                guard case .key = request.entry.pointee.run else { continue }
-                let keyspace = registry.keyspace(state.pointee.tenant, database)
-                guard executor.resolve(request.entry, arguments, keyspace, &reply) else {
-                    return nil
+                queued[index].database = database
+                database = Session.selected(entry, arguments, worker) ?? database
+                queued[index].firstKey = keys.count
+                if case .key = entry.pointee.run {
+                    refusal = call(queued[index], arguments, database, worker)
+                        .addKeys(to: keys)
+                    guard refusal == nil else { return nil }
                 }
+                queued[index].keyCount = keys.count - queued[index].firstKey
             }
-            keys.keep(worker)
-            if needsAll {
-                if worker.lockKeys(andAllOf: allKeyspaces(registry)) { return keys }
-            } else if worker.lockKeys() {
-                return keys
-            }
+            let all = needsAll ? allKeyspaces(worker.registry) : []
+            if let hold = needsAll ? keys.hold(andAllOf: all) : keys.hold() { return hold }
         }
     }
 
-    /// The database that a queued SELECT goes to; nil of one that will fail, and of any other
+    /// The call of a queued request in database `number`.
+    private func call(
+        _ request: Queued, _ arguments: Arguments, _ number: Int, _ worker: WorkerReference
+    ) -> Call {
+        Call(
+            request.entry, arguments, size: request.size, state, on: worker,
+            in: worker.keyspace(state.pointee.tenant, number), recordMisses: nil)
+    }
+
+    /// The database that a queued SELECT goes to; nil for one that will fail, and for any other
     /// command.
     private static func selected(
-        _ entry: Entry, _ arguments: Arguments, on thread: borrowing ServingThread
+        _ entry: EntryReference, _ arguments: Arguments, _ worker: WorkerReference
     ) -> Int? {
-        let count = thread.worker.pointee.settings.values.pointee.databaseCount.value
         guard entry.pointee.flags.contains(.selectsDatabase),
-            case .number(let number) = DatabaseNumber(arguments[1], count: count)
+            case .number(let number) = DatabaseNumber(
+                arguments[1], count: worker.settings.databaseCount)
         else { return nil }
         return number
     }
 
-    /// The databases that a queued SWAPDB exchanges; none of any other command.
+    /// The databases that a queued SWAPDB exchanges; none for any other command.
     private func swappedDatabases(
-        _ entry: Entry, _ arguments: Arguments, on thread: borrowing ServingThread
+        _ entry: EntryReference, _ arguments: Arguments, _ worker: WorkerReference
     ) -> [Int] {
         guard entry.pointee.flags.contains(.swapsDatabases) else { return [] }
-        let count = thread.worker.pointee.settings.values.pointee.databaseCount.value
+        let count = worker.settings.databaseCount
         return (1..<arguments.count).compactMap {
             if case .number(let number) = DatabaseNumber(arguments[$0], count: count) {
                 number
@@ -282,58 +266,39 @@ extension Session {
         return all
     }
 
-    /// The record keys that the transaction reads and that are not loaded; nil where there are
-    /// none.
+    /// The record keys that the transaction reads and that are not loaded; nil if there are none.
     private func missingRecords(
-        _ queued: [Queued], _ list: borrowing ArgumentList, on thread: borrowing ServingThread
+        _ queued: [Queued], _ list: borrowing ArgumentList, _ hold: borrowing Hold,
+        on thread: inout ServingThread
     ) -> [[UInt8]]? {
-        guard let recordMisses = thread.recordMisses else { return nil }
-        let registry = thread.worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
-        let keyspace = registry.keyspace(registry.server, 0)
-        guard state.pointee.tenant == registry.server else { return nil }
+        guard let recordMisses = thread.recordMisses,
+            state.pointee.tenant == thread.worker.registry.server
+        else { return nil }
         var missing: [[UInt8]] = []
-        var database = state.pointee.database
-        for request in queued {
-            let arguments = list.arguments(from: request.first, count: request.count)
-            database = Session.selected(request.entry, arguments, on: thread) ?? database
-            guard database == 0, request.entry.pointee.flags.contains(.loadsRecords) else {
-                continue
-            }
-            _ = request.entry.pointee.spec.forEachKey(arguments) { index, _ in
-                let key = arguments[index]
-                if recordMisses.pointee.isToBeLoaded(key),
-                    !thread.worker.exists(key, in: keyspace)
-                {
-                    missing.append(key.array)
-                }
+        for request in queued
+        where request.database == 0 && request.entry.pointee.flags.contains(.loadsRecords) {
+            for ordinal in request.firstKey..<request.firstKey + request.keyCount
+            where !hold.isCached(ordinal) && recordMisses.pointee.isToBeLoaded(hold.key(ordinal)) {
+                missing.append(hold.key(ordinal).array)
             }
         }
         return missing.isEmpty ? nil : missing
     }
 
-    /// Runs one queued request; returns the bytes that the tenants of its keys were charged.
+    /// Runs one queued request.
     private mutating func runOne(
-        _ request: Queued, _ list: borrowing ArgumentList, on thread: inout ServingThread,
-        _ reply: inout ReplyWriter
-    ) -> (in: Int, out: Int) {
+        _ request: Queued, _ hold: borrowing Hold, _ list: borrowing ArgumentList,
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
+    ) {
         let arguments = list.arguments(from: request.first, count: request.count)
-        let mark = reply.count
         let errors = reply.errorCount
-        var charged = (in: 0, out: 0)
-        reply.version = state.pointee.protocolVersion
         let started = martlet_ticks()
         switch request.entry.pointee.run {
         case .key(let command):
-            let worker = thread.worker
-            let registry = worker.pointee.registry._withUnsafeGuaranteedRef { $0 }
-            let keyspace = registry.keyspace(state.pointee.tenant, state.pointee.database)
-            var executor = Executor(worker: worker)
-            executor.ratesWereAsked = true
-            // A refusal, as of memory, is the command's reply.
-            let outcome = executor.runHeld(
-                request.entry, command, arguments, keyspace, requestSize: request.size,
-                leavesAccessTime: state.pointee.leavesAccessTime, &reply)
-            if outcome == .done { charged = (request.size, reply.count - mark) }
+            call(request, arguments, state.pointee.database, thread.worker)
+                .run(
+                    command, inside: hold, first: request.firstKey, count: request.keyCount,
+                    &reply)
         case .session(let command):
             var context = CommandContext(
                 worker: thread.worker, session: state, server: thread.server,
@@ -341,24 +306,23 @@ extension Session {
             command.run(arguments, &context, &reply)
             if context.action == .close { state.pointee.closesAfterReply = true }
         case .container:
-            reply.error(request.entry.pointee.spec.wrongArity)
+            reply.error(Refusal.arity.text(request.entry, arguments))
         }
         count(
             request.entry, ticks: martlet_ticks() &- started, failed: reply.errorCount > errors,
             on: thread)
-        return charged
     }
 
     /// EXEC could not begin: the transaction is over, and the answer says why.
-    func abortTransaction(
-        because text: [UInt8], on thread: borrowing ServingThread, _ reply: inout ReplyWriter
+    mutating func abortTransaction(
+        because text: [UInt8], on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) {
-        endTransaction(on: thread)
+        endTransaction(on: &thread)
         let reason = text.starts(with: "ERR ".utf8) ? Array(text.dropFirst(4)) : text
         reply.error(Array("EXECABORT Transaction discarded because of: ".utf8) + reason)
     }
 
-    func endTransaction(on thread: borrowing ServingThread) {
+    mutating func endTransaction(on thread: inout ServingThread) {
         state.pointee.transaction.reset()
         thread.worker.unwatchAll(state)
     }

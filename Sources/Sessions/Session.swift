@@ -100,7 +100,7 @@ public struct Session: ~Copyable {
     /// appended to the thread's buffer.
     public mutating func serve(_ bytes: Bytes, on thread: inout ServingThread) -> Served {
         precondition(suspension == nil, "a suspended session was served")
-        parser.bulkSizeMax = thread.worker.pointee.settings.values.pointee.bulkSizeMax.value
+        parser.bulkSizeMax = thread.worker.settings.bulkSizeMax
         var offset = 0
         var reply = ReplyWriter(
             thread.replies, version: state.pointee.protocolVersion,
@@ -110,10 +110,10 @@ public struct Session: ~Copyable {
             let parsed = parseBatch(bytes.suffix(from: offset), on: &thread)
             var index = 0
             while index < parsed.count {
-                let request = thread.batch[index]
-                if request.argumentCount > 0 {
+                let request = thread.batch + index
+                if request.pointee.argumentCount > 0 {
                     reply.version = state.pointee.protocolVersion
-                    if let suspension = run(request, on: &thread, &reply) {
+                    if let suspension = run(request.pointee, on: &thread, &reply) {
                         self.suspension = suspension
                         parser.reset()
                         return finish(offset, .suspend, replyStart, &thread)
@@ -122,7 +122,7 @@ public struct Session: ~Copyable {
                     // As in Redis nothing at all is what CLIENT REPLY SKIP skips.
                     applyReplyMode(reply.count, reply)
                 }
-                offset += request.size
+                offset += request.pointee.size
                 index += 1
                 if state.pointee.closesAfterReply {
                     return finish(offset, .close, replyStart, &thread)
@@ -188,7 +188,8 @@ public struct Session: ~Copyable {
             let first = thread.list.count
             switch parser.next(rest, into: &thread.list) {
             case .request(let argumentCount, let consumed):
-                thread.batch[count] = request(first, argumentCount, consumed, keyspace, &thread)
+                (thread.batch + count).initialize(
+                    to: request(first, argumentCount, consumed, keyspace, &thread))
                 let isInline = rest[0] != UInt8(ascii: "*")
                 count += 1
                 offset += consumed
@@ -209,7 +210,7 @@ public struct Session: ~Copyable {
     }
 
     @inline(__always)
-    private func request(
+    private mutating func request(
         _ first: Int, _ count: Int, _ size: Int, _ keyspace: KeyspaceReference?,
         _ thread: inout ServingThread
     ) -> Request {
@@ -248,9 +249,6 @@ extension ServingThread {
     /// The keyspace that the session has selected.
     @inline(__always)
     func keyspace(_ state: SessionReference) -> KeyspaceReference {
-        if let keyspace = state.pointee.tenant.keyspace(state.pointee.database) { return keyspace }
-        return worker.pointee.registry._withUnsafeGuaranteedRef {
-            $0.keyspace(state.pointee.tenant, state.pointee.database)
-        }
+        worker.keyspace(state.pointee.tenant, state.pointee.database)
     }
 }

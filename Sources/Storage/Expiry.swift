@@ -26,7 +26,7 @@ extension Reference where Pointee == Worker {
     /// Whether CLIENT PAUSE forbids that anything changes, be it only by the removal of what has
     /// expired.
     var isExpiryPaused: Bool {
-        Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value) > pointee.now
+        Milliseconds(pointee.settings.expiryPausedUntil) > pointee.now
     }
 
     /// Goes on with this thread's round for `budgetMicroseconds` at most. Each lock is held for one
@@ -37,11 +37,10 @@ extension Reference where Pointee == Worker {
     /// nil where nothing does, or the sweep is switched off. What a command adds behind the sweep's
     /// back may be due sooner, so whoever has run commands calls again soon in any case.
     public func sweepExpired(budgetMicroseconds: Int) -> Milliseconds? {
-        guard pointee.settings.values.pointee.activeExpiryEnabled.value != 0 else { return nil }
+        guard pointee.settings.activeExpiryEnabled != 0 else { return nil }
         if isExpiryPaused {
-            return Milliseconds(pointee.settings.values.pointee.expiryPausedUntil.value)
+            return Milliseconds(pointee.settings.expiryPausedUntil)
         }
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         let deadline = Clock.monotonicNanoseconds + Int64(budgetMicroseconds) * 1000
         pointee.sweep.removedCount = 0
         while true {  // Bound: the budget, and the number of groups.
@@ -90,7 +89,6 @@ extension Reference where Pointee == Worker {
 
     /// Sweeps one shard, a segment at a time; false where the budget ended before.
     private func sweep(_ shard: ShardReference, _ deadline: Int64) -> Bool {
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         while true {  // Bound: each turn sweeps a segment, or ends.
             shard.acquire()
             guard !shard.pointee.isDead, shard.pointee.table.isSweepDue(pointee.now) else {
@@ -104,7 +102,7 @@ extension Reference where Pointee == Worker {
             shard.pointee.table.sweepExpired(
                 &shard.pointee.sweep, now: pointee.now, segmentLimit: 1
             ) { table, slot in expire(shard, &table, slot) }
-            registry.settle(shard)
+            settle(shard)
             if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
             shard.release()
             if Clock.monotonicNanoseconds >= deadline { return false }
@@ -120,7 +118,6 @@ extension Reference where Pointee == Worker {
     /// is left then goes with the next call. Returns whether anything went.
     public func removeExpired(of tenant: TenantReference) -> Bool {
         guard !isExpiryPaused else { return false }
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         let before = pointee.sweep.removedCount
         tenant.forEachKeyspace { keyspace in
             for index in 0..<keyspace.shardCount {
@@ -138,7 +135,7 @@ extension Reference where Pointee == Worker {
                     steps += 1
                 }
                 guard steps > 0 || !isHeld else { continue }
-                registry.settle(shard)
+                settle(shard)
                 guard !isHeld else { continue }
                 if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
                 shard.release()

@@ -5,7 +5,7 @@ import CLinux
 /// What was found out about a key before its command's turn, and asked for.
 public struct Prefetch {
     private(set) var bucket: UInt
-    let hash: Hash
+    public let hash: Hash
     /// Where the key was looked for.
     let keyspace: KeyspaceReference
     /// The shard that it lives in, unless that dies; nil where the tenant that the key names does
@@ -14,6 +14,13 @@ public struct Prefetch {
     /// The place in the batch's `NamedTenants` of the one that the key names; -1 where it names
     /// none.
     let named: Int
+
+    /// The shard of the key, if it was looked for in `keyspace`. (A command in between may have
+    /// chosen another database or tenant.)
+    @inline(__always)
+    public func shard(in keyspace: KeyspaceReference) -> ShardReference? {
+        keyspace == self.keyspace ? shard : nil
+    }
 
     // The next three go on from where `findNamedTenants` ends, each for all keys of the batch
     // before the next.
@@ -52,7 +59,7 @@ extension Reference where Pointee == Worker {
     public func prefetchBucket(_ key: Bytes, keyspace: KeyspaceReference) -> Prefetch {
         let hash = Hash(key)
         if routes(keyspace) {
-            let named = pointee.registry._withUnsafeGuaranteedRef {
+            let named = pointee.unmanagedRegistry._withUnsafeGuaranteedRef {
                 pointee.namedTenants.note(key, keyspace, $0)
             }
             if named >= 0 {
@@ -77,17 +84,21 @@ extension Reference where Pointee == Worker {
 
     /// Looks the tenants up that the batch names, those of all keys together.
     public func findNamedTenants() {
-        pointee.registry._withUnsafeGuaranteedRef { pointee.namedTenants.find($0) }
+        pointee.unmanagedRegistry._withUnsafeGuaranteedRef { pointee.namedTenants.find($0) }
     }
+}
 
+enum KeyPrefetch {
     /// How many keys of one command are asked for together.
-    static var prefetchGroup: Int { 16 }
+    static let group = 16
+}
 
+extension Reference where Pointee == Frame {
     /// Asks for the buckets and then the entries of the command's first keys. Their shards are
     /// held.
     func prefetchFirstKeys() {
-        let group = Self.prefetchGroup
-        let count = pointee.resolvedCount
+        let group = KeyPrefetch.group
+        let count = pointee.keyCount
         prefetchBuckets(0, min(2 * group, count))
         prefetchEntries(0, min(group, count))
     }
@@ -96,19 +107,19 @@ extension Reference where Pointee == Worker {
     /// for the buckets of that behind it. Their shards are held.
     @inline(never)
     func prefetchFurtherKeys(_ position: Int) {
-        let group = Self.prefetchGroup
-        let count = pointee.resolvedCount
+        let group = KeyPrefetch.group
+        let count = pointee.keyCount
         prefetchBuckets(min(position + 2 * group, count), min(position + 3 * group, count))
         prefetchEntries(min(position + group, count), min(position + 2 * group, count))
     }
 
     private func prefetchBuckets(_ first: Int, _ end: Int) {
-        for index in first..<end { _ = prefetchBucket(pointee.resolved[index]) }
+        for index in first..<end { _ = prefetchBucket(pointee.keys[index]) }
     }
 
     private func prefetchEntries(_ first: Int, _ end: Int) {
         for index in first..<end {
-            let resolved = pointee.resolved[index]
+            let resolved = pointee.keys[index]
             // Why again and not kept: what was found before may be gone, as a key before this one
             // may have made its segment grow.
             Table.prefetchEntry(bucket: prefetchBucket(resolved), tag: resolved.hash.tag)

@@ -24,12 +24,4 @@ public struct RecordMisses {
     }
 }
 
-extension Reference where Pointee == Worker {
-    /// Whether `key` is there, a record that is known to be absent included.
-    public func exists(_ key: Bytes, in keyspace: KeyspaceReference) -> Bool {
-        withEntry(key, in: keyspace) { entry in
-            guard let entry else { return false }
-            return !entry.isExpired(at: pointee.now)
-        }
-    }
-}
+public typealias RecordMissesReference = Reference<RecordMisses>

@@ -115,17 +115,13 @@ extension Reference where Pointee == Worker {
     public func watch(
         _ key: Bytes, _ keyspace: KeyspaceReference, _ isDirty: UnsafeMutablePointer<Atomic<Bool>>
     ) -> WatcherReference {
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
-        while true {  // Bound: a keyspace is dropped once; the next turn makes another.
-            let resolved = KeyRouter.resolve(
-                key, keyspace: keyspace, registry: registry, creating: true)
-            resolved.shard.acquire()
-            defer { resolved.shard.release() }
-            if resolved.shard.pointee.isDead { continue }
-            let slot = resolved.shard.pointee.table.find(resolved.hash, key)
-            let wasExpired = slot?.entry.isExpired(at: pointee.now) ?? false
-            return resolved.shard.watch(resolved.hash, isDirty, wasExpired: wasExpired)
-        }
+        let hold = Hold(self, key, in: keyspace, creating: true)
+        let resolved = hold[0]
+        let slot = resolved.shard.pointee.table.find(resolved.hash, key)
+        let wasExpired = slot?.entry.isExpired(at: now) ?? false
+        let watcher = resolved.shard.watch(resolved.hash, isDirty, wasExpired: wasExpired)
+        hold.end()
+        return watcher
     }
 
     /// Ends a watch.
@@ -133,14 +129,7 @@ extension Reference where Pointee == Worker {
         guard let shard = watcher.pointee.shard else {
             return Block.free(UnsafeMutableRawPointer(watcher))
         }
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
-        let isHeld = pointee.lockedCount > 0 && holds(shard)
-        if !isHeld { shard.acquire() }
-        shard.unwatch(watcher)
-        if !isHeld {
-            if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
-            shard.release()
-        }
+        withShard(shard) { $0.unwatch(watcher) }
     }
 
     /// Whether the key that `watcher` watches has expired since the watch began and is still there.

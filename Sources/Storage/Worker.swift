@@ -8,27 +8,22 @@ import Synchronization
 ///
 /// Threads: everything is the owning thread's, except `statistics`, which others may read.
 public struct Worker: ~Copyable {
-    public let registry: Unmanaged<TenantRegistry>
+    let unmanagedRegistry: Unmanaged<TenantRegistry>
     public let settings: SettingsReference
     public let participant = Reclamation.Participant()
     /// The time that commands go by: taken once for each batch, so that a command sees one moment.
     public var now: Milliseconds
     public var random = Random()
-    public let statistics: UnsafeMutablePointer<Statistics>
+    public let statistics: StatisticsReference
     /// Of the registry, where the path of a request reads them without counting a reference.
     let hasPatterns: Bool
     let serverTenant: TenantReference
 
-    // Safety: `resolved` and `locked` have `capacity` and `lockedCapacity` elements, allocated here
-    // and grown by `reserve`; they are freed with the worker, which lives as long as its thread.
-    var resolved: UnsafeMutablePointer<ResolvedKey>
-    var resolvedCount = 0
-    var capacity: Int
-    var locked: UnsafeMutablePointer<ShardReference>
-    var lockedCount = 0
-    /// The keyspace that all keys of the command live in, where that is known without looking at
-    /// each.
-    var commonKeyspace: KeyspaceReference?
+    // Safety: `Frame.depthMax` levels, allocated here and freed with the worker, which lives as
+    // long as its thread.
+    let frames: UnsafeMutablePointer<Frame>
+    /// How many levels of holds are open.
+    var depth = 0
     /// The most shards that a keyspace has.
     static let shardCountMax = 1024
     // Safety: a bit for each of `shardCountMax` shards, allocated here and freed with the worker;
@@ -43,56 +38,62 @@ public struct Worker: ~Copyable {
     /// Where the search for a tenant that is over its share goes on.
     var victims = VictimSearch()
 
-    public init(registry: TenantRegistry, settings: SettingsReference) {
-        self.registry = Unmanaged.passRetained(registry)
+    /// A worker with memory of its own, which `destroy` gives back.
+    public static func make(
+        registry: TenantRegistry, settings: SettingsReference
+    ) -> WorkerReference {
+        let worker = WorkerReference.make(Worker(registry, settings))
+        for depth in 0..<Frame.depthMax {
+            (worker.pointee.frames + depth).initialize(to: Frame(worker))
+        }
+        return worker
+    }
+
+    private init(_ registry: TenantRegistry, _ settings: SettingsReference) {
+        unmanagedRegistry = Unmanaged.passRetained(registry)
         self.settings = settings
         hasPatterns = registry.hasPatterns
         serverTenant = registry.server
         now = Clock.nowMilliseconds
-        capacity = 64
-        resolved = .allocate(capacity: capacity)
-        locked = .allocate(capacity: capacity)
+        frames = .allocate(capacity: Frame.depthMax)
         shardSet = .allocate(capacity: Worker.shardCountMax / 64)
         shardSet.initialize(repeating: 0, count: Worker.shardCountMax / 64)
-        statistics = .allocate(capacity: 1)
-        statistics.initialize(to: Statistics())
+        statistics = StatisticsReference.make(Statistics())
     }
 
     deinit {
         participant.giveBack()
-        resolved.deallocate()
-        locked.deallocate()
+        for depth in 0..<Frame.depthMax { frames[depth].deallocate() }
+        frames.deallocate()
         shardSet.deallocate()
         namedTenants.deallocate()
-        statistics.deinitialize(count: 1)
-        statistics.deallocate()
-        registry.release()
-    }
-
-    /// Grows the room for keys to `count`.
-    @inline(never)
-    mutating func reserve(_ count: Int) {
-        guard count > capacity else { return }
-        let target = max(count, capacity * 2)
-        let resolved = UnsafeMutablePointer<ResolvedKey>.allocate(capacity: target)
-        resolved.moveInitialize(from: self.resolved, count: resolvedCount)
-        self.resolved.deallocate()
-        self.resolved = resolved
-        let locked = UnsafeMutablePointer<ShardReference>.allocate(capacity: target)
-        locked.moveInitialize(from: self.locked, count: lockedCount)
-        self.locked.deallocate()
-        self.locked = locked
-        capacity = target
+        statistics.destroy()
+        unmanagedRegistry.release()
     }
 }
 
 public typealias WorkerReference = Reference<Worker>
 
-/// A key of the command at hand: where its bytes are, its hash and the shard that it lives in.
-struct ResolvedKey {
-    let key: Bytes
-    let hash: Hash
-    let shard: ShardReference
+extension Reference where Pointee == Worker {
+    /// The moment that commands of this batch run at.
+    public var now: Milliseconds { pointee.now }
+    public var settings: SettingsReference { pointee.settings }
+    public var statistics: StatisticsReference { pointee.statistics }
+    /// The path of a request goes by `unmanagedRegistry`, which counts no reference.
+    public var registry: TenantRegistry {
+        pointee.unmanagedRegistry._withUnsafeGuaranteedRef { $0 }
+    }
+
+    /// Database `number` of `tenant`, made if it does not exist.
+    @inline(__always)
+    public func keyspace(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
+        tenant.keyspace(number) ?? makeKeyspace(tenant, number)
+    }
+
+    @inline(never)
+    private func makeKeyspace(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
+        pointee.unmanagedRegistry._withUnsafeGuaranteedRef { $0.keyspace(tenant, number) }
+    }
 }
 
 /// Counters of one thread, written by it alone, readable by all. INFO adds them up.
@@ -142,3 +143,5 @@ public struct Statistics: ~Copyable {
         closedForOutput.set(0)
     }
 }
+
+public typealias StatisticsReference = Reference<Statistics>

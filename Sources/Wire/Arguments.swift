@@ -22,6 +22,13 @@ public struct Arguments {
         return base[index]
     }
 
+    /// The bytes of all arguments.
+    public var size: Int {
+        var size = 0
+        for index in 0..<count { size += self[index].count }
+        return size
+    }
+
     /// The arguments in `range`, for a loop over many of them.
     public func slices(_ range: Range<Int>) -> UnsafeBufferPointer<Bytes> {
         precondition(range.lowerBound >= 0 && range.upperBound <= count)

@@ -10,18 +10,18 @@ import Glibc
 /// It is a view of a buffer that the thread owns, so it may be copied and costs nothing to make.
 public struct ReplyWriter {
     // Safety: the thread's reply buffer, which outlives the command that this writer is handed to.
-    @usableFromInline let buffer: UnsafeMutablePointer<ByteBuffer>
+    @usableFromInline let buffer: Reference<ByteBuffer>
     /// 2 or 3.
     public var version: UInt8
     /// Error replies written so far.
     public private(set) var errorCount = 0
     /// Where the thread counts its errors by their words.
     // Safety: it outlives the commands of the thread.
-    private let errorTally: UnsafeMutablePointer<ErrorTally>?
+    private let errorTally: Reference<ErrorTally>?
 
     public init(
-        _ buffer: UnsafeMutablePointer<ByteBuffer>, version: UInt8,
-        countingErrorsIn errorTally: UnsafeMutablePointer<ErrorTally>? = nil
+        _ buffer: Reference<ByteBuffer>, version: UInt8,
+        countingErrorsIn errorTally: Reference<ErrorTally>? = nil
     ) {
         self.buffer = buffer
         self.version = version

@@ -7,7 +7,7 @@ import Testing
     /// Every command and subcommand.
     private static var specs: [CommandSpec] {
         CommandTable(Families.all).all.flatMap { entry in
-            (entry.subcommands.isEmpty ? [entry] : entry.subcommands).map(\.spec)
+            (entry.subcommands.isEmpty ? [entry] : entry.subcommands.map { $0.pointee }).map(\.spec)
         }
     }
 

@@ -79,9 +79,11 @@ enum Probes {
             "hash", arity: 2, [.write], keys: [.one(at: 1, [.readWrite, .insert])], since: "1.0.0",
             complexity: "O(1)", summary: "Makes a hash.")
 
-        static func run(_ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter) {
-            let found = keys.find(arguments[1])
-            let hash = keys.makeHash(arguments[1], replacing: found, fieldCount: 1, byteCount: 2)
+        static func run(
+            _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
+        ) {
+            let found = keys.find(0)
+            let hash = keys.makeHash(0, replacing: found, fieldCount: 1, byteCount: 2)
             keys.setField(hash, Bytes("f" as StaticString), Bytes("v" as StaticString))
             reply.ok()
         }
@@ -93,8 +95,10 @@ enum Probes {
             "expiry", arity: 2, [.readOnly], keys: [.one(at: 1, [.readOnly])], since: "1.0.0",
             complexity: "O(1)", summary: "Tells the expiry.")
 
-        static func run(_ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter) {
-            guard let found = keys.find(arguments[1]) else { return reply.integer(-2) }
+        static func run(
+            _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
+        ) {
+            guard let found = keys.find(0) else { return reply.integer(-2) }
             reply.integer(found.entry.expiry.map { $0 - keys.now } ?? -1)
         }
     }
@@ -105,8 +109,10 @@ enum Probes {
             "encoding", arity: 2, [.readOnly], keys: [.one(at: 1, [.readOnly])], since: "1.0.0",
             complexity: "O(1)", summary: "Tells the encoding.")
 
-        static func run(_ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter) {
-            guard let found = keys.find(arguments[1]) else { return reply.null() }
+        static func run(
+            _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
+        ) {
+            guard let found = keys.find(0) else { return reply.null() }
             switch found.entry.encoding {
             case .payload: reply.simple("int" as StaticString)
             case .embedded where found.entry.valueSize <= 44: reply.simple("embstr" as StaticString)

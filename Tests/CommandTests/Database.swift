@@ -11,16 +11,22 @@ final class Database {
     let settings = SettingsReference()
     let worker: WorkerReference
     let table: CommandTable
+    let session: SessionReference
     var version: UInt8 = 2
     var number = 0
 
     init(families: [Family] = Families.all, plans: [Plan] = [], patterns: [KeyPattern] = []) {
         registry = TenantRegistry(settings: settings, plans: plans, patterns: patterns, threads: 2)
-        worker = WorkerReference.make(Worker(registry: registry, settings: settings))
+        worker = Worker.make(registry: registry, settings: settings)
         table = CommandTable(families)
+        session = SessionReference.make(
+            SessionState(
+                id: 1, address: "", localAddress: "", isUnixSocket: false,
+                tenant: registry.server, isAuthenticated: true, now: worker.now))
     }
 
     deinit {
+        session.destroy()
         worker.destroy()
     }
 
@@ -43,12 +49,8 @@ final class Database {
             offset += word.count
         }
         let arguments = list.arguments(from: 0, count: words.count)
-        let buffer = UnsafeMutablePointer<ByteBuffer>.allocate(capacity: 1)
-        buffer.initialize(to: ByteBuffer())
-        defer {
-            buffer.deinitialize(count: 1)
-            buffer.deallocate()
-        }
+        let buffer = Reference<ByteBuffer>.make(ByteBuffer())
+        defer { buffer.destroy() }
         var reply = ReplyWriter(buffer, version: version)
         guard let entry = table.find(arguments[0]) else { return Array("unknown command".utf8) }
         guard entry.pointee.accepts(words.count) else {
@@ -61,9 +63,9 @@ final class Database {
         worker.pointee.participant.enter()
         defer { worker.pointee.participant.leave() }
         let keyspace = registry.keyspace(registry.server, number)
-        _ = Executor(worker: worker).run(
-            entry, command, arguments, keyspace, nil, requestSize: 0, leavesAccessTime: false,
-            &reply)
+        let call = Call(
+            entry, arguments, size: 0, session, on: worker, in: keyspace, recordMisses: nil)
+        _ = call.run(command, nil, &reply)
         _ = list.count
         return buffer.pointee.readable.array
     }

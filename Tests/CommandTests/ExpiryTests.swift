@@ -76,7 +76,7 @@ import Testing
             database.run("SET", key, "v", "PX", time)
         }
         database.run("SET", "stays", "v")
-        let start = worker.pointee.now
+        let start = worker.now
         #expect(worker.sweepExpired(budgetMicroseconds: 10_000_000) == start + 100)
         #expect(database.run("DBSIZE") == ":20001\r\n")
         database.database.advance(milliseconds: 150)
@@ -86,7 +86,7 @@ import Testing
         repeat {
             due = worker.sweepExpired(budgetMicroseconds: 200)
             calls += 1
-        } while due ?? .max <= worker.pointee.now + 4 && calls < 100_000
+        } while due ?? .max <= worker.now + 4 && calls < 100_000
         #expect(calls > 1)
         #expect(due == start + 100_000)
         #expect(database.run("DBSIZE") == ":10001\r\n")
@@ -108,12 +108,8 @@ import Testing
         let keyspace = database.registry.keyspace(database.registry.server, 0)
         for isSwept in [false, true] {
             Array("record".utf8).withBytes { key in
-                worker.clearKeys()
-                worker.addKey(key, keyspace: keyspace, creating: true)
-                _ = worker.lockKeys()
-                var keys = Keys(worker: worker, keyspace: keyspace)
-                keys.setAbsent(key, until: keys.now + 10)
-                worker.unlockKeys()
+                let keys = Hold(worker, key, in: keyspace, creating: true)
+                keys.setAbsent(0, until: keys.now + 10)
             }
             database.advance(milliseconds: 20)
             if isSwept {

@@ -26,12 +26,8 @@ import Testing
         let keyspace = database.registry.keyspace(database.registry.server, 0)
         #expect(run("HSET", "h", "a", "1") == ":1\r\n")
         Array("h".utf8).withBytes { key in
-            worker.clearKeys()
-            worker.addKey(key, keyspace: keyspace, creating: true)
-            _ = worker.lockKeys()
-            var keys = Keys(worker: worker, keyspace: keyspace)
-            keys.setHash(key, [], until: keys.now + 100)
-            worker.unlockKeys()
+            let keys = Hold(worker, key, in: keyspace, creating: true)
+            keys.setHash(0, [], until: keys.now + 100)
         }
         #expect(run("HRANDFIELD", "h") == "$-1\r\n")
         #expect(run("HRANDFIELD", "h", "-5") == "*0\r\n")

@@ -221,12 +221,8 @@ import Testing
         let key = Array("record".utf8)
         func setAbsent() {
             key.withBytes { key in
-                worker.clearKeys()
-                worker.addKey(key, keyspace: keyspace, creating: true)
-                #expect(worker.lockKeys())
-                var keys = Keys(worker: worker, keyspace: keyspace)
-                keys.setAbsent(key, until: worker.pointee.now + 100_000)
-                worker.unlockKeys()
+                let keys = Hold(worker, key, in: keyspace, creating: true)
+                keys.setAbsent(0, until: worker.now + 100_000)
             }
         }
         setAbsent()

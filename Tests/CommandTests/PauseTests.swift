@@ -17,7 +17,7 @@ import Testing
         database.run("PEXPIRE", "h", "10")
         let worker = database.worker
         worker.pointee.now += 20
-        worker.pointee.settings.values.pointee.expiryPausedUntil.set(Int(worker.pointee.now) + 100)
+        worker.settings.values.pointee.expiryPausedUntil.set(Int(worker.now) + 100)
         return database
     }
 
@@ -33,7 +33,7 @@ import Testing
         #expect(database.worker.sweepExpired(budgetMicroseconds: 100_000) != nil)
         #expect(keyCount(database) == 2)
         #expect(database.worker.pointee.statistics.pointee.expiredKeys.value == 0)
-        database.worker.pointee.settings.values.pointee.expiryPausedUntil.set(0)
+        database.worker.settings.values.pointee.expiryPausedUntil.set(0)
         #expect(database.run("GET", "a") == "$-1\r\n")
         #expect(database.run("HGET", "h", "f") == "$-1\r\n")
         #expect(keyCount(database) == 0)
@@ -54,7 +54,7 @@ import Testing
         let database = try paused()
         let worker = database.worker
         let due = worker.sweepExpired(budgetMicroseconds: 100_000)
-        #expect(due == worker.pointee.now + 100)
+        #expect(due == worker.now + 100)
         worker.pointee.now += 100
         _ = worker.sweepExpired(budgetMicroseconds: 100_000)
         #expect(keyCount(database) == 0)

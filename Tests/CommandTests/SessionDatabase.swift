@@ -16,15 +16,7 @@ final class SessionDatabase {
     init(patterns: [String] = []) throws {
         database = Database(patterns: try patterns.map { try KeyPattern($0) })
         server = QuietServer(database.table)
-        session = SessionReference.make(
-            SessionState(
-                id: 1, address: "", localAddress: "", isUnixSocket: false,
-                tenant: database.registry.server, isAuthenticated: true,
-                now: database.worker.pointee.now))
-    }
-
-    deinit {
-        session.destroy()
+        session = database.session
     }
 
     var worker: WorkerReference { database.worker }
@@ -45,7 +37,7 @@ final class SessionDatabase {
         }
         if words.count > 1, !entry.pointee.subcommands.isEmpty,
             let found = Array(words[1].utf8).withBytes({ CommandTable.subcommand(entry, $0) }),
-            case .session(let command) = found.run
+            case .session(let command) = found.pointee.run
         {
             return run(command, words)
         }
@@ -57,7 +49,7 @@ final class SessionDatabase {
         case .session, .container:
             let found = Array(words[1].utf8).withBytes { CommandTable.subcommand(entry, $0) }
             guard let found else { return "unknown subcommand" }
-            switch found.run {
+            switch found.pointee.run {
             case .key(let command): return run(found, command, words)
             case .session(let command): return run(command, words)
             case .container: return "container"
@@ -70,21 +62,19 @@ final class SessionDatabase {
         withRequest(words) { arguments, reply in
             var context = CommandContext(
                 worker: worker, session: session, server: server,
-                isInsideTransaction: worker.heldShards.count > 0)
+                isInsideTransaction: worker.isHolding)
             command.run(arguments, &context, &reply)
         }
     }
 
     private func run(
-        _ entry: CommandTable.Entry, _ command: any KeyCommand.Type, _ words: [String]
+        _ entry: CommandTable.EntryReference, _ command: any KeyCommand.Type, _ words: [String]
     ) -> String {
         withRequest(words) { arguments, reply in
-            withUnsafePointer(to: entry) { entry in
-                let keyspace = registry.keyspace(registry.server, database.number)
-                _ = Executor(worker: worker).run(
-                    entry, command, arguments, keyspace, nil, requestSize: 0,
-                    leavesAccessTime: false, &reply)
-            }
+            let call = Call(
+                entry, arguments, size: 0, session, on: worker,
+                in: registry.keyspace(registry.server, database.number), recordMisses: nil)
+            _ = call.run(command, nil, &reply)
         }
     }
 
@@ -102,12 +92,8 @@ final class SessionDatabase {
             list.append(storage.bytes(offset..<offset + word.count))
             offset += word.count
         }
-        let buffer = UnsafeMutablePointer<ByteBuffer>.allocate(capacity: 1)
-        buffer.initialize(to: ByteBuffer())
-        defer {
-            buffer.deinitialize(count: 1)
-            buffer.deallocate()
-        }
+        let buffer = Reference<ByteBuffer>.make(ByteBuffer())
+        defer { buffer.destroy() }
         var reply = ReplyWriter(buffer, version: database.version)
         body(list.arguments(from: 0, count: words.count), &reply)
         _ = storage.count

@@ -42,7 +42,7 @@ extension Database {
     }
 
     /// Calls `body` with the right to use `names` as keys.
-    func withKeys(_ names: [String], _ body: (inout Keys, [Bytes]) -> Void) {
+    func withKeys(_ names: [String], _ body: (borrowing Hold) -> Void) {
         let keyspace = registry.keyspace(registry.server, number)
         let storage = Array(names.joined().utf8)
         storage.withBytes { bytes in
@@ -52,20 +52,22 @@ extension Database {
                 slices.append(bytes[start..<start + name.utf8.count])
                 start += name.utf8.count
             }
-            worker.clearKeys()
-            for slice in slices { worker.addKey(slice, keyspace: keyspace, creating: true) }
-            _ = worker.lockKeys()
-            var keys = Keys(worker: worker, keyspace: keyspace)
-            body(&keys, slices)
-            worker.unlockKeys()
+            let list = KeyList(worker)
+            for slice in slices { list.add(slice, in: keyspace, creating: true) }
+            guard let hold = list.hold() else {
+                Issue.record("no keyspace was dropped")
+                return
+            }
+            body(hold)
+            hold.end()
         }
     }
 
     /// How the set is kept, as OBJECT ENCODING says.
     func encoding(_ key: String) -> String {
         var name = "none"
-        withKeys([key]) { keys, names in
-            if case .found(let found) = keys.find(names[0], as: .set) {
+        withKeys([key]) { keys in
+            if case .found(let found) = keys.find(0, as: .set) {
                 name = ObjectEncoding.name(found.entry).description
             }
         }
@@ -75,15 +77,15 @@ extension Database {
     /// Milliseconds until the key expires; nil where it does not.
     fileprivate func timeLeft(_ key: String) -> Int64? {
         var left: Int64?
-        withKeys([key]) { keys, names in
-            if let expiry = keys.find(names[0])?.entry.expiry { left = expiry - keys.now }
+        withKeys([key]) { keys in
+            if let expiry = keys.find(0)?.entry.expiry { left = expiry - keys.now }
         }
         return left
     }
 
     fileprivate func expire(_ key: String, in milliseconds: Int64) {
-        withKeys([key]) { keys, names in
-            if let found = keys.find(names[0]) {
+        withKeys([key]) { keys in
+            if let found = keys.find(0) {
                 keys.setExpiry(found, keys.now + milliseconds)
             }
         }
@@ -204,8 +206,8 @@ extension Database {
     @Test func otherTypesAreRefused() {
         let database = Database()
         let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
-        database.withKeys(["str"]) { keys, names in
-            keys.setString(names[0], Bytes("x" as StaticString), replacing: nil, .remove)
+        database.withKeys(["str"]) { keys in
+            keys.setString(0, Bytes("x" as StaticString), replacing: nil, .remove)
         }
         _ = database.run("SADD", "s", "a")
         for command in ["SADD", "SREM", "SISMEMBER", "SMISMEMBER"] {

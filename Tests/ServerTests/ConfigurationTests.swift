@@ -83,8 +83,8 @@ extension Configuration {
         #expect(found.integer("timeout") == 60)
         #expect(found.integer("maxmemory-samples") == 6)
         #expect(found.words("bind") == ["127.0.0.1", "::1"])
-        #expect(found.settings.values.pointee.memoryMax.value == 1024)
-        #expect(found.settings.values.pointee.idleTimeoutSeconds.value == 60)
+        #expect(found.settings.memoryMax == 1024)
+        #expect(found.settings.idleTimeoutSeconds == 60)
         #expect(found.tenantsPath == "\(folder.path)/tenants.conf")
     }
 
@@ -247,11 +247,11 @@ extension Configuration {
                 == "\(prefix) 'client-output-buffer-limit') - "
                 + "Wrong number of arguments in buffer limit configuration.")
         #expect(found.set("client-output-buffer-limit", "normal 2mb 1mb 9", "timeout", "7") == nil)
-        #expect(found.settings.values.pointee.outputSoftLimit.value == 1 << 20)
-        #expect(found.settings.values.pointee.idleTimeoutSeconds.value == 7)
+        #expect(found.settings.outputSoftLimit == 1 << 20)
+        #expect(found.settings.idleTimeoutSeconds == 7)
         #expect(found.set("maxmemory-policy", "Allkeys-LFU") == nil)
         #expect(
-            found.settings.values.pointee.evictionPolicy.value == EvictionPolicy.allKeysLFU.rawValue
+            found.settings.evictionPolicy == EvictionPolicy.allKeysLFU.rawValue
         )
         #expect(found.set("save", "") == nil)
         #expect(found.set("maxclients", "1000000000")?.contains("try with") == true)

@@ -9,20 +9,17 @@ import Testing
 @Suite struct RecentActivityTests {
     /// A thread that ticks when it is told to.
     private final class Ticking {
-        // Safety: lives as long as the test, which alone uses it.
-        let statistics = UnsafeMutablePointer<Statistics>.allocate(capacity: 1)
+        let statistics = StatisticsReference.make(Statistics())
         let rates: RecentRates
         var now: Milliseconds
 
         init(startingAt moment: Milliseconds = 1_000_000) {
-            statistics.initialize(to: Statistics())
             now = moment
             rates = RecentRates(statistics, now: moment)
         }
 
         deinit {
-            statistics.deinitialize(count: 1)
-            statistics.deallocate()
+            statistics.destroy()
         }
 
         /// Ticks every `interval` for `span`, with `commands` in each tick.

@@ -294,7 +294,7 @@ import Testing
                     $0.dropFirst().prefix { $0 != " " }.lowercased()
                 })
             let declared = Set(
-                entry.subcommands.map { String($0.spec.name.split(separator: "|")[1]) })
+                entry.subcommands.map { String($0.pointee.spec.name.split(separator: "|")[1]) })
             let extra: Set = entry.spec.name == "command" ? ["(no"] : []
             #expect(named == declared.union(extra), "\(entry.spec.name)")
         }

@@ -37,7 +37,7 @@ import Wire
             "client|setname": ["request_policy:all_nodes", "response_policy:all_succeeded"],
             "config|rewrite": ["request_policy:all_nodes", "response_policy:all_succeeded"],
         ]
-        let all = table.all.flatMap { [$0] + $0.subcommands }
+        let all = table.all.flatMap { [$0] + $0.subcommands.map { $0.pointee } }
         for (name, tips) in expected {
             #expect(all.first { $0.spec.name == name }?.spec.tips == tips, "\(name)")
         }

@@ -22,7 +22,7 @@ final class Host {
         server make: (CommandTable) -> QuietServer = { QuietServer($0) }
     ) {
         registry = TenantRegistry(settings: settings, plans: plans, patterns: patterns, threads: 2)
-        worker = WorkerReference.make(Worker(registry: registry, settings: settings))
+        worker = Worker.make(registry: registry, settings: settings)
         let table = CommandTable(Families.all)
         server = make(table)
         statistics = CommandStatistics(count: table.count)
@@ -33,6 +33,12 @@ final class Host {
 
     deinit {
         worker.destroy()
+    }
+
+    /// As with `requirepass`: sessions that say no password may do little.
+    func requirePassword() {
+        settings.values.pointee.passwordRequired.set(1)
+        settings.values.pointee.rightsGeneration.wrappingAdd(1, ordering: .relaxed)
     }
 
     func advance(milliseconds: Milliseconds) { worker.pointee.now += milliseconds }
@@ -55,12 +61,13 @@ final class Client {
         address: String = "127.0.0.1:1", isUnixSocket: Bool = false
     ) {
         self.host = host
+        if !isAuthenticated { host.requirePassword() }
         let found = tenant.flatMap { id in Array(id.utf8).withBytes { host.registry.find($0) } }
         session = Session(
             SessionState(
                 id: id, address: address, localAddress: "127.0.0.1:2", isUnixSocket: isUnixSocket,
                 tenant: found ?? host.registry.server, isAuthenticated: isAuthenticated,
-                now: host.worker.pointee.now))
+                now: host.worker.now))
     }
 
     var state: SessionReference { session.state }

@@ -291,4 +291,18 @@ import Wire
         #expect(
             client.takeReplies() == "-ERR Protocol error: unauthenticated multibulk length\r\n")
     }
+
+    /// The password is taken away: whoever has not said it may go on, as in Redis. Rights are made
+    /// anew when the generation rises, and not before.
+    @Test func rightsFollowTheRules() {
+        let client = Client(Host(), isAuthenticated: false)
+        let settings = client.host.settings
+        #expect(client.ask("GET", "a") == "-NOAUTH Authentication required.\r\n")
+        settings.values.pointee.passwordRequired.set(0)
+        #expect(client.ask("GET", "a").hasPrefix("-NO"))
+        settings.values.pointee.rightsGeneration.wrappingAdd(1, ordering: .relaxed)
+        #expect(client.ask("GET", "a") == "$-1\r\n")
+        client.host.requirePassword()
+        #expect(client.ask("GET", "a") == "-NOAUTH Authentication required.\r\n")
+    }
 }

@@ -34,14 +34,11 @@ import Testing
         }
 
         /// One operation on a shard: nil where it ran.
-        func run(_ shard: Int, bytes: Int = 0) -> BudgetAnswer? {
+        func run(_ shard: Int, bytes: Int = 0) -> LimitRefusal? {
             let shard = keyspace.shard(at: shard)
             shard.acquire()
             defer { shard.release() }
-            if !shard.hasLease {
-                let answer = shard.renewLeases(now: now)
-                if answer != .granted { return answer }
-            }
+            if !shard.hasLease, let refusal = shard.renewLeases(now: now) { return refusal }
             shard.charge(isRead: true, isWrite: false, bytesIn: bytes, bytesOut: 0)
             return nil
         }

@@ -82,7 +82,7 @@ import Testing
         for number in 0..<500 {
             store.set("tenant:expiring:\(number)", size: 1000)
             store.with("tenant:expiring:\(number)") { key, keys in
-                keys.find(key).map { keys.setExpiry($0, keys.now + 1_000_000) }
+                keys.find(0).map { keys.setExpiry($0, keys.now + 1_000_000) }
             }
         }
         for name in 0..<10 { store.set("tenant:\(name):key", size: 100) }

@@ -7,25 +7,30 @@ import Testing
 /// Commands of several keys: each shard is locked once, in ascending order, whichever way it was
 /// found.
 @Suite(.serialized) struct LockingTests {
-    /// Adds `names` and compares what is then held with what should be.
+    /// Calls `body` with views of the names, which lie in one buffer.
+    private func withKeys(_ names: [String], _ body: ([Bytes]) -> Void) {
+        let bytes = names.map { Array($0.utf8) }
+        (bytes.flatMap { $0 } + [0]).withBytes { all in
+            var offset = 0
+            body(
+                bytes.map {
+                    offset += $0.count
+                    return all[offset - $0.count..<offset]
+                })
+        }
+    }
+
+    private static func noHold() { Issue.record("no keyspace was dropped") }
+
+    /// Collects `names` and compares what is then held with what should be.
     private func check(
         _ store: Store, _ names: [String], databases: [Int], atOnce: Bool,
         source: SourceLocation = #_sourceLocation
     ) {
         let worker = store.worker
-        let bytes = names.map { Array($0.utf8) }
-        var storage: [UInt8] = bytes.flatMap { $0 }
-        storage.append(0)
-        storage.withUnsafeBufferPointer { buffer in
-            guard let base = buffer.baseAddress else { return }
-            var keys: [Bytes] = []
-            var offset = 0
-            for name in bytes {
-                keys.append(Bytes(base + offset, name.count))
-                offset += name.count
-            }
+        withKeys(names) { keys in
             var expected: Set<ShardReference> = []
-            worker.clearKeys()
+            let list = KeyList(worker)
             for (position, database) in databases.enumerated() {
                 let keyspace = store.registry.keyspace(store.registry.server, database)
                 let own = keys.enumerated().filter { $0.offset % databases.count == position }
@@ -33,23 +38,24 @@ import Testing
                 for key in own { expected.insert(keyspace.shard(Hash(key))) }
                 if atOnce {
                     own.withUnsafeBufferPointer {
-                        worker.addKeys($0, step: 1, keyspace: keyspace, creating: true)
+                        list.add($0, step: 1, in: keyspace, creating: true)
                     }
                 } else {
-                    for key in own { worker.addKey(key, keyspace: keyspace, creating: true) }
+                    for key in own { list.add(key, in: keyspace, creating: true) }
                 }
             }
-            #expect(worker.lockKeys(), sourceLocation: source)
+            guard let hold = list.hold() else {
+                Issue.record("no keyspace was dropped", sourceLocation: source)
+                return
+            }
             let sorted = expected.sorted { $0.address < $1.address }
-            #expect(Array(worker.heldShards) == sorted, sourceLocation: source)
-            #expect(
-                expected.allSatisfy { $0.pointee.lock.isLocked },
-                sourceLocation: source)
+            #expect(hold.frame.heldShards == sorted, sourceLocation: source)
+            let isLocked = expected.allSatisfy { $0.pointee.lock.isLocked }
+            #expect(isLocked, sourceLocation: source)
             for shard in sorted { #expect(worker.holds(shard), sourceLocation: source) }
-            worker.unlockKeys()
-            #expect(
-                expected.allSatisfy { !$0.pointee.lock.isLocked },
-                sourceLocation: source)
+            hold.end()
+            let isFree = expected.allSatisfy { !$0.pointee.lock.isLocked }
+            #expect(isFree && !worker.isHolding, sourceLocation: source)
         }
     }
 
@@ -67,41 +73,85 @@ import Testing
 
     @Test func everySecondArgumentIsAKey() throws {
         let store = try Store()
-        let words = ["a", "1", "b", "2", "c", "3"].map { Array($0.utf8) }
         let keyspace = store.registry.keyspace(store.registry.server, 0)
-        let flat = words.flatMap { $0 }
-        flat.withUnsafeBufferPointer { buffer in
-            guard let base = buffer.baseAddress else { return }
-            let slices = (0..<5).map { Bytes(base + $0, 1) }
-            store.worker.clearKeys()
-            slices.withUnsafeBufferPointer {
-                store.worker.addKeys($0, step: 2, keyspace: keyspace, creating: true)
+        withKeys(["a", "1", "b", "2", "c"]) { words in
+            let list = KeyList(store.worker)
+            words.withUnsafeBufferPointer {
+                list.add($0, step: 2, in: keyspace, creating: true)
             }
-            let worker = store.worker
-            #expect(worker.pointee.resolvedCount == 3)
-            let named = (0..<3).map { worker.pointee.resolved[$0].key.string }
+            guard let hold = list.hold() else { return Self.noHold() }
+            #expect(hold.count == 3)
+            let named = [hold.key(0).string, hold.key(1).string, hold.key(2).string]
             #expect(named == ["a", "b", "c"])
         }
     }
 
-    /// EXEC takes its shards first and adds the keys of each command again when its turn comes.
+    /// What a hold has ends with its scope, and however it ends, nothing stays locked.
+    @Test func aHoldEndsWithItsScope() throws {
+        let store = try Store()
+        let worker = store.worker
+        let keyspace = store.registry.keyspace(store.registry.server, 0)
+        withKeys(["a", "b"]) { keys in
+            let shard = keyspace.shard(Hash(keys[0]))
+            do {
+                let hold = Hold(worker, keys[0], in: keyspace, creating: true)
+                #expect(worker.holds(shard) && hold.count == 1)
+            }
+            #expect(!worker.isHolding && !shard.pointee.lock.isLocked)
+            do {
+                let list = KeyList(worker)
+                list.add(keys[0], in: keyspace, creating: true)
+                #expect(list.count == 1)
+            }
+            #expect(!worker.isHolding && !shard.pointee.lock.isLocked)
+            let before = shard.pointee.usage.commands
+            Hold(worker, keys[0], in: keyspace, creating: true)
+                .end(isRead: true, isWrite: false, bytesIn: 1, bytesOut: 1)
+            #expect(shard.pointee.usage.commands == before + 1)
+            Hold(worker, keys[0], in: keyspace, creating: true)
+                .endRefused(bytesIn: 1, bytesOut: 1)
+            #expect(shard.pointee.usage.commands == before + 1)
+            #expect(!worker.isHolding && !shard.pointee.lock.isLocked)
+        }
+    }
+
+    /// A hold inside another one sees a part of its keys, settles memory and unlocks nothing.
+    @Test func holdsNest() throws {
+        let store = try Store()
+        let worker = store.worker
+        let keyspace = store.registry.keyspace(store.registry.server, 0)
+        withKeys(["a", "b", "c"]) { keys in
+            let list = KeyList(worker)
+            for key in keys { list.add(key, in: keyspace, creating: true) }
+            guard let outer = list.hold() else { return Self.noHold() }
+            let settled = store.registry.settledMemory.load(ordering: .relaxed)
+            do {
+                let inner = Hold(inside: outer, first: 1, count: 2, [])
+                #expect(inner.count == 2 && inner.key(0).string == "b")
+                inner.setString(0, keys[2], replacing: nil, .remove)
+                let innermost = Hold(inside: inner, first: 1, count: 1, [])
+                #expect(innermost.key(0).string == "c" && innermost.find(0) == nil)
+            }
+            #expect(store.registry.settledMemory.load(ordering: .relaxed) > settled)
+            #expect(outer.find(1) != nil && outer.find(2) == nil)
+            let isHeld = (0..<3).allSatisfy { worker.holds(keyspace.shard(Hash(keys[$0]))) }
+            #expect(isHeld)
+            outer.end()
+            #expect(!worker.isHolding)
+        }
+    }
+
+    /// A tenant that comes into being after EXEC has taken its shards is not there for it.
     @Test func aTenantThatComesMeanwhileIsNotThere() throws {
         let store = try Store(patterns: [TenantTests.pattern])
         let worker = store.worker
         let keyspace = store.registry.keyspace(store.registry.server, 0)
-        Array("tenant:new:1".utf8).withBytes { key in
-            worker.clearKeys()
-            worker.addKey(key, keyspace: keyspace, creating: false)
-            #expect(worker.lockKeys())
+        withKeys(["tenant:new:1"]) { keys in
+            let hold = Hold(worker, keys[0], in: keyspace, creating: false)
             _ = store.registry.implicitKeyspace(Bytes("new" as StaticString), 0)
-            let found = KeyRouter.resolve(
-                key, keyspace: keyspace, registry: store.registry, creating: false)
-            #expect(!worker.holds(found.shard))
-            var keys = Keys(worker: worker, keyspace: keyspace)
-            #expect(keys.read(key) == nil)
-            // Once more: not as the next of the command's keys, but as one that it goes back to.
-            #expect(keys.read(key) == nil)
-            worker.unlockKeys()
+            let home = worker.home(of: keys[0], in: keyspace, creating: false)
+            #expect(home != keyspace && !worker.holds(home.shard(at: 0)))
+            #expect(hold.read(0) == nil)
         }
     }
 
@@ -109,26 +159,16 @@ import Testing
         let store = try Store(patterns: [TenantTests.pattern])
         let keyspace = store.registry.keyspace(store.registry.server, 0)
         let names = ["tenant:a:1", "plain", "tenant:b:1", "tenant:a:2", "tenant:b:2"]
-        let bytes = names.map { Array($0.utf8) }
-        let flat = bytes.flatMap { $0 }
-        flat.withUnsafeBufferPointer { buffer in
-            guard let base = buffer.baseAddress else { return }
-            var offset = 0
-            var keys: [Bytes] = []
-            for name in bytes {
-                keys.append(Bytes(base + offset, name.count))
-                offset += name.count
-            }
-            store.worker.clearKeys()
+        withKeys(names) { keys in
+            let list = KeyList(store.worker)
             keys.withUnsafeBufferPointer {
-                store.worker.addKeys($0, step: 1, keyspace: keyspace, creating: true)
+                list.add($0, step: 1, in: keyspace, creating: true)
             }
-            #expect(store.worker.lockKeys())
-            #expect(store.worker.heldShards.count == 3)
+            guard let hold = list.hold() else { return Self.noHold() }
+            #expect(hold.frame.heldShards.count == 3)
             var seen: [String] = []
-            store.worker.forEachTenantOfKeys { seen.append($0.tenant.id.string) }
+            hold.frame.forEachTenant { seen.append($0.tenant.id.string) }
             #expect(seen == ["a", "default", "b"])
-            store.worker.unlockKeys()
         }
     }
 
@@ -139,18 +179,17 @@ import Testing
         let registry = store.registry
         let first = registry.keyspace(registry.server, 0)
         store.set("early")
-        store.worker.clearKeys()
-        #expect(store.worker.lockKeys(andAllOf: [first]))
+        guard let hold = KeyList(store.worker).hold(andAllOf: [first]) else {
+            Issue.record("no keyspace was dropped")
+            return
+        }
         let later = registry.keyspace(registry.server, 5)
-        let other = WorkerReference.make(Worker(registry: registry, settings: store.settings))
+        let other = Worker.make(registry: registry, settings: store.settings)
         defer {
             other.destroy()
         }
         [UInt8]("late".utf8).withBytes { key in
-            _ = other.acquire(key, nil, keyspace: later, creating: true)
-            var keys = Keys(worker: other, keyspace: later)
-            keys.setText(key, key, replacing: nil)
-            other.unlockKeys()
+            Hold(other, key, in: later, creating: true).setText(0, key, replacing: nil)
         }
         #expect(store.worker.randomKey(later, for: registry.server) == nil)
         store.worker.swapDatabases(of: registry.server, 0, 5)
@@ -158,7 +197,7 @@ import Testing
         #expect(store.worker.flush(later, Reclaimer.shared) == 0)
         #expect(later.keyCount == 1)
         #expect(store.worker.flush(first, Reclaimer.shared) == 1)
-        store.worker.unlockKeys()
+        hold.end()
         #expect(store.worker.flush(later, Reclaimer.shared) == 1)
     }
 
@@ -172,8 +211,7 @@ import Testing
         store.worker.forEachEntryInSteps(of: keyspace) { entry in
             met[String(decoding: entry.key.array, as: UTF8.self), default: 0] += 1
         }
-        let walker = WorkerReference.make(
-            Worker(registry: store.registry, settings: store.settings))
+        let walker = Worker.make(registry: store.registry, settings: store.settings)
         defer {
             walker.destroy()
         }

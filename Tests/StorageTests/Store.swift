@@ -14,10 +14,10 @@ final class Store {
         registry = TenantRegistry(
             settings: settings, plans: plans, patterns: try patterns.map { try KeyPattern($0) },
             threads: threads)
-        worker = WorkerReference.make(Worker(registry: registry, settings: settings))
+        worker = Worker.make(registry: registry, settings: settings)
         // Why: what is allocated beside tables is the process's, in which other tests run. Measured
         // at the moment at which the clock stands, it is not measured again.
-        registry.otherMemoryMeasuredAt.store(worker.pointee.now, ordering: .relaxed)
+        registry.otherMemoryMeasuredAt.store(worker.now, ordering: .relaxed)
         // Why now: so that sums compared before and after do not differ by its structures.
         _ = registry.keyspace(registry.server, 0)
     }
@@ -33,24 +33,24 @@ final class Store {
     /// Runs `body` with the key's shard held, in the database of `tenant`, or of the server's own.
     func with<Result>(
         _ key: String, _ tenant: TenantReference? = nil, creating: Bool = true,
-        _ body: (Bytes, inout Keys) -> Result
+        _ body: (Bytes, borrowing Hold) -> Result
     ) -> Result {
         worker.pointee.participant.enter()
         defer { worker.pointee.participant.leave() }
         return Array(key.utf8).withBytes { key in
             let keyspace = registry.keyspace(tenant ?? registry.server, 0)
-            _ = worker.acquire(key, nil, keyspace: keyspace, creating: creating)
-            var keys = Keys(worker: worker, keyspace: keyspace)
-            defer { worker.unlockKeys() }
-            return body(key, &keys)
+            let hold = Hold(worker, key, in: keyspace, creating: creating)
+            let result = body(key, hold)
+            hold.end()
+            return result
         }
     }
 
     func set(_ key: String, size: Int = 3, _ tenant: TenantReference? = nil) {
         let value = [UInt8](repeating: 118, count: size)
         with(key, tenant) { key, keys in
-            let found = keys.find(key)
-            value.withBytes { keys.setText(key, $0, replacing: found) }
+            let found = keys.find(0)
+            value.withBytes { keys.setText(0, $0, replacing: found) }
         }
     }
 
@@ -58,14 +58,14 @@ final class Store {
     @discardableResult
     func remove(_ key: String, _ tenant: TenantReference? = nil) -> Bool {
         with(key, tenant, creating: false) { key, keys in
-            guard let found = keys.find(key) else { return false }
+            guard let found = keys.find(0) else { return false }
             keys.remove(found)
             return true
         }
     }
 
     func exists(_ key: String, _ tenant: TenantReference? = nil) -> Bool {
-        with(key, tenant, creating: false) { key, keys in keys.find(key) != nil }
+        with(key, tenant, creating: false) { key, keys in keys.find(0) != nil }
     }
 
     /// What the tenant has used of the day that `now` is in.

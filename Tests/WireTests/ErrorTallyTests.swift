@@ -62,15 +62,11 @@ import Testing
     }
 
     @Test func everyKindOfErrorReplyIsCounted() {
-        let buffer = UnsafeMutablePointer<ByteBuffer>.allocate(capacity: 1)
-        buffer.initialize(to: ByteBuffer())
-        let tally = UnsafeMutablePointer<ErrorTally>.allocate(capacity: 1)
-        tally.initialize(to: ErrorTally())
+        let buffer = Reference<ByteBuffer>.make(ByteBuffer())
+        let tally = Reference<ErrorTally>.make(ErrorTally())
         defer {
-            buffer.deinitialize(count: 1)
-            buffer.deallocate()
-            tally.deinitialize(count: 1)
-            tally.deallocate()
+            buffer.destroy()
+            tally.destroy()
         }
         var reply = ReplyWriter(buffer, version: 2, countingErrorsIn: tally)
         reply.error("NOPERM no")

@@ -7,12 +7,8 @@ import Testing
 /// Every kind of reply, byte for byte, in both dialects.
 @Suite struct ReplyWriterTests {
     static func bytes(_ version: UInt8, _ write: (inout ReplyWriter) -> Void) -> [UInt8] {
-        let buffer = UnsafeMutablePointer<ByteBuffer>.allocate(capacity: 1)
-        buffer.initialize(to: ByteBuffer())
-        defer {
-            buffer.deinitialize(count: 1)
-            buffer.deallocate()
-        }
+        let buffer = Reference<ByteBuffer>.make(ByteBuffer())
+        defer { buffer.destroy() }
         var reply = ReplyWriter(buffer, version: version)
         write(&reply)
         return buffer.pointee.readable.array

@@ -44,7 +44,7 @@ public enum COMMAND_DOCS: SessionCommand {
         if !entry.subcommands.isEmpty {
             reply.bulk("subcommands" as StaticString)
             reply.map(entry.subcommands.count)
-            for subcommand in entry.subcommands { docs(subcommand, reply) }
+            for subcommand in entry.subcommands { docs(subcommand.pointee, reply) }
         }
     }
 

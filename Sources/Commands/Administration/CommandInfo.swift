@@ -41,7 +41,7 @@ public enum COMMAND: SessionCommand {
             reply.set(0)
         } else {
             reply.array(entry.subcommands.count)
-            for subcommand in entry.subcommands { info(subcommand, reply) }
+            for subcommand in entry.subcommands { info(subcommand.pointee, reply) }
         }
     }
 
@@ -93,7 +93,7 @@ public enum COMMAND: SessionCommand {
             return table.find(name)?.pointee
         }
         guard let container = table.find(name[0..<bar]) else { return nil }
-        return CommandTable.subcommand(container, name.suffix(from: bar + 1))
+        return CommandTable.subcommand(container, name.suffix(from: bar + 1))?.pointee
     }
 }
 
@@ -171,7 +171,7 @@ public enum COMMAND_LIST: SessionCommand {
             if matches(entry) { names.append(entry.spec.name) }
             // Without a filter only whole commands are named, as in Redis.
             guard arguments.count > 2 else { continue }
-            names += entry.subcommands.filter(matches).map(\.spec.name)
+            names += entry.subcommands.map { $0.pointee }.filter(matches).map(\.spec.name)
         }
         reply.array(names.count)
         for name in names { reply.bulk(name) }
@@ -219,7 +219,7 @@ public enum COMMAND_GETKEYSANDFLAGS: SessionCommand {
             guard let subcommand = CommandTable.subcommand(found, request[1]) else {
                 return reply.error("ERR Invalid command specified")
             }
-            entry = subcommand
+            entry = subcommand.pointee
         }
         guard !entry.spec.keys.isEmpty else {
             return reply.error("ERR The command has no key arguments")

@@ -58,7 +58,7 @@ public enum DEBUG: SessionCommand {
     public static func isAllowed(
         _ session: SessionReference, _ settings: SettingsReference
     ) -> Bool {
-        switch settings.values.pointee.debugCommand.value {
+        switch settings.debugCommand {
         case 0: return false
         case 1: return true
         default:
@@ -135,21 +135,15 @@ public enum DEBUG: SessionCommand {
                 value.withBytes { value in insert(key, value, keyspace, context.worker) }
             }
         }
-        context.worker.clearKeys()
         reply.ok()
     }
 
     private static func insert(
         _ key: Bytes, _ value: Bytes, _ keyspace: KeyspaceReference, _ worker: WorkerReference
     ) {
-        repeat {
-            worker.clearKeys()
-            worker.addKey(key, keyspace: keyspace, creating: true)
-            // Bound: a keyspace is dropped once; the next turn makes another.
-        } while !worker.lockKeys()
-        var keys = Keys(worker: worker, keyspace: keyspace)
-        if keys.find(key) == nil { keys.setString(key, value, replacing: nil, .remove) }
-        worker.unlockKeys()
+        let hold = Hold(worker, key, in: keyspace, creating: true)
+        if hold.find(0) == nil { hold.setString(0, value, replacing: nil, .remove) }
+        hold.end()
     }
 
     /// STRINGMATCH-LEN size pattern: whether the pattern matches so many letters, to try what that

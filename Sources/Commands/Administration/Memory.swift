@@ -24,7 +24,7 @@ public enum MEMORY_USAGE: KeyCommand {
         summary: "Estimates the memory usage of a key.", categories: [])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         for index in stride(from: 3, to: arguments.count, by: 2) {
             guard arguments[index].isKeyword("SAMPLES"), index + 1 < arguments.count else {
@@ -35,7 +35,7 @@ public enum MEMORY_USAGE: KeyCommand {
             }
             guard samples >= 0 else { return reply.error(.syntax) }
         }
-        guard let found = keys.find(arguments[2]) else { return reply.null() }
+        guard let found = keys.find(0) else { return reply.null() }
         reply.integer(found.entry.totalSize)
     }
 }
@@ -97,7 +97,7 @@ public enum MEMORY_DOCTOR: SessionCommand {
     ) {
         guard !context.refusesTenant(spec, &reply) else { return }
         let memory = context.server.memoryFigures()
-        let limit = context.settings.values.pointee.memoryMax.value
+        let limit = context.settings.memoryMax
         let charged = context.worker.memoryInUse
         var findings: [String] = []
         if memory.allocated < 5 << 20 {

@@ -46,7 +46,7 @@ public enum SELECT: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        let count = context.settings.values.pointee.databaseCount.value
+        let count = context.settings.databaseCount
         switch DatabaseNumber(arguments[1], count: count) {
         case .wrong(let error):
             reply.error(error)
@@ -91,7 +91,7 @@ public enum RESET: SessionCommand {
             return reply.error("ERR max number of clients reached")
         }
         session.pointee.isAuthenticated =
-            context.settings.values.pointee.passwordRequired.value == 0
+            context.settings.passwordRequired == 0
         session.pointee.user = Array("default".utf8)
         session.pointee.database = 0
         session.pointee.protocolVersion = 2

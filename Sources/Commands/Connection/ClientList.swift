@@ -249,7 +249,9 @@ enum ClientLine {
         var names: [Int: String] = [:]
         for entry in table.all {
             names[entry.number] = entry.spec.name
-            for subcommand in entry.subcommands { names[subcommand.number] = subcommand.spec.name }
+            for subcommand in entry.subcommands {
+                names[subcommand.pointee.number] = subcommand.pointee.spec.name
+            }
         }
         return names
     }

@@ -35,9 +35,9 @@ public struct CommandContext {
         self.isInsideTransaction = isInsideTransaction
     }
 
-    public var now: Milliseconds { worker.pointee.now }
-    public var registry: TenantRegistry { worker.pointee.registry._withUnsafeGuaranteedRef { $0 } }
-    public var settings: SettingsReference { worker.pointee.settings }
+    public var now: Milliseconds { worker.now }
+    public var registry: TenantRegistry { worker.registry }
+    public var settings: SettingsReference { worker.settings }
 
     /// The selected database of the session's own tenant.
     public var keyspace: KeyspaceReference {

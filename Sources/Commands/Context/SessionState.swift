@@ -26,13 +26,21 @@ public struct SessionState: ~Copyable {
     public var protocolVersion: UInt8 = 2
     public var database = 0
     /// Whose keys the session sees.
-    public var tenant: TenantReference
-    public var isAuthenticated: Bool
+    public var tenant: TenantReference { didSet { forgetRights() } }
+    public var isAuthenticated: Bool { didSet { forgetRights() } }
+    /// Which commands it may run, if `rightsGeneration` is that of the settings.
+    public internal(set) var rights = Rights.none
+    public internal(set) var rightsGeneration = -1
     /// The user that AUTH named; "default" unless a tenant's id was given.
     public var user: [UInt8] = Array("default".utf8)
 
     public var isNoEvict = false
-    public var leavesAccessTime = false
+    /// What the session's holds are told: CLIENT NO-TOUCH.
+    public private(set) var holdOptions: HoldOptions = []
+    public var leavesAccessTime: Bool {
+        get { holdOptions.contains(.leavesAccessTime) }
+        set { holdOptions = newValue ? .leavesAccessTime : [] }
+    }
     public var replyMode = ReplyMode.on
     public var transaction = Transaction()
     /// Set by any thread when a watched key changes.
@@ -51,6 +59,9 @@ public struct SessionState: ~Copyable {
     public var queryBufferFree = 0
     public var outputSize = 0
     public var isBlocked = false
+
+    /// Who the session is has changed: its rights are made anew before the next command.
+    private mutating func forgetRights() { rightsGeneration = -1 }
 
     public enum ReplyMode: Sendable { case on, off, skipNext, skipThis }
 
@@ -94,6 +105,23 @@ public struct Transaction: ~Copyable {
     public var unchargedOut = 0
 
     public init() {}
+
+    /// Adds a request in RESP form.
+    public mutating func append(_ arguments: Arguments) {
+        line(UInt8(ascii: "*"), arguments.count)
+        for index in 0..<arguments.count {
+            line(UInt8(ascii: "$"), arguments[index].count)
+            requests.append(arguments[index])
+            requests.append("\r\n" as StaticString)
+        }
+        count += 1
+    }
+
+    private mutating func line(_ kind: UInt8, _ value: Int) {
+        requests.append(byte: kind)
+        requests.append(integer: Int64(value))
+        requests.append("\r\n" as StaticString)
+    }
 
     public mutating func takeUncharged() -> (in: Int, out: Int) {
         defer {

@@ -27,7 +27,6 @@ extension Reference where Pointee == Worker {
     public func isBroken(_ session: SessionReference) -> Bool {
         guard !session.pointee.watched.isEmpty else { return false }
         if session.pointee.isDirty.pointee.load(ordering: .acquiring) { return true }
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         for watched in session.pointee.watched {
             let keyspace = registry.keyspace(session.pointee.tenant, watched.database)
             if watched.key.withBytes({ hasExpired($0, in: keyspace, since: watched.watcher) }) {

@@ -11,14 +11,13 @@ public protocol Command: SendableMetatype {
 /// A command on keys that its arguments name. It runs under the locks of those keys' shards and
 /// reaches nothing else: no session, no socket, no other tenant.
 public protocol KeyCommand: Command {
-    static func run(_ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter)
+    static func run(_ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter)
 }
 
 /// A command on keys that moves an entry from the selected database into another one: COPY and
 /// MOVE. Flagged `otherDatabase`, so that no other command pays for the question.
 ///
-/// Its keys are resolved in this order, whatever the spec says: the source (argument 1), then the
-/// target. `run` names them by these ordinals, as the same bytes may mean a key in either database.
+/// Its keys are the source (argument 1) and then the target, whatever the spec says.
 public protocol CrossDatabaseCommand: KeyCommand {
     /// The key that is written, and the number of its database; nil where the arguments are wrong,
     /// which `run` tells.

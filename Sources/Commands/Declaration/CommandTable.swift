@@ -27,14 +27,18 @@ public final class CommandTable: Sendable {
         public let keyRange: KeyRange?
         /// Number of this command in statistics: below `count`.
         public let number: Int
+        /// What a hold of the command's keys is told.
+        public let holdOptions: HoldOptions
         /// The subcommands of a container.
-        public let subcommands: [Entry]
+        public let subcommands: [EntryReference]
 
         @inline(__always)
         public func accepts(_ count: Int) -> Bool {
             arity >= 0 ? count == Int(arity) : count >= -Int(arity)
         }
     }
+
+    public typealias EntryReference = Reference<Entry>
 
     /// From argument `first` on every `step`-th, to argument `last`, a negative one from the end.
     public struct KeyRange: Sendable {
@@ -62,7 +66,7 @@ public final class CommandTable: Sendable {
         var high: UInt64 = 0
         /// Without it a name with a zero at its end would be the shorter one.
         var nameCount = 0
-        var entry: UnsafePointer<Entry>?
+        var entry: EntryReference?
     }
 
     /// In the order of the menus.
@@ -74,6 +78,12 @@ public final class CommandTable: Sendable {
     nonisolated(unsafe) private let slots: UnsafeMutablePointer<Slot>
     private static let slotCount = 1024
     private let long: [String: Int]
+    /// Rights of a session before AUTH, of a tenant with a credential of its own, and of the
+    /// server's own sessions.
+    let guestRights: Rights
+    let tenantRights: Rights
+    let allRights: Rights
+    let rightsWithoutDebug: Rights
 
     public init(_ families: [Family]) {
         var number = 0
@@ -84,7 +94,7 @@ public final class CommandTable: Sendable {
             }
         }
         self.all = all
-        count = number
+        self.count = number
         entries = .allocate(capacity: all.count)
         entries.initialize(from: all, count: all.count)
         slots = .allocate(capacity: CommandTable.slotCount)
@@ -106,24 +116,35 @@ public final class CommandTable: Sendable {
             }
             slots[place] = Slot(
                 low: words.low, high: words.high, nameCount: name.count,
-                entry: UnsafePointer(entries + index))
+                entry: EntryReference(entries + index))
         }
         self.long = long
+        let count = number
+        guestRights = Rights(all, count: count) { $0.contains(.noAuth) }
+        tenantRights = Rights(all, count: count) {
+            !$0.contains(.admin) || $0.contains(.tenantMayRun)
+        }
+        allRights = Rights(all, count: count) { _ in true }
+        rightsWithoutDebug = Rights(all, count: count) { !$0.contains(.debug) }
     }
 
     private static func entry(_ item: MenuEntry, _ group: String, _ number: inout Int) -> Entry {
         let spec = item.spec
         let run: Run
-        var subcommands: [Entry] = []
+        var subcommands: [EntryReference] = []
         let own = number
         number += 1
         switch item {
-        case .key(let command): run = .key(command)
+        case .key(let command):
+            precondition(
+                spec.flags.isDisjoint(with: CommandTable.impossibleForKeys),
+                "\(spec.name) is a command on keys: admission asks nothing that it is flagged for")
+            run = .key(command)
         case .session(let command): run = .session(command)
         case .container(let command, let menu):
             // COMMAND alone is a command as well.
             run = (command as? any SessionCommand.Type).map { .session($0) } ?? .container
-            for item in menu { subcommands.append(entry(item, group, &number)) }
+            for item in menu { subcommands.append(.make(entry(item, group, &number))) }
         }
         var singleKey: Int32 = 0
         var singleKeyCreates = false
@@ -133,6 +154,7 @@ public final class CommandTable: Sendable {
         {
             let creates = spec.keys[0].access.mayCreate
             if first == last {
+                precondition(first < abs(spec.arity), "\(spec.name) may come without its key")
                 singleKey = Int32(first)
                 singleKeyCreates = creates
             } else {
@@ -142,12 +164,20 @@ public final class CommandTable: Sendable {
         return Entry(
             spec: spec, group: group, run: run, flags: spec.flags, arity: Int32(spec.arity),
             singleKey: singleKey, singleKeyCreates: singleKeyCreates,
-            keyRange: keyRange, number: own, subcommands: subcommands)
+            keyRange: keyRange, number: own,
+            holdOptions: spec.flags.contains(.readOnly) ? .readOnly : [], subcommands: subcommands)
     }
+
+    /// What only a command without keys may be: commands on keys are run at once, with the arity
+    /// and the rights alone asked before.
+    private static let impossibleForKeys: CommandFlags = [
+        .noMulti, .runsInsideMulti, .executes, .wholeDatabase, .selectsDatabase, .swapsDatabases,
+        .runsAtAnyLimit, .noAuth, .debug,
+    ]
 
     /// The declaration of `name`, in any case; nil of an unknown one.
     @inline(__always)
-    public func find(_ name: Bytes) -> UnsafePointer<Entry>? {
+    public func find(_ name: Bytes) -> EntryReference? {
         guard let words = CommandTable.words(name) else { return findLong(name) }
         var place = CommandTable.place(words)
         while let entry = slots[place].entry {  // Bound: half of the places are empty.
@@ -161,17 +191,19 @@ public final class CommandTable: Sendable {
         return nil
     }
 
-    private func findLong(_ name: Bytes) -> UnsafePointer<Entry>? {
+    private func findLong(_ name: Bytes) -> EntryReference? {
         guard name.count < 64 else { return nil }
         let folded = String(decoding: name.buffer.map(ASCII.lower), as: UTF8.self)
         guard let index = long[folded] else { return nil }
-        return UnsafePointer(entries + index)
+        return EntryReference(entries + index)
     }
 
     /// The subcommand of a container that `name` names.
-    public static func subcommand(_ entry: UnsafePointer<Entry>, _ name: Bytes) -> Entry? {
+    public static func subcommand(
+        _ entry: EntryReference, _ name: Bytes
+    ) -> EntryReference? {
         for subcommand in entry.pointee.subcommands {
-            let full = subcommand.spec.name
+            let full = subcommand.pointee.spec.name
             guard let bar = full.utf8.firstIndex(of: UInt8(ascii: "|")) else { continue }
             let short = full.utf8[full.utf8.index(after: bar)...]
             if short.count == name.count, short.elementsEqual(name.buffer.lazy.map(ASCII.lower)) {

@@ -14,14 +14,14 @@ public enum HINCRBY: KeyCommand {
         summary: "Adds to the integer value of a field of a hash; a missing one counts as 0.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let increment = ASCIIInteger.parse(arguments[3]) else {
             return reply.error(.notInteger)
         }
-        var target: Keys.Found?
+        var target: Found?
         var current: Int64 = 0
-        switch keys.find(arguments[1], as: .hash) {
+        switch keys.find(0, as: .hash) {
         case .missing: break
         case .wrongType: return reply.error(.wrongType)
         case .found(let found):
@@ -35,7 +35,7 @@ public enum HINCRBY: KeyCommand {
         }
         let (sum, overflowed) = current.addingReportingOverflow(increment)
         guard !overflowed else { return reply.error(.overflow) }
-        ASCIIInteger.withDigits(of: sum) { keys.setField(arguments[1], target, arguments[2], $0) }
+        ASCIIInteger.withDigits(of: sum) { keys.setField(target, arguments[2], $0) }
         reply.integer(sum)
     }
 }
@@ -49,13 +49,13 @@ public enum HINCRBYFLOAT: KeyCommand {
         summary: "Adds to the float value of a field of a hash; a missing one counts as 0.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let increment = LongDouble.parse(arguments[3]) else { return reply.error(.notFloat) }
         guard increment.isFinite else { return reply.error("ERR value is NaN or Infinity") }
-        var target: Keys.Found?
+        var target: Found?
         var sum = increment
-        switch keys.find(arguments[1], as: .hash) {
+        switch keys.find(0, as: .hash) {
         case .missing: break
         case .wrongType: return reply.error(.wrongType)
         case .found(let found):
@@ -69,7 +69,7 @@ public enum HINCRBYFLOAT: KeyCommand {
         }
         guard sum.isFinite else { return reply.error(.incrementNaN) }
         let text = sum.text
-        text.withBytes { keys.setField(arguments[1], target, arguments[2], $0) }
+        text.withBytes { keys.setField(target, arguments[2], $0) }
         reply.bulk(text)
     }
 }

@@ -14,7 +14,7 @@ public enum HSET: KeyCommand {
         summary: "Sets the values of fields of a hash, which is made if it does not exist.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let added = keys.setFields(arguments, Self.self, &reply) else { return }
         reply.integer(added)
@@ -30,17 +30,17 @@ public enum HMSET: KeyCommand {
         summary: "Sets the values of fields of a hash; HSET does the same and counts.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard keys.setFields(arguments, Self.self, &reply) != nil else { return }
         reply.ok()
     }
 }
 
-extension Keys {
+extension Hold {
     /// Sets the pairs of arguments from 2 on, and returns how many fields are new; nil where an
     /// error was replied.
-    fileprivate mutating func setFields(
+    fileprivate func setFields(
         _ arguments: Arguments, _ command: any Command.Type, _ reply: inout ReplyWriter
     ) -> Int? {
         guard arguments.count % 2 == 0 else {
@@ -48,7 +48,7 @@ extension Keys {
             return nil
         }
         let found: Found
-        switch find(arguments[1], as: .hash) {
+        switch find(0, as: .hash) {
         case .wrongType:
             reply.error(.wrongType)
             return nil
@@ -57,8 +57,7 @@ extension Keys {
         case .missing:
             var byteCount = 0
             for index in 2..<arguments.count { byteCount += arguments[index].count }
-            found = makeHash(
-                arguments[1], fieldCount: arguments.count / 2 - 1, byteCount: byteCount)
+            found = makeHash(0, fieldCount: arguments.count / 2 - 1, byteCount: byteCount)
         }
         var added = 0
         var index = 2
@@ -69,10 +68,10 @@ extension Keys {
         return added
     }
 
-    /// Sets one field of what was found, or of a new hash under `key`.
-    mutating func setField(_ key: Bytes, _ found: Found?, _ field: Bytes, _ value: Bytes) {
+    /// Sets one field of what was found, or of a new hash under the command's key.
+    func setField(_ found: Found?, _ field: Bytes, _ value: Bytes) {
         let hash =
-            found ?? makeHash(key, fieldCount: 1, byteCount: field.count + value.count)
+            found ?? makeHash(0, fieldCount: 1, byteCount: field.count + value.count)
         setField(hash, field, value)
     }
 }
@@ -85,17 +84,17 @@ public enum HSETNX: KeyCommand {
         summary: "Sets the value of a field of a hash if the field does not exist.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        var target: Keys.Found?
-        switch keys.find(arguments[1], as: .hash) {
+        var target: Found?
+        switch keys.find(0, as: .hash) {
         case .missing: break
         case .wrongType: return reply.error(.wrongType)
         case .found(let found):
             guard HashValue(found).find(arguments[2]) == nil else { return reply.integer(0) }
             target = found
         }
-        keys.setField(arguments[1], target, arguments[2], arguments[3])
+        keys.setField(target, arguments[2], arguments[3])
         reply.integer(1)
     }
 }
@@ -108,9 +107,9 @@ public enum HGET: KeyCommand {
         complexity: "O(1)", summary: "Returns the value of a field of a hash.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .hash) {
+        switch keys.read(0, as: .hash) {
         case .missing: reply.null()
         case .wrongType: reply.error(.wrongType)
         case .found(let found): reply.value(HashValue(found).find(arguments[2]))
@@ -126,10 +125,10 @@ public enum HMGET: KeyCommand {
         complexity: "O(N) for N fields.", summary: "Returns the values of fields of a hash.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         var hash: HashValue?
-        switch keys.read(arguments[1], as: .hash) {
+        switch keys.read(0, as: .hash) {
         case .missing: break
         case .wrongType: return reply.error(.wrongType)
         case .found(let found): hash = HashValue(found)
@@ -155,9 +154,9 @@ public enum HDEL: KeyCommand {
         summary: "Removes fields of a hash, and the hash with its last field.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.find(arguments[1], as: .hash) {
+        switch keys.find(0, as: .hash) {
         case .missing: reply.integer(0)
         case .wrongType: reply.error(.wrongType)
         case .found(let found):
@@ -182,9 +181,9 @@ public enum HEXISTS: KeyCommand {
         summary: "Says whether a hash has a field.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .hash) {
+        switch keys.read(0, as: .hash) {
         case .missing: reply.integer(0)
         case .wrongType: reply.error(.wrongType)
         case .found(let found):
@@ -201,9 +200,9 @@ public enum HLEN: KeyCommand {
         since: "2.0.0", complexity: "O(1)", summary: "Returns the number of fields of a hash.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .hash) {
+        switch keys.read(0, as: .hash) {
         case .missing: reply.integer(0)
         case .wrongType: reply.error(.wrongType)
         case .found(let found): reply.integer(HashValue(found).count)
@@ -219,9 +218,9 @@ public enum HSTRLEN: KeyCommand {
         summary: "Returns the size of the value of a field of a hash.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .hash) {
+        switch keys.read(0, as: .hash) {
         case .missing: reply.integer(0)
         case .wrongType: reply.error(.wrongType)
         case .found(let found): reply.integer(HashValue(found).find(arguments[2])?.count ?? 0)

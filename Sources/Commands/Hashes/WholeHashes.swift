@@ -15,9 +15,9 @@ public enum HGETALL: KeyCommand {
         tips: ["nondeterministic_output_order"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .hash) {
+        switch keys.read(0, as: .hash) {
         case .missing: reply.map(0)
         case .wrongType: reply.error(.wrongType)
         case .found(let found):
@@ -32,10 +32,10 @@ public enum HGETALL: KeyCommand {
 private enum HashHalf {
     @inline(__always)
     static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter,
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter,
         _ half: (HashValue.Pair) -> Bytes
     ) {
-        switch keys.read(arguments[1], as: .hash) {
+        switch keys.read(0, as: .hash) {
         case .missing: reply.array(0)
         case .wrongType: reply.error(.wrongType)
         case .found(let found):
@@ -55,9 +55,9 @@ public enum HKEYS: KeyCommand {
         tips: ["nondeterministic_output_order"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        HashHalf.run(arguments, &keys, &reply) { $0.field }
+        HashHalf.run(arguments, keys, &reply) { $0.field }
     }
 }
 
@@ -70,9 +70,9 @@ public enum HVALS: KeyCommand {
         tips: ["nondeterministic_output_order"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        HashHalf.run(arguments, &keys, &reply) { $0.value }
+        HashHalf.run(arguments, keys, &reply) { $0.value }
     }
 }
 
@@ -96,10 +96,10 @@ public enum HSCAN: KeyCommand {
         tips: ["nondeterministic_output"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let cursor = ScanOptions.cursor(arguments[2], &reply) else { return }
-        switch keys.read(arguments[1], as: .hash) {
+        switch keys.read(0, as: .hash) {
         case .missing: ScanOptions.writeEmpty(&reply)
         case .wrongType: reply.error(.wrongType)
         case .found(let found):
@@ -140,14 +140,14 @@ public enum HRANDFIELD: KeyCommand {
         tips: ["nondeterministic_output"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         var count: Int?
         if arguments.count > 2 {
             guard let parsed = parseCount(arguments, &reply) else { return }
             count = parsed
         }
-        switch keys.read(arguments[1], as: .hash) {
+        switch keys.read(0, as: .hash) {
         case .missing:
             if count == nil { reply.null() } else { reply.array(0) }
         case .wrongType:
@@ -155,10 +155,10 @@ public enum HRANDFIELD: KeyCommand {
         case .found(let found):
             let hash = HashValue(found)
             guard let count else {
-                return reply.bulk(hash.random(&keys.worker.pointee.random).field)
+                return reply.bulk(hash.random(&keys.random).field)
             }
             write(
-                count, withValues: arguments.count == 4, of: hash, &keys.worker.pointee.random,
+                count, withValues: arguments.count == 4, of: hash, &keys.random,
                 &reply)
         }
     }

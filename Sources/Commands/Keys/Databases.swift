@@ -43,9 +43,9 @@ public enum DatabaseNumber {
     }
 }
 
-extension Keys {
+extension Hold {
     /// How many databases there are.
-    var databaseCount: Int { settings.values.pointee.databaseCount.value }
+    var databaseCount: Int { settings.databaseCount }
 }
 
 /// DBSIZE: how many keys the database has, expired ones that nobody has touched included.
@@ -138,7 +138,7 @@ public enum SWAPDB: SessionCommand {
         guard let second = number(arguments[2]) else {
             return reply.error("ERR invalid second DB index")
         }
-        let range = 0..<context.settings.values.pointee.databaseCount.value
+        let range = 0..<context.settings.databaseCount
         guard range.contains(first), range.contains(second) else {
             return reply.error(.databaseIndexOutOfRange)
         }

@@ -22,7 +22,7 @@ enum Expiration {
     }
 
     static func run(
-        _ name: String, _ unit: ExpiryOption.Unit, _ arguments: Arguments, _ keys: inout Keys,
+        _ name: String, _ unit: ExpiryOption.Unit, _ arguments: Arguments, _ keys: borrowing Hold,
         _ reply: inout ReplyWriter
     ) {
         guard let condition = condition(arguments, &reply) else { return }
@@ -30,7 +30,7 @@ enum Expiration {
         guard let moment = unit.moment(amount, now: keys.now) else {
             return reply.error("ERR invalid expire time in '\(name)' command")
         }
-        guard let found = keys.find(arguments[1]), permits(condition, found.entry.expiry, moment)
+        guard let found = keys.find(0), permits(condition, found.entry.expiry, moment)
         else { return reply.integer(0) }
         if moment <= keys.now {
             keys.remove(found)
@@ -92,9 +92,9 @@ public enum EXPIRE: KeyCommand {
         summary: "Sets a key's time to live in seconds.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        Expiration.run("expire", .seconds, arguments, &keys, &reply)
+        Expiration.run("expire", .seconds, arguments, keys, &reply)
     }
 }
 
@@ -105,9 +105,9 @@ public enum PEXPIRE: KeyCommand {
         summary: "Sets a key's time to live in milliseconds.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        Expiration.run("pexpire", .milliseconds, arguments, &keys, &reply)
+        Expiration.run("pexpire", .milliseconds, arguments, keys, &reply)
     }
 }
 
@@ -118,9 +118,9 @@ public enum EXPIREAT: KeyCommand {
         summary: "Sets the Unix time in seconds at which a key expires.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        Expiration.run("expireat", .unixSeconds, arguments, &keys, &reply)
+        Expiration.run("expireat", .unixSeconds, arguments, keys, &reply)
     }
 }
 
@@ -131,9 +131,9 @@ public enum PEXPIREAT: KeyCommand {
         summary: "Sets the Unix time in milliseconds at which a key expires.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        Expiration.run("pexpireat", .unixMilliseconds, arguments, &keys, &reply)
+        Expiration.run("pexpireat", .unixMilliseconds, arguments, keys, &reply)
     }
 }
 
@@ -145,9 +145,9 @@ public enum PERSIST: KeyCommand {
         summary: "Removes the expiration of a key.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let found = keys.find(arguments[1]), found.entry.hasExpiry else {
+        guard let found = keys.find(0), found.entry.hasExpiry else {
             return reply.integer(0)
         }
         keys.setExpiry(found, nil)

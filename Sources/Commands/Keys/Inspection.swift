@@ -20,10 +20,9 @@ public enum OBJECT: Command {
     /// none.
     @inline(__always)
     static func entry(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) -> Entry? {
-        keys.leavesAccessTime = true
-        guard let found = keys.read(arguments[2]) else {
+        guard let found = keys.peek(0) else {
             reply.null()
             return nil
         }
@@ -37,9 +36,9 @@ public enum OBJECT_ENCODING: KeyCommand {
         "encoding", since: "2.2.3", summary: "Tells how the value of a key is laid out.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let entry = OBJECT.entry(arguments, &keys, &reply) else { return }
+        guard let entry = OBJECT.entry(arguments, keys, &reply) else { return }
         reply.bulk(ObjectEncoding.name(entry))
     }
 }
@@ -50,9 +49,9 @@ public enum OBJECT_FREQ: KeyCommand {
         "freq", since: "4.0.0", summary: "Tells the logarithmic access counter of a key.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let entry = OBJECT.entry(arguments, &keys, &reply) else { return }
+        guard let entry = OBJECT.entry(arguments, keys, &reply) else { return }
         guard Access.isFrequency(keys.settings) else {
             return reply.error(
                 "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
@@ -69,9 +68,9 @@ public enum OBJECT_IDLETIME: KeyCommand {
         "idletime", since: "2.2.3", summary: "Tells the seconds since a key was last accessed.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let entry = OBJECT.entry(arguments, &keys, &reply) else { return }
+        guard let entry = OBJECT.entry(arguments, keys, &reply) else { return }
         guard !Access.isFrequency(keys.settings) else {
             return reply.error(
                 "ERR An LFU maxmemory policy is selected, idle time not tracked. "
@@ -87,9 +86,9 @@ public enum OBJECT_REFCOUNT: KeyCommand {
         "refcount", since: "2.2.3", summary: "Tells how many references a value has.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard OBJECT.entry(arguments, &keys, &reply) != nil else { return }
+        guard OBJECT.entry(arguments, keys, &reply) != nil else { return }
         reply.integer(1)
     }
 }

@@ -13,11 +13,11 @@ public enum DEL: KeyCommand {
         tips: ["request_policy:multi_shard", "response_policy:agg_sum"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         var removed = 0
-        for index in 1..<arguments.count {
-            if let found = keys.find(arguments[index]) {
+        for ordinal in 0..<keys.count {
+            if let found = keys.find(ordinal) {
                 keys.remove(found)
                 removed += 1
             }
@@ -36,9 +36,9 @@ public enum UNLINK: KeyCommand {
         tips: ["request_policy:multi_shard", "response_policy:agg_sum"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        DEL.run(arguments, &keys, &reply)
+        DEL.run(arguments, keys, &reply)
     }
 }
 
@@ -51,11 +51,10 @@ public enum EXISTS: KeyCommand {
         tips: ["request_policy:multi_shard", "response_policy:agg_sum"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        keys.leavesAccessTime = true
         var count = 0
-        for index in 1..<arguments.count where keys.read(arguments[index]) != nil { count += 1 }
+        for ordinal in 0..<keys.count where keys.peek(ordinal) != nil { count += 1 }
         reply.integer(count)
     }
 }
@@ -69,12 +68,15 @@ public enum TOUCH: KeyCommand {
         tips: ["request_policy:multi_shard", "response_policy:agg_sum"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        // Even a client that leaves access times alone asks for it here.
-        keys.leavesAccessTime = false
         var count = 0
-        for index in 1..<arguments.count where keys.read(arguments[index]) != nil { count += 1 }
+        for ordinal in 0..<keys.count {
+            guard let found = keys.peek(ordinal) else { continue }
+            // Even a client that leaves access times alone asks for it here.
+            keys.noteAccess(found)
+            count += 1
+        }
         reply.integer(count)
     }
 }
@@ -87,9 +89,8 @@ public enum TYPE: KeyCommand {
         summary: "Tells the type of the value at a key.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        keys.leavesAccessTime = true
-        reply.simple(keys.read(arguments[1])?.entry.type.name ?? "none")
+        reply.simple(keys.peek(0)?.entry.type.name ?? "none")
     }
 }

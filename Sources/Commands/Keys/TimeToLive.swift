@@ -16,11 +16,10 @@ enum TimeToLive {
 
     @inline(__always)
     static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter,
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter,
         _ convert: (_ expiry: Milliseconds, _ now: Milliseconds) -> Int64
     ) {
-        keys.leavesAccessTime = true
-        guard let found = keys.read(arguments[1]) else { return reply.integer(-2) }
+        guard let found = keys.peek(0) else { return reply.integer(-2) }
         guard let expiry = found.entry.expiry else { return reply.integer(-1) }
         reply.integer(convert(expiry, keys.now))
     }
@@ -39,9 +38,9 @@ public enum TTL: KeyCommand {
         tips: ["nondeterministic_output"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        TimeToLive.run(arguments, &keys, &reply) { TimeToLive.seconds(max(0, $0 - $1)) }
+        TimeToLive.run(arguments, keys, &reply) { TimeToLive.seconds(max(0, $0 - $1)) }
     }
 }
 
@@ -52,9 +51,9 @@ public enum PTTL: KeyCommand {
         tips: ["nondeterministic_output"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        TimeToLive.run(arguments, &keys, &reply) { max(0, $0 - $1) }
+        TimeToLive.run(arguments, keys, &reply) { max(0, $0 - $1) }
     }
 }
 
@@ -65,9 +64,9 @@ public enum EXPIRETIME: KeyCommand {
         summary: "Tells the Unix time in seconds at which a key expires.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        TimeToLive.run(arguments, &keys, &reply) { expiry, _ in TimeToLive.seconds(expiry) }
+        TimeToLive.run(arguments, keys, &reply) { expiry, _ in TimeToLive.seconds(expiry) }
     }
 }
 
@@ -78,8 +77,8 @@ public enum PEXPIRETIME: KeyCommand {
         summary: "Tells the Unix time in milliseconds at which a key expires.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        TimeToLive.run(arguments, &keys, &reply) { expiry, _ in expiry }
+        TimeToLive.run(arguments, keys, &reply) { expiry, _ in expiry }
     }
 }

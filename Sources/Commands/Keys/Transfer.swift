@@ -12,9 +12,9 @@ public enum RENAME: KeyCommand {
         summary: "Renames a key and overwrites the destination.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard keys.find(at: 0) != nil else { return reply.error(.noSuchKey) }
+        guard keys.find(0) != nil else { return reply.error(.noSuchKey) }
         if !keys.isSameKey(0, 1) { _ = keys.move(from: 0, to: 1) }
         reply.ok()
     }
@@ -29,10 +29,10 @@ public enum RENAMENX: KeyCommand {
         summary: "Renames a key only if the new name does not exist.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard keys.find(at: 0) != nil else { return reply.error(.noSuchKey) }
-        guard !keys.isSameKey(0, 1), keys.find(at: 1) == nil else { return reply.integer(0) }
+        guard keys.find(0) != nil else { return reply.error(.noSuchKey) }
+        guard !keys.isSameKey(0, 1), keys.find(1) == nil else { return reply.integer(0) }
         reply.integer(keys.move(from: 0, to: 1) ? 1 : 0)
     }
 }
@@ -80,7 +80,7 @@ public enum COPY: CrossDatabaseCommand {
     }
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         let replaces: Bool
         switch options(arguments, keys.databaseCount) {
@@ -88,9 +88,10 @@ public enum COPY: CrossDatabaseCommand {
         case .parsed(_, let flag): replaces = flag
         }
         guard !keys.isSameKey(0, 1) else { return reply.error(.sameObject) }
-        guard keys.read(at: 0) != nil, replaces || keys.find(at: 1) == nil else {
+        guard keys.read(0) != nil, replaces || keys.find(1) == nil else {
             return reply.integer(0)
         }
+        if let refusal = keys.refusal(ofGrowth: keys.size(0), at: 1) { return reply.error(refusal) }
         reply.integer(keys.copy(from: 0, to: 1) ? 1 : 0)
     }
 }
@@ -112,13 +113,13 @@ public enum MOVE: CrossDatabaseCommand {
     }
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         if case .wrong(let error) = DatabaseNumber(arguments[2], count: keys.databaseCount) {
             return reply.error(error)
         }
         guard !keys.isSameKey(0, 1) else { return reply.error(.sameObject) }
-        guard keys.find(at: 0) != nil, keys.find(at: 1) == nil else { return reply.integer(0) }
+        guard keys.find(0) != nil, keys.find(1) == nil else { return reply.integer(0) }
         reply.integer(keys.move(from: 0, to: 1) ? 1 : 0)
     }
 }

@@ -12,13 +12,13 @@ private struct SetOperands {
     /// In the order of the keys; nil for a key that is missing.
     var sets: [SetValue?] = []
 
-    /// Reads the keys at `range`; nil, with the error replied, where one holds something else.
+    /// Reads the keys at `ordinals`; nil, with the error replied, where one holds something else.
     init?(
-        _ arguments: Arguments, _ range: Range<Int>, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ ordinals: Range<Int>, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        sets.reserveCapacity(range.count)
-        for index in range {
-            switch keys.read(arguments[index], as: .set) {
+        sets.reserveCapacity(ordinals.count)
+        for ordinal in ordinals {
+            switch keys.read(ordinal, as: .set) {
             case .missing:
                 sets.append(nil)
             case .wrongType:
@@ -28,6 +28,16 @@ private struct SetOperands {
                 sets.append(SetValue(found.entry))
             }
         }
+    }
+
+    /// Whether there is room for a result of up to `size` bytes under the first key; if not, the
+    /// error is replied. Asked before the sets are looked at, as making room evicts keys.
+    static func hasRoom(
+        _ size: Int, _ keys: borrowing Hold, _ reply: inout ReplyWriter
+    ) -> Bool {
+        guard let refusal = keys.refusal(ofGrowth: size, at: 0) else { return true }
+        reply.error(refusal)
+        return false
     }
 
     // MARK: - Intersection
@@ -119,9 +129,9 @@ public enum SINTER: KeyCommand {
         tips: ["nondeterministic_output_order"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let operands = SetOperands(arguments, 1..<arguments.count, &keys, &reply) else {
+        guard let operands = SetOperands(0..<keys.count, keys, &reply) else {
             return
         }
         let mark = reply.begin()
@@ -147,7 +157,7 @@ public enum SINTERCARD: KeyCommand {
         summary: "Returns the number of members of the intersect of multiple sets.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let number = ASCIIInteger.parse(arguments[1]), number > 0 else {
             return reply.error("ERR numkeys should be greater than 0")
@@ -168,7 +178,7 @@ public enum SINTERCARD: KeyCommand {
             limit = value
             index += 2
         }
-        guard let operands = SetOperands(arguments, 2..<end, &keys, &reply) else { return }
+        guard let operands = SetOperands(0..<keys.count, keys, &reply) else { return }
         var count: Int64 = 0
         SetOperands.forEachCommon(operands.bySize) { _ in
             count += 1
@@ -189,11 +199,11 @@ public enum SINTERSTORE: KeyCommand {
         summary: "Stores the intersect of multiple sets in a key.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let operands = SetOperands(arguments, 2..<arguments.count, &keys, &reply) else {
-            return
-        }
+        guard SetOperands.hasRoom(keys.sizes(1..<keys.count).min() ?? 0, keys, &reply),
+            let operands = SetOperands(1..<keys.count, keys, &reply)
+        else { return }
         let sets = operands.bySize
         // Why packed first: to append to it is cheaper than to insert in order; integers are found
         // at the end.
@@ -203,7 +213,7 @@ public enum SINTERSTORE: KeyCommand {
             return true
         }
         result.makeIntegers()
-        reply.integer(keys.storeSet(arguments[1], result))
+        reply.integer(keys.storeSet(0, result))
     }
 }
 
@@ -217,9 +227,9 @@ public enum SUNION: KeyCommand {
         tips: ["nondeterministic_output_order"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let operands = SetOperands(arguments, 1..<arguments.count, &keys, &reply) else {
+        guard let operands = SetOperands(0..<keys.count, keys, &reply) else {
             return
         }
         let present = operands.sets.compactMap { $0 }
@@ -238,12 +248,12 @@ public enum SUNIONSTORE: KeyCommand {
         summary: "Stores the union of multiple sets in a key.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let operands = SetOperands(arguments, 2..<arguments.count, &keys, &reply) else {
-            return
-        }
-        reply.integer(keys.storeSet(arguments[1], operands.union(keys.settings)))
+        guard SetOperands.hasRoom(keys.sizes(1..<keys.count).reduce(0, +), keys, &reply),
+            let operands = SetOperands(1..<keys.count, keys, &reply)
+        else { return }
+        reply.integer(keys.storeSet(0, operands.union(keys.settings)))
     }
 }
 
@@ -257,9 +267,9 @@ public enum SDIFF: KeyCommand {
         tips: ["nondeterministic_output_order"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let operands = SetOperands(arguments, 1..<arguments.count, &keys, &reply) else {
+        guard let operands = SetOperands(0..<keys.count, keys, &reply) else {
             return
         }
         operands.difference(keys.settings).withValue { reply.members($0, as: .set) }
@@ -277,11 +287,11 @@ public enum SDIFFSTORE: KeyCommand {
         summary: "Stores the difference of multiple sets in a key.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let operands = SetOperands(arguments, 2..<arguments.count, &keys, &reply) else {
-            return
-        }
-        reply.integer(keys.storeSet(arguments[1], operands.difference(keys.settings)))
+        guard SetOperands.hasRoom(keys.size(1), keys, &reply),
+            let operands = SetOperands(1..<keys.count, keys, &reply)
+        else { return }
+        reply.integer(keys.storeSet(0, operands.difference(keys.settings)))
     }
 }

@@ -12,20 +12,20 @@ public enum SADD: KeyCommand {
         summary: "Adds one or more members to a set. Creates the key if it doesn't exist.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         let expected = arguments.count - 2
         var added = 0
         var next = 2
-        let target: Keys.Found
-        switch keys.find(arguments[1], as: .set) {
+        let target: Found
+        switch keys.find(0, as: .set) {
         case .wrongType:
             return reply.error(.wrongType)
         case .found(let found):
             target = found
             if expected > 1 { keys.prepareSet(found, expected: expected) }
         case .missing:
-            target = keys.insertSet(arguments[1], arguments[2], expected: expected)
+            target = keys.insertSet(0, arguments[2], expected: expected)
             added = 1
             next = 3
         }
@@ -47,10 +47,10 @@ public enum SREM: KeyCommand {
             + "Deletes the set if the last member was removed.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        let found: Keys.Found
-        switch keys.find(arguments[1], as: .set) {
+        let found: Found
+        switch keys.find(0, as: .set) {
         case .missing: return reply.integer(0)
         case .wrongType: return reply.error(.wrongType)
         case .found(let place): found = place
@@ -78,9 +78,9 @@ public enum SISMEMBER: KeyCommand {
         summary: "Determines whether a member belongs to a set.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .set) {
+        switch keys.read(0, as: .set) {
         case .missing: reply.integer(0)
         case .wrongType: reply.error(.wrongType)
         case .found(let found):
@@ -98,10 +98,10 @@ public enum SMISMEMBER: KeyCommand {
         summary: "Determines whether multiple members belong to a set.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         var set: SetValue?
-        switch keys.read(arguments[1], as: .set) {
+        switch keys.read(0, as: .set) {
         case .missing: break
         case .wrongType: return reply.error(.wrongType)
         case .found(let found): set = SetValue(found.entry)
@@ -120,9 +120,9 @@ public enum SCARD: KeyCommand {
         since: "1.0.0", complexity: "O(1)", summary: "Returns the number of members in a set.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .set) {
+        switch keys.read(0, as: .set) {
         case .missing: reply.integer(0)
         case .wrongType: reply.error(.wrongType)
         case .found(let found): reply.integer(SetValue(found.entry).count)
@@ -139,9 +139,9 @@ public enum SMEMBERS: KeyCommand {
         tips: ["nondeterministic_output_order"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .set) {
+        switch keys.read(0, as: .set) {
         case .missing: reply.set(0)
         case .wrongType: reply.error(.wrongType)
         case .found(let found): reply.members(SetValue(found.entry), as: .set)
@@ -160,26 +160,26 @@ public enum SMOVE: KeyCommand {
         summary: "Moves a member from one set to another.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         let member = arguments[3]
-        guard let first = keys.find(arguments[1]) else { return reply.integer(0) }
+        guard let first = keys.find(0) else { return reply.integer(0) }
         let source = first.entry
         // Why the entries: finding the destination may remove it as expired, and slots then change;
         // blocks do not.
-        let target = keys.find(arguments[2])?.entry
+        let target = keys.find(1)?.entry
         guard source.type == .set, target?.type ?? .set == .set else {
             return reply.error(.wrongType)
         }
         if source.base == target?.base {
             return reply.integer(SetValue(source).contains(member) ? 1 : 0)
         }
-        guard let found = keys.find(arguments[1]), keys.removeSetMember(found, member) != .absent
+        guard let found = keys.find(0), keys.removeSetMember(found, member) != .absent
         else { return reply.integer(0) }
-        if let found = keys.find(arguments[2]) {
+        if let found = keys.find(1) {
             _ = keys.addSetMember(found, member)
         } else {
-            _ = keys.insertSet(arguments[2], member, expected: 1)
+            _ = keys.insertSet(1, member, expected: 1)
         }
         reply.integer(1)
     }
@@ -197,11 +197,11 @@ public enum SSCAN: KeyCommand {
         tips: ["nondeterministic_output"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let cursor = ScanOptions.cursor(arguments[2], &reply) else { return }
         let set: SetValue
-        switch keys.read(arguments[1], as: .set) {
+        switch keys.read(0, as: .set) {
         case .missing: return ScanOptions.writeEmpty(&reply)
         case .wrongType: return reply.error(.wrongType)
         case .found(let found): set = SetValue(found.entry)

@@ -15,7 +15,7 @@ public enum SPOP: KeyCommand {
         tips: ["nondeterministic_output"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard arguments.count <= 3 else { return reply.error(.syntax) }
         var count: Int?
@@ -25,7 +25,7 @@ public enum SPOP: KeyCommand {
             }
             count = Int(value)
         }
-        switch keys.find(arguments[1], as: .set) {
+        switch keys.find(0, as: .set) {
         case .missing:
             if count == nil { reply.null() } else { reply.set(0) }
         case .wrongType:
@@ -53,7 +53,7 @@ public enum SRANDMEMBER: KeyCommand {
         tips: ["nondeterministic_output"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard arguments.count <= 3 else { return reply.error(.syntax) }
         var count: Int?
@@ -62,7 +62,7 @@ public enum SRANDMEMBER: KeyCommand {
             count = value
         }
         let set: SetValue
-        switch keys.read(arguments[1], as: .set) {
+        switch keys.read(0, as: .set) {
         case .missing:
             if count == nil { reply.null() } else { reply.array(0) }
             return
@@ -72,9 +72,9 @@ public enum SRANDMEMBER: KeyCommand {
             set = SetValue(found.entry)
         }
         guard let count else {
-            return reply.member(set.random(&keys.worker.pointee.random))
+            return reply.member(set.random(&keys.random))
         }
-        write(count, of: set, &keys.worker.pointee.random, &reply)
+        write(count, of: set, &keys.random, &reply)
     }
 
     private static func write(

@@ -15,9 +15,9 @@ public enum INCR: KeyCommand {
     )
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        keys.add(1, to: arguments[1], &reply)
+        keys.add(1, &reply)
     }
 }
 
@@ -33,9 +33,9 @@ public enum DECR: KeyCommand {
     )
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        keys.add(-1, to: arguments[1], &reply)
+        keys.add(-1, &reply)
     }
 }
 
@@ -51,10 +51,10 @@ public enum INCRBY: KeyCommand {
     )
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let amount = ASCIIInteger.parse(arguments[2]) else { return reply.error(.notInteger) }
-        keys.add(amount, to: arguments[1], &reply)
+        keys.add(amount, &reply)
     }
 }
 
@@ -70,11 +70,11 @@ public enum DECRBY: KeyCommand {
             """)
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let amount = ASCIIInteger.parse(arguments[2]) else { return reply.error(.notInteger) }
         guard amount != .min else { return reply.error("ERR decrement would overflow") }
-        keys.add(-amount, to: arguments[1], &reply)
+        keys.add(-amount, &reply)
     }
 }
 
@@ -90,9 +90,9 @@ public enum INCRBYFLOAT: KeyCommand {
             """)
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        let found = keys.find(arguments[1])
+        let found = keys.find(0)
         if let found, found.entry.type != .string { return reply.error(.wrongType) }
         let old: LongDouble? =
             if let found {
@@ -106,18 +106,18 @@ public enum INCRBYFLOAT: KeyCommand {
         let sum = old + amount
         guard sum.isFinite else { return reply.error(.incrementNaN) }
         sum.text.withBytes {
-            keys.setText(arguments[1], $0, replacing: found)
+            keys.setText(0, $0, replacing: found)
             reply.bulk($0)
         }
     }
 }
 
-extension Keys {
-    /// Adds `amount` to the integer at `key`, 0 where there is none, and replies the sum.
+extension Hold {
+    /// Adds `amount` to the integer of the command's key, 0 if there is none, and replies the sum.
     @inline(__always)
-    fileprivate mutating func add(_ amount: Int64, to key: Bytes, _ reply: inout ReplyWriter) {
+    fileprivate func add(_ amount: Int64, _ reply: inout ReplyWriter) {
         var old: Int64 = 0
-        let found = find(key)
+        let found = find(0)
         if let found {
             guard found.entry.type == .string else { return reply.error(.wrongType) }
             guard let integer = content(found).integer else { return reply.error(.notInteger) }
@@ -125,7 +125,7 @@ extension Keys {
         }
         let (sum, overflowed) = old.addingReportingOverflow(amount)
         guard !overflowed else { return reply.error(.overflow) }
-        setInteger(key, sum, replacing: found)
+        setInteger(0, sum, replacing: found)
         reply.integer(sum)
     }
 }

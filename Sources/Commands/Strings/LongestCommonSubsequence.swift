@@ -21,15 +21,15 @@ public enum LCS: KeyCommand {
     }
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         // Copies, since reading the second key may remove it, and then what was found of the first
         // has moved.
-        guard let left = text(arguments[1], &keys), let right = text(arguments[2], &keys) else {
+        guard let left = text(0, keys), let right = text(1, keys) else {
             return reply.error("ERR The specified keys must contain string values")
         }
         guard let options = parse(arguments, &reply) else { return }
-        let sizeMax = keys.settings.values.pointee.bulkSizeMax.value
+        let sizeMax = keys.settings.bulkSizeMax
         let cells = (left.count + 1).multipliedReportingOverflow(by: right.count + 1)
         guard !cells.overflow, cells.partialValue <= sizeMax / MemoryLayout<UInt32>.stride else {
             return reply.error(
@@ -50,9 +50,9 @@ public enum LCS: KeyCommand {
         write(matches, total: table.total, withLengths: options.wantsMatchLengths, reply)
     }
 
-    /// The string at `key`, empty where there is none; nil where it is no string.
-    private static func text(_ key: Bytes, _ keys: inout Keys) -> [UInt8]? {
-        switch keys.read(key, as: .string) {
+    /// The string of the key at `ordinal`, empty where there is none; nil where it is no string.
+    private static func text(_ ordinal: Int, _ keys: borrowing Hold) -> [UInt8]? {
+        switch keys.read(ordinal, as: .string) {
         case .missing: []
         case .wrongType: nil
         case .found(let found): keys.content(found).withBytes { $0.array }

@@ -13,11 +13,11 @@ public enum MGET: KeyCommand {
         tips: ["request_policy:multi_shard"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        reply.array(arguments.count - 1)
-        for index in 1..<arguments.count {
-            switch keys.read(arguments[index], as: .string) {
+        reply.array(keys.count)
+        for ordinal in 0..<keys.count {
+            switch keys.read(ordinal, as: .string) {
             case .missing, .wrongType: reply.null()
             case .found(let found): reply.string(keys.content(found))
             }
@@ -36,19 +36,19 @@ public enum MSET: KeyCommand {
         tips: ["request_policy:multi_shard", "response_policy:all_succeeded"])
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard arguments.count % 2 == 1 else {
             return reply.wrongArity(Self.self)
         }
-        setAll(arguments, &keys)
+        setAll(arguments, keys)
         reply.ok()
     }
 
-    fileprivate static func setAll(_ arguments: Arguments, _ keys: inout Keys) {
-        for index in stride(from: 1, to: arguments.count, by: 2) {
-            let key = arguments[index]
-            keys.setString(key, arguments[index + 1], replacing: keys.find(key), .remove)
+    fileprivate static func setAll(_ arguments: Arguments, _ keys: borrowing Hold) {
+        for ordinal in 0..<keys.count {
+            keys.setString(
+                ordinal, arguments[2 * ordinal + 2], replacing: keys.find(ordinal), .remove)
         }
     }
 }
@@ -66,16 +66,15 @@ public enum MSETNX: KeyCommand {
             + "exist.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard arguments.count % 2 == 1 else {
             return reply.wrongArity(Self.self)
         }
-        for index in stride(from: 1, to: arguments.count, by: 2)
-        where keys.find(arguments[index]) != nil {
+        for ordinal in 0..<keys.count where keys.find(ordinal) != nil {
             return reply.integer(0)
         }
-        MSET.setAll(arguments, &keys)
+        MSET.setAll(arguments, keys)
         reply.integer(1)
     }
 }

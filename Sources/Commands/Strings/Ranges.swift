@@ -14,12 +14,12 @@ public enum GETRANGE: KeyCommand {
         summary: "Returns a substring of the string stored at a key.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let start = ASCIIInteger.parse(arguments[2]),
             let end = ASCIIInteger.parse(arguments[3])
         else { return reply.error(.notInteger) }
-        switch keys.read(arguments[1], as: .string) {
+        switch keys.read(0, as: .string) {
         case .missing: reply.bulk("" as StaticString)
         case .wrongType: reply.error(.wrongType)
         case .found(let found):
@@ -47,9 +47,9 @@ public enum SUBSTR: KeyCommand {
         summary: "Returns a substring from a string value.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        GETRANGE.run(arguments, &keys, &reply)
+        GETRANGE.run(arguments, keys, &reply)
     }
 }
 
@@ -66,12 +66,12 @@ public enum SETRANGE: KeyCommand {
             """)
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let offset = ASCIIInteger.parse(arguments[2]) else { return reply.error(.notInteger) }
         guard offset >= 0 else { return reply.error(.offsetOutOfRange) }
         let value = arguments[3]
-        let found = keys.find(arguments[1])
+        let found = keys.find(0)
         if let found, found.entry.type != .string { return reply.error(.wrongType) }
         let old = found.map { keys.content($0).count } ?? 0
         if value.isEmpty { return reply.integer(old) }
@@ -79,10 +79,11 @@ public enum SETRANGE: KeyCommand {
             return reply.error(.stringTooLong)
         }
         let count = max(old, needed)
-        guard count <= old || keys.tenantMayHold(count) else {
-            return reply.error(Executor.memoryRefusal)
+        if count > old, let refusal = keys.refusal(ofGrowth: count - old, at: 0) {
+            return reply.error(refusal)
         }
-        keys.editString(arguments[1], found, count: count) { bytes in
+        // Why it is found again: making room may have moved it.
+        keys.editString(0, keys.find(0), count: count) { bytes in
             if let base = bytes.baseAddress { memcpy(base + Int(offset), value.base, value.count) }
         }
         reply.integer(count)
@@ -98,11 +99,11 @@ public enum APPEND: KeyCommand {
         summary: "Appends a string to the value of a key. Creates the key if it doesn't exist.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         let value = arguments[2]
-        guard let found = keys.find(arguments[1]) else {
-            keys.setString(arguments[1], value, replacing: nil, .remove)
+        guard let found = keys.find(0) else {
+            keys.setString(0, value, replacing: nil, .remove)
             return reply.integer(value.count)
         }
         guard found.entry.type == .string else { return reply.error(.wrongType) }
@@ -110,7 +111,10 @@ public enum APPEND: KeyCommand {
         guard let count = keys.stringSize(Int64(old), value.count) else {
             return reply.error(.stringTooLong)
         }
-        keys.editString(arguments[1], found, count: count) { bytes in
+        // The string doubles its room where it moves.
+        if let refusal = keys.refusal(ofGrowth: count, at: 0) { return reply.error(refusal) }
+        // Why it is found again: making room may have moved it.
+        keys.editString(0, keys.find(0), count: count) { bytes in
             if let base = bytes.baseAddress { memcpy(base + old, value.base, value.count) }
         }
         reply.integer(count)
@@ -125,9 +129,9 @@ public enum STRLEN: KeyCommand {
         summary: "Returns the length of a string value.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .string) {
+        switch keys.read(0, as: .string) {
         case .missing: reply.integer(0)
         case .wrongType: reply.error(.wrongType)
         case .found(let found): reply.integer(keys.content(found).count)
@@ -135,24 +139,12 @@ public enum STRLEN: KeyCommand {
     }
 }
 
-extension Keys {
+extension Hold {
     /// The size of a string in which `count` bytes stand from `offset` on; nil where that is more
     /// than `proto-max-bulk-len` allows or an entry can hold.
     func stringSize(_ offset: Int64, _ count: Int) -> Int? {
-        let sizeMax = min(settings.values.pointee.bulkSizeMax.value, Entry.valueSizeMax)
+        let sizeMax = min(settings.bulkSizeMax, Entry.valueSizeMax)
         let (size, overflowed) = Int(offset).addingReportingOverflow(count)
         return overflowed || size > sizeMax ? nil : size
-    }
-
-    /// Whether a string of `size` bytes is within the memory of the tenant whose key was named.
-    /// Asked where a request of a few bytes makes a large string; a refusal is counted.
-    func tenantMayHold(_ size: Int) -> Bool {
-        var mayHold = true
-        worker.forEachTenantOfKeys { shard in
-            guard size > shard.tenant.pointee.memoryMax.value else { return }
-            shard.pointee.usage.rejected += 1
-            mayHold = false
-        }
-        return mayHold
     }
 }

@@ -12,9 +12,9 @@ public enum GET: KeyCommand {
         summary: "Returns the string value of a key.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(arguments[1], as: .string) {
+        switch keys.read(0, as: .string) {
         case .missing: reply.null()
         case .wrongType: reply.error(.wrongType)
         case .found(let found): reply.string(keys.content(found))
@@ -44,20 +44,19 @@ public enum SET: KeyCommand {
         })
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        if arguments.count > 3 { return runWithOptions(arguments, &keys, &reply) }
-        let key = arguments[1]
-        keys.setString(key, arguments[2], replacing: keys.find(key), .remove)
+        if arguments.count > 3 { return runWithOptions(arguments, keys, &reply) }
+        keys.setString(0, arguments[2], replacing: keys.find(0), .remove)
         reply.ok()
     }
 
     @inline(never)
     private static func runWithOptions(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let options = StringOptions.parseSet(arguments) else { return reply.error(.syntax) }
-        var change = Keys.ExpiryChange.remove
+        var change = ExpiryChange.remove
         switch options.expiry {
         case .unsaid, .persist: break
         case .keep: change = .keep
@@ -65,22 +64,21 @@ public enum SET: KeyCommand {
             guard let moment = option.moment(now: keys.now, command: "set", &reply) else { return }
             change = .at(moment)
         }
-        let key = arguments[1]
-        let found: Keys.Found?
+        let found: Found?
         if options.returnsOld {
-            found = keys.read(key)
+            found = keys.read(0)
             guard reply.oldString(found, keys) else { return }
         } else {
-            found = keys.find(key)
+            found = keys.find(0)
         }
         guard options.condition == .always || (options.condition == .ifPresent) == (found != nil)
         else {
             if !options.returnsOld { reply.null() }
             return
         }
-        keys.setString(key, arguments[2], replacing: found, change)
+        keys.setString(0, arguments[2], replacing: found, change)
         // A moment that has passed: the key is there for nobody, and this removes it.
-        if case .at(let moment) = change, moment <= keys.now { _ = keys.find(key) }
+        if case .at(let moment) = change, moment <= keys.now { _ = keys.find(0) }
         if !options.returnsOld { reply.ok() }
     }
 }
@@ -93,10 +91,10 @@ public enum SETNX: KeyCommand {
         summary: "Sets the string value of a key only when the key doesn't exist.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard keys.find(arguments[1]) == nil else { return reply.integer(0) }
-        keys.setString(arguments[1], arguments[2], replacing: nil, .remove)
+        guard keys.find(0) == nil else { return reply.integer(0) }
+        keys.setString(0, arguments[2], replacing: nil, .remove)
         reply.integer(1)
     }
 }
@@ -112,9 +110,9 @@ public enum SETEX: KeyCommand {
     )
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        PSETEX.set(arguments, .seconds, "setex", &keys, &reply)
+        PSETEX.set(arguments, .seconds, "setex", keys, &reply)
     }
 }
 
@@ -126,19 +124,18 @@ public enum PSETEX: KeyCommand {
         summary: "Sets both string value and expiration time in milliseconds of a key.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        set(arguments, .milliseconds, "psetex", &keys, &reply)
+        set(arguments, .milliseconds, "psetex", keys, &reply)
     }
 
     fileprivate static func set(
         _ arguments: Arguments, _ unit: ExpiryOption.Unit, _ command: StaticString,
-        _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         let option = ExpiryOption(unit: unit, number: arguments[2])
         guard let moment = option.moment(now: keys.now, command: command, &reply) else { return }
-        keys.setString(
-            arguments[1], arguments[3], replacing: keys.find(arguments[1]), .at(moment))
+        keys.setString(0, arguments[3], replacing: keys.find(0), .at(moment))
         reply.ok()
     }
 }
@@ -152,11 +149,11 @@ public enum GETSET: KeyCommand {
         summary: "Returns the previous string value of a key after setting it to a new value.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        let found = keys.read(arguments[1])
+        let found = keys.read(0)
         guard reply.oldString(found, keys) else { return }
-        keys.setString(arguments[1], arguments[2], replacing: found, .remove)
+        keys.setString(0, arguments[2], replacing: found, .remove)
     }
 }
 
@@ -169,9 +166,9 @@ public enum GETDEL: KeyCommand {
         summary: "Returns the string value of a key after deleting the key.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        let found = keys.read(arguments[1])
+        let found = keys.read(0)
         guard reply.oldString(found, keys), let found else { return }
         keys.remove(found)
     }
@@ -190,10 +187,10 @@ public enum GETEX: KeyCommand {
         summary: "Returns the string value of a key after setting its expiration time.")
 
     public static func run(
-        _ arguments: Arguments, _ keys: inout Keys, _ reply: inout ReplyWriter
+        _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let options = StringOptions.parseGetEx(arguments) else { return reply.error(.syntax) }
-        guard let found = keys.read(arguments[1]) else { return reply.null() }
+        guard let found = keys.read(0) else { return reply.null() }
         guard found.entry.type == .string else { return reply.error(.wrongType) }
         switch options.expiry {
         case .unsaid, .keep:
@@ -214,7 +211,7 @@ public enum GETEX: KeyCommand {
 extension ReplyWriter {
     /// A string's content as a bulk string.
     @inline(__always)
-    func string(_ content: Keys.StringContent) {
+    func string(_ content: StringContent) {
         switch content {
         case .bytes(let bytes): bulk(bytes)
         case .integer(let value): bulk(value)
@@ -223,7 +220,7 @@ extension ReplyWriter {
 
     /// The value that is about to be replaced, or null. False, with an error replied, where it is
     /// no string.
-    mutating func oldString(_ found: Keys.Found?, _ keys: Keys) -> Bool {
+    mutating func oldString(_ found: Found?, _ keys: borrowing Hold) -> Bool {
         guard let found else {
             null()
             return true

@@ -130,7 +130,7 @@ struct Information {
         for reactor in server.reactors { peaks.widen(to: reactor.peaks.largest(now: now)) }
         return [
             ("connected_clients", "\(server.connectionCount)"), ("cluster_connections", "0"),
-            ("maxclients", "\(server.settings.values.pointee.clientCountMax.value)"),
+            ("maxclients", "\(server.settings.clientCountMax)"),
             ("client_recent_max_input_buffer", "\(peaks.input)"),
             ("client_recent_max_output_buffer", "\(peaks.output)"),
             ("blocked_clients", "\(blocked)"), ("tracking_clients", "0"),
@@ -171,7 +171,7 @@ struct Information {
             ("allocator_resident", "\(figures.resident)"),
         ]
         size("total_system_memory", System.memory)
-        size("maxmemory", server.settings.values.pointee.memoryMax.value)
+        size("maxmemory", server.settings.memoryMax)
         lines.append(("maxmemory_policy", server.configuration.text("maxmemory-policy")))
         let resident = figures.residentSet
         excess("allocator_frag", figures.active, over: figures.allocated)
@@ -233,7 +233,7 @@ struct Information {
         let perMicrosecond = server.ticksPerMicrosecond
         var lines: Lines = []
         for container in server.commands.all {
-            for entry in [container] + container.subcommands {
+            for entry in [container] + container.subcommands.map({ $0.pointee }) {
                 let all = server.commandTotals(entry.number)
                 guard all.calls > 0 || all.rejected > 0 else { continue }
                 let microseconds = Double(all.ticks) / perMicrosecond

@@ -36,13 +36,13 @@ final class RecentRates: Sendable {
     private static let readingsMax = 18
 
     // Safety: allocated with the thread's worker, which is never freed; every field is atomic.
-    nonisolated(unsafe) private let statistics: UnsafeMutablePointer<Statistics>
+    private let statistics: StatisticsReference
     /// The oldest first; never empty.
     private let readings: Mutex<[Reading]>
     private let lastTickAt: Atomic<Int>
     private let nextReadingAt: Atomic<Int>
 
-    init(_ statistics: UnsafeMutablePointer<Statistics>, now: Milliseconds) {
+    init(_ statistics: StatisticsReference, now: Milliseconds) {
         self.statistics = statistics
         var first: [Reading] = []
         first.reserveCapacity(RecentRates.readingsMax + 1)

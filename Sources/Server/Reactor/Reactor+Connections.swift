@@ -18,7 +18,7 @@ extension Reactor {
             guard
                 let accepted = Socket.accept(
                     listener.fd, unixPath: listener.unixPath,
-                    keepAliveSeconds: server.settings.values.pointee.keepAliveSeconds.value)
+                    keepAliveSeconds: server.settings.keepAliveSeconds)
             else {
                 let code = errno
                 if code == ECONNABORTED || code == EINTR { continue }
@@ -85,7 +85,7 @@ extension Reactor {
     /// Makes the accepted connection this reactor's. `connectionCount` counts it already.
     func adopt(_ accepted: Socket.Accepted) {
         let token = connections.reserve()
-        let required = server.settings.values.pointee.passwordRequired.value != 0
+        let required = server.settings.passwordRequired != 0
         var state = SessionState(
             id: server.nextSessionID(), address: accepted.remote, localAddress: accepted.local,
             isUnixSocket: accepted.isUnixSocket, tenant: server.registry.server,

@@ -43,7 +43,7 @@ extension Reactor {
         case .bytes(let count):
             connection.pointee.input.commit(count)
             countIn(count, connection)
-            let limit = server.settings.values.pointee.queryBufferLimit.value
+            let limit = server.settings.queryBufferLimit
             if connection.pointee.input.readableCount > limit {
                 Log.standard.write(
                     .warning, "closing client that reached the maximum query buffer length")

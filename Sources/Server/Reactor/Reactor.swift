@@ -48,9 +48,9 @@ final class Reactor: @unchecked Sendable {
     var thread: ServingThread
     /// What other threads read of this one's counters. Why beside `thread`: that is being changed
     /// while it serves.
-    let statistics: UnsafeMutablePointer<Statistics>
+    let statistics: StatisticsReference
     let commandStatistics: CommandStatistics
-    let errorTally: UnsafeMutablePointer<ErrorTally>
+    let errorTally: Reference<ErrorTally>
     let rates: RecentRates
     let peaks = RecentPeaks()
     var connections = ConnectionTable()
@@ -88,9 +88,9 @@ final class Reactor: @unchecked Sendable {
         self.server = server
         self.mailbox = mailbox
         self.loop = loop
-        worker = WorkerReference.make(Worker(registry: server.registry, settings: server.settings))
+        worker = Worker.make(registry: server.registry, settings: server.settings)
         statistics = worker.pointee.statistics
-        rates = RecentRates(statistics, now: worker.pointee.now)
+        rates = RecentRates(statistics, now: worker.now)
         commandStatistics = CommandStatistics(count: server.commands.count)
         thread = ServingThread(
             worker: worker, server: server, pause: server.pauseState,
@@ -101,7 +101,7 @@ final class Reactor: @unchecked Sendable {
         guard self.loop.add(mailbox.descriptor, token: Reactor.mailboxToken) else { return nil }
     }
 
-    var now: Milliseconds { worker.pointee.now }
+    var now: Milliseconds { worker.now }
 
     /// Serves until it is told to stop and has drained.
     func run() {
@@ -187,7 +187,7 @@ final class Reactor: @unchecked Sendable {
         consider(nextSweep)
         consider(nextTidying)
         if isStopping { consider(stopDeadline) }
-        if server.settings.values.pointee.idleTimeoutSeconds.value > 0, connections.count > 0 {
+        if server.settings.idleTimeoutSeconds > 0, connections.count > 0 {
             consider(nextIdleCheck)
         }
         guard let deadline else { return nil }
@@ -212,7 +212,7 @@ final class Reactor: @unchecked Sendable {
 
     /// `timeout`: closes sessions that have been idle too long, looked for once a second.
     private func closeIdle() {
-        let limit = server.settings.values.pointee.idleTimeoutSeconds.value
+        let limit = server.settings.idleTimeoutSeconds
         guard limit > 0, now >= nextIdleCheck else { return }
         nextIdleCheck = now + 1000
         for connection in connections.all {

@@ -92,6 +92,7 @@ extension Server {
     func refreshPasswordRequired() {
         let isRequired = registry.hasSecrets || !configuration.text("requirepass").isEmpty
         settings.values.pointee.passwordRequired.set(isRequired ? 1 : 0)
+        settings.values.pointee.rightsGeneration.wrappingAdd(1, ordering: .relaxed)
     }
 
     public func makeSecret() -> String { Secret.make() }

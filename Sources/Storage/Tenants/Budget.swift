@@ -21,20 +21,11 @@ struct Budget {
     var bytesToday = 0
 }
 
-/// What a shard is told when its lease has run out.
-public enum BudgetAnswer: Equatable, Sendable {
-    case granted
-    /// Refuse: the day's operations are used up.
-    case operationsPerDay(limit: Int, used: Int)
-    case operationsPerSecond(limit: Int, retryAfter: Milliseconds)
-    case bandwidthPerDay(limit: Int, used: Int)
-}
-
 extension Reference where Pointee == Shard {
     /// Called under the shard's lock when a lease is used up: returns what is unused, and takes the
-    /// next leases from the tenant's budget.
+    /// next leases from the tenant's budget. Returns why there are none.
     @inline(never)
-    public func renewLeases(now: Milliseconds) -> BudgetAnswer {
+    func renewLeases(now: Milliseconds) -> LimitRefusal? {
         let tenant = self.tenant
         tenant.pointee.budgetLock.lock()
         defer { tenant.pointee.budgetLock.unlock() }
@@ -66,14 +57,6 @@ extension Reference where Pointee == Worker {
             }
         }
         return (max(0, used.operations), max(0, used.bytes))
-    }
-}
-
-extension Reference where Pointee == Worker {
-    /// What a transaction used beyond the leases of its shards is owed by their tenants from now
-    /// on, and not only when the same shard is asked again.
-    public func returnOverdrafts() {
-        for shard in heldShards where !shard.hasLease { shard.returnLeases() }
     }
 }
 
@@ -116,7 +99,7 @@ extension Budget {
         shard.pointee.leaseDay == UInt16(truncatingIfNeeded: day)
     }
 
-    mutating func renew(_ shard: ShardReference, now: Milliseconds) -> BudgetAnswer {
+    mutating func renew(_ shard: ShardReference, now: Milliseconds) -> LimitRefusal? {
         let tenant = shard.tenant
         let today = Budget.day(of: now)
         if today != day {
@@ -150,7 +133,7 @@ extension Budget {
         if perSecond != .max { operations -= shard.pointee.operationLease }
         operationsToday += shard.pointee.operationLease
         bytesToday += shard.pointee.byteLease
-        return .granted
+        return nil
     }
 
     /// What a shard did not use of its last leases; an overdraft is paid. What is left of another

@@ -141,7 +141,24 @@ extension Reference where Pointee == Tenant {
         pointee.bandwidthPerDay.set(limits.bandwidthPerDay ?? .max)
         pointee.connectionsMax.set(limits.connections ?? .max)
         pointee.atLimit.set(Limits.AtLimit.allCases.firstIndex(of: limits.atLimit) ?? 0)
-        forEachKeyspace { $0.forEachShard(isLocked: false) { $0.returnLeases() } }
+        // Order: the limits are stored before the keyspaces are looked for, and whoever makes a
+        // keyspace looks at the limits after it has published that: one of the two sees the other.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        forEachKeyspace { keyspace in
+            keyspace.forEachShard(isLocked: false) { $0.returnLeases() }
+            noteLimits(in: keyspace)
+        }
+    }
+
+    /// Tells the shards of a keyspace whether their tenant has limits of memory or of keys.
+    func noteLimits(in keyspace: KeyspaceReference) {
+        // Why under this lock: of two that come together the last writes what it read last.
+        pointee.budgetLock.lock()
+        let isLimited = pointee.memoryMax.value != .max || pointee.keysMax.value != .max
+        for index in 0..<keyspace.shardCount {
+            keyspace.shard(at: index).pointee.isLimited.store(isLimited, ordering: .relaxed)
+        }
+        pointee.budgetLock.unlock()
     }
 
     public func forEachKeyspace(_ body: (KeyspaceReference) -> Void) {

@@ -163,7 +163,11 @@ public final class TenantRegistry: Sendable {
             tenant.keyspaceWord(number).pointee.store(word, ordering: .releasing)
             return word
         }
-        return KeyspaceReference(address: made)
+        guard let keyspace = KeyspaceReference(address: made) else { return nil }
+        // Order: see `Tenant.apply`.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        tenant.noteLimits(in: keyspace)
+        return keyspace
     }
 
     /// Called under the lock of the only shard of an implicit tenant's keyspace that holds no key:

@@ -3,7 +3,7 @@ import Base
 import Glibc
 
 // What handlers of collections build on: value bytes that are spliced in place, and nested tables.
-extension Keys {
+extension Hold {
     /// Replaces the bytes in `range` of the entry's value by a gap of `size` bytes, and calls
     /// `body` with the whole value, to write the gap and whatever else must change. The slot stays
     /// good; earlier views do not.

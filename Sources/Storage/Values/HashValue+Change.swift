@@ -12,10 +12,9 @@ struct HashLimits {
 
     @inline(__always)
     init(_ settings: SettingsReference) {
-        let values = settings.values
         fieldCountMax = min(
-            values.pointee.hashMaxPackedEntries.value, PackedList.elementCountMax / 2)
-        elementSizeMax = values.pointee.hashMaxPackedValueSize.value
+            settings.hashMaxPackedEntries, PackedList.elementCountMax / 2)
+        elementSizeMax = settings.hashMaxPackedValueSize
     }
 
     @inline(__always)
@@ -25,12 +24,12 @@ struct HashLimits {
 }
 
 // Changes of hashes. The slot stays good through all of them; views do not.
-extension Keys {
-    /// Makes `key` a hash in place of what was found there, with room for `fieldCount` fields (one
-    /// at least) that take `byteCount` bytes with their values. It has no fields yet: the caller
-    /// sets one before the command ends.
-    public mutating func makeHash(
-        _ key: Bytes, replacing old: Found? = nil, expiry: Milliseconds? = nil, fieldCount: Int,
+extension Hold {
+    /// Makes the key at `ordinal` a hash in place of what was found there, with room for
+    /// `fieldCount` fields (one at least) that take `byteCount` bytes with their values. It has no
+    /// fields yet: the caller sets one before the command ends.
+    public func makeHash(
+        _ ordinal: Int, replacing old: Found? = nil, expiry: Milliseconds? = nil, fieldCount: Int,
         byteCount: Int
     ) -> Found {
         precondition(fieldCount > 0)
@@ -44,8 +43,9 @@ extension Keys {
         // An element's size takes one byte in front of it, or five of a long one.
         let capacity = isPacked ? header + byteCount + 2 * fieldCount : header
         let found = place(
+            ordinal,
             EntryShape(
-                .hash, .embedded, key: key, expiry: expiry, valueSize: header,
+                .hash, .embedded, key: key(ordinal), expiry: expiry, valueSize: header,
                 valueCapacity: capacity),
             replacing: old)
         PackedList.setCount(0, at: found.entry.mutableValue)
@@ -53,14 +53,14 @@ extension Keys {
         return found
     }
 
-    /// Sets `key` to a hash of these fields, whatever it held. No hash is empty: without fields
+    /// Sets the key to a hash of these fields, whatever it held. No hash is empty: without fields
     /// readers see no key until `expiry`, and nothing is loaded.
-    public mutating func setHash(
-        _ key: Bytes, _ fields: [(name: [UInt8], value: [UInt8])], until expiry: Milliseconds
+    public func setHash(
+        _ ordinal: Int, _ fields: [(name: [UInt8], value: [UInt8])], until expiry: Milliseconds
     ) {
-        guard !fields.isEmpty else { return setAbsent(key, until: expiry) }
+        guard !fields.isEmpty else { return setAbsent(ordinal, until: expiry) }
         let hash = makeHash(
-            key, replacing: findAny(key), expiry: expiry, fieldCount: fields.count,
+            ordinal, replacing: findAny(ordinal), expiry: expiry, fieldCount: fields.count,
             byteCount: fields.reduce(0) { $0 + $1.name.count + $1.value.count })
         for field in fields {
             field.name.withBytes { name in

@@ -19,7 +19,7 @@ public struct HashValue {
     public let entry: Entry
 
     @inline(__always)
-    public init(_ found: Keys.Found) {
+    public init(_ found: Found) {
         entry = found.entry
         precondition(entry.type == .hash)
     }

@@ -97,7 +97,7 @@ public struct SetBuilder: ~Copyable {
 
     /// Gives the value to an entry of `shape`, which is charged for it. The builder is empty
     /// afterwards.
-    func move(to found: Keys.Found) {
+    func move(to found: Found) {
         let entry = slot.entry
         if entry.hasPayload {
             let size = Values.nestedSize(entry)
@@ -112,7 +112,7 @@ public struct SetBuilder: ~Copyable {
     }
 
     /// Makes what was built the value of a set that is a table; key, expiry and access stay.
-    func replaceValue(of found: Keys.Found) {
+    func replaceValue(of found: Found) {
         let old = Values.nestedTable(found.entry)
         found.shard.pointee.table.allocatedSize -= old.size
         let shape = shape(key: found.entry.key, expiry: found.entry.expiry)

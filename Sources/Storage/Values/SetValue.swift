@@ -209,11 +209,10 @@ struct SetLimits {
     static let integerCountHardMax = 1 << 23
 
     init(_ settings: SettingsReference) {
-        let values = settings.values
         integerCountMax = min(
-            values.pointee.setMaxIntegerEntries.value, SetLimits.integerCountHardMax)
+            settings.setMaxIntegerEntries, SetLimits.integerCountHardMax)
         packedCountMax = min(
-            values.pointee.setMaxPackedEntries.value, PackedList.elementCountMax)
-        packedValueSizeMax = values.pointee.setMaxPackedValueSize.value
+            settings.setMaxPackedEntries, PackedList.elementCountMax)
+        packedValueSizeMax = settings.setMaxPackedValueSize
     }
 }

@@ -2,59 +2,59 @@
 import Base
 import Glibc
 
+/// What SET does to the expiry.
+public enum ExpiryChange: Equatable, Sendable {
+    case remove, keep
+    case at(Milliseconds)
+}
+
+/// A string's bytes where it is found, however it is kept.
+public enum StringContent {
+    case bytes(Bytes)
+    case integer(Int64)
+
+    /// How many bytes GET would answer.
+    public var count: Int {
+        switch self {
+        case .bytes(let bytes): bytes.count
+        case .integer(let value): ASCIIInteger.byteCount(value)
+        }
+    }
+
+    /// Calls `body` with the bytes that GET would answer, valid during the call.
+    public func withBytes<Result>(_ body: (Bytes) -> Result) -> Result {
+        switch self {
+        case .bytes(let bytes): body(bytes)
+        case .integer(let value): ASCIIInteger.withDigits(of: value, body)
+        }
+    }
+
+    /// The value as an integer, by the strict rules of INCR.
+    public var integer: Int64? {
+        switch self {
+        case .bytes(let bytes): ASCIIInteger.parse(bytes)
+        case .integer(let value): value
+        }
+    }
+}
+
 // Strings. An integer in its shortest decimal form is kept as one; all else as its bytes, in the
 // entry.
-extension Keys {
-    /// What SET does to the expiry.
-    public enum ExpiryChange: Equatable, Sendable {
-        case remove, keep
-        case at(Milliseconds)
-    }
-
-    /// A string's bytes where it is found, however it is kept.
-    public enum StringContent {
-        case bytes(Bytes)
-        case integer(Int64)
-
-        /// How many bytes GET would answer.
-        public var count: Int {
-            switch self {
-            case .bytes(let bytes): bytes.count
-            case .integer(let value): ASCIIInteger.byteCount(value)
-            }
-        }
-
-        /// Calls `body` with the bytes that GET would answer, valid during the call.
-        public func withBytes<Result>(_ body: (Bytes) -> Result) -> Result {
-            switch self {
-            case .bytes(let bytes): body(bytes)
-            case .integer(let value): ASCIIInteger.withDigits(of: value, body)
-            }
-        }
-
-        /// The value as an integer, by the strict rules of INCR.
-        public var integer: Int64? {
-            switch self {
-            case .bytes(let bytes): ASCIIInteger.parse(bytes)
-            case .integer(let value): value
-            }
-        }
-    }
-
-    /// Sets `key` to a string, whatever it held. `found` is what `find` gave for the key just
-    /// before.
+extension Hold {
+    /// Sets the key at `ordinal` to a string, whatever it held. `found` is what `find` gave for it
+    /// just before.
     @inline(__always)
-    public mutating func setString(
-        _ key: Bytes, _ value: Bytes, replacing found: Found?, _ expiry: ExpiryChange
+    public func setString(
+        _ ordinal: Int, _ value: Bytes, replacing found: Found?, _ expiry: ExpiryChange
     ) {
         if let found, overwrite(found, value, expiry) { return }
-        setStringSlowly(key, value, Keys.integer(value), replacing: found, expiry)
+        writeString(ordinal, value, Hold.integer(value), replacing: found, expiry)
     }
 
-    /// Sets `key` to `value` as bytes even where they are an integer's, as INCRBYFLOAT does; the
+    /// Sets the key to `value` as bytes even where they are an integer's, as INCRBYFLOAT does; the
     /// expiry stays.
-    public mutating func setText(_ key: Bytes, _ value: Bytes, replacing found: Found?) {
-        setStringSlowly(key, value, nil, replacing: found, .keep)
+    public func setText(_ ordinal: Int, _ value: Bytes, replacing found: Found?) {
+        writeString(ordinal, value, nil, replacing: found, .keep)
     }
 
     /// The path of SET onto a string of the same size, with or without an expiry as before: one
@@ -63,7 +63,7 @@ extension Keys {
     private func overwrite(_ found: Found, _ value: Bytes, _ change: ExpiryChange) -> Bool {
         let entry = found.entry
         guard entry.type == .string, !entry.hasPayload, entry.valueSize == value.count,
-            Keys.integer(value) == nil, Keys.keepsExpiryField(entry, change)
+            Hold.integer(value) == nil, Hold.keepsExpiryField(entry, change)
         else { return false }
         if case .at(let moment) = change {
             found.shard.pointee.table.setExpiry(found.slot, moment)
@@ -85,12 +85,12 @@ extension Keys {
     }
 
     @inline(never)
-    private mutating func setStringSlowly(
-        _ key: Bytes, _ value: Bytes, _ integer: Int64?, replacing found: Found?,
+    private func writeString(
+        _ ordinal: Int, _ value: Bytes, _ integer: Int64?, replacing found: Found?,
         _ change: ExpiryChange
     ) {
         if let found, found.entry.type == .string, found.entry.hasPayload == (integer != nil),
-            Keys.keepsExpiryField(found.entry, change)
+            Hold.keepsExpiryField(found.entry, change)
         {
             if case .at(let moment) = change {
                 found.shard.pointee.table.setExpiry(found.slot, moment)
@@ -112,24 +112,10 @@ extension Keys {
             case .at(let moment): moment
             }
         let shape = EntryShape(
-            .string, integer == nil ? .embedded : .payload, key: key, expiry: expiry,
+            .string, integer == nil ? .embedded : .payload, key: key(ordinal), expiry: expiry,
             payload: integer, valueSize: integer == nil ? value.count : 0)
-        let now = place(shape, replacing: found)
+        let now = place(ordinal, shape, replacing: found)
         if integer == nil { memcpy(now.entry.mutableValue, value.base, value.count) }
-    }
-
-    /// Puts an entry of `shape` in place of what was found, or inserts it, and signals the change.
-    /// The value's bytes are the caller's to write.
-    mutating func place(_ shape: EntryShape, replacing found: Found?) -> Found {
-        guard let found else { return insert(shape) }
-        let nested = Values.nestedSize(found.entry)
-        if nested > 0 {
-            Values.nestedTable(found.entry).free()
-            found.shard.pointee.table.allocatedSize -= nested
-        }
-        found.shard.pointee.table.replace(found.slot, shape, keepingValue: false)
-        changed(found)
-        return found
     }
 
     /// The value as an integer, where it is one in its shortest form, of at most 20 bytes.
@@ -147,31 +133,33 @@ extension Keys {
     }
 
     /// Sets a string that is kept as an integer, or inserts it; the expiry stays.
-    public mutating func setInteger(_ key: Bytes, _ value: Int64, replacing found: Found?) {
+    public func setInteger(_ ordinal: Int, _ value: Int64, replacing found: Found?) {
         if let found, found.entry.type == .string, found.entry.hasPayload {
             found.entry.payload = value
             changed(found)
             return
         }
         let shape = EntryShape(
-            .string, .payload, key: key, expiry: found?.entry.expiry, payload: value)
-        _ = place(shape, replacing: found)
+            .string, .payload, key: key(ordinal), expiry: found?.entry.expiry, payload: value)
+        _ = place(ordinal, shape, replacing: found)
     }
 
     /// Lengthens a string to `count` bytes, zeros behind the old ones, and calls `body` with all of
     /// them to be changed. Growth leaves room to grow again, as an appended string will. OBJECT
     /// ENCODING then says raw, as of any string that was changed in place.
-    public mutating func editString(
-        _ key: Bytes, _ found: Found?, count: Int,
+    public func editString(
+        _ ordinal: Int, _ found: Found?, count: Int,
         _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void
     ) {
         precondition(count <= Entry.valueSizeMax)
         let target: Found
         if let found {
-            target = found.entry.hasPayload ? spellInteger(key, found, capacity: count) : found
+            target = found.entry.hasPayload ? spellInteger(ordinal, found, capacity: count) : found
             changed(target)
         } else {
-            target = insert(EntryShape(.string, .embeddedOther, key: key, valueCapacity: count))
+            target = insert(
+                ordinal,
+                EntryShape(.string, .embeddedOther, key: key(ordinal), valueCapacity: count))
         }
         let old = target.entry.valueSize
         precondition(count >= old, "an edit does not shorten")
@@ -185,10 +173,10 @@ extension Keys {
     }
 
     /// Turns a string that is kept as an integer into its digits, with room for `capacity` bytes.
-    private mutating func spellInteger(_ key: Bytes, _ found: Found, capacity: Int) -> Found {
+    private func spellInteger(_ ordinal: Int, _ found: Found, capacity: Int) -> Found {
         ASCIIInteger.withDigits(of: found.entry.payload) { digits in
             let shape = EntryShape(
-                .string, .embeddedOther, key: key, expiry: found.entry.expiry,
+                .string, .embeddedOther, key: key(ordinal), expiry: found.entry.expiry,
                 valueSize: digits.count, valueCapacity: capacity)
             found.shard.pointee.table.replace(found.slot, shape, keepingValue: false)
             memcpy(found.entry.mutableValue, digits.base, digits.count)

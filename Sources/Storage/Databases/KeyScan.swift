@@ -45,7 +45,6 @@ extension Reference where Pointee == Worker {
         _ tenant: TenantReference, _ number: Int, inTenants: Bool, from start: ScanCursor,
         count: Int, isWanted: (Entry) -> Bool, _ body: (Bytes) -> Void
     ) -> ScanCursor? {
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         var cursor = start
         var seen = 0
         // Why ten for each key asked for: as Redis, so that a sparse table still answers soon. Why
@@ -126,9 +125,22 @@ extension Reference where Pointee == Worker {
         let number = position >> (32 - bits)
         let shard = keyspace.shard(at: Int(number))
         let shardEnd = (number + 1) << (32 - bits)
-        guard let hold = hold(shard) else { return nil }
-        defer { hold.end() }
-        guard !shard.pointee.isDead else { return nil }
+        let end = withShard(shard) {
+            scan(
+                $0, keyspace, of: viewer, from: position, to: shardEnd, limit: limit, &seen,
+                isWanted, body)
+        }
+        return end.flatMap { $0 == ScanCursor.positionEnd ? nil : $0 }
+    }
+
+    /// The same with the shard held; returns the position that was come to.
+    private func scan(
+        _ shard: ShardReference, _ keyspace: KeyspaceReference, of viewer: TenantReference,
+        from position: UInt64, to shardEnd: UInt64, limit: Int, _ seen: inout Int,
+        _ isWanted: (Entry) -> Bool, _ body: (UInt64, Bytes) -> Void
+    ) -> UInt64 {
+        let bits = UInt64(keyspace.pointee.shardBits)
+        let number = position >> (32 - bits)
         var homes = homesUnderLock
         var entries: [(position: UInt64, entry: Entry)] = []
         var end = shardEnd
@@ -157,8 +169,8 @@ extension Reference where Pointee == Worker {
                 body(item.position, entry.key)
             }
         }
-        if !expired.isEmpty && !isExpiryPaused { removeExpired(expired, hold) }
-        return end == ScanCursor.positionEnd ? nil : end
+        if !expired.isEmpty && !isExpiryPaused { removeExpired(expired, shard) }
+        return end
     }
 
     /// Whether a session of `viewer` that names `key` of `keyspace` would find it. What a tenant
@@ -169,19 +181,15 @@ extension Reference where Pointee == Worker {
     ) -> Bool {
         let tenant = keyspace.pointee.tenant
         guard tenant != viewer, tenant.pointee.origin == .created else { return true }
-        let named = pointee.registry._withUnsafeGuaranteedRef { $0.tenantID(in: key) }
+        let named = tenantID(in: key)
         return named.map { $0 == tenant.id } ?? false
     }
 
-    private func removeExpired(_ keys: [[UInt8]], _ hold: ShardHold) {
-        let shard = hold.shard
+    private func removeExpired(_ keys: [[UInt8]], _ shard: ShardReference) {
         for key in keys {
             key.withBytes { key in
                 if let slot = shard.pointee.table.find(Hash(key), key) { expire(shard, slot) }
             }
         }
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
-        registry.settle(shard)
-        if hold.isTaken && shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
     }
 }

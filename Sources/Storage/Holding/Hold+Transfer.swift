@@ -4,37 +4,16 @@ import Glibc
 
 // Moving and copying whole entries: RENAME, MOVE, COPY. Source and target may lie in different
 // databases and in different tenants' keyspaces.
-//
-// Keys are named by their ordinal here, the place at which the command's keys were resolved: MOVE
-// and COPY may name one key in two databases, so that its bytes do not say which is meant.
-extension Keys {
-    /// Whether the keys of two ordinals are one key in one keyspace.
-    public func isSameKey(_ left: Int, _ right: Int) -> Bool {
-        let first = resolved(left)
-        let second = resolved(right)
-        return first.shard == second.shard && first.key == second.key
-    }
-
-    private func resolved(_ ordinal: Int) -> ResolvedKey {
-        precondition(ordinal >= 0 && ordinal < worker.pointee.resolvedCount, "no such key")
-        return worker.pointee.resolved[ordinal]
-    }
-
-    /// The entry of the key at `ordinal`, as `find` of a key.
-    public mutating func find(at ordinal: Int) -> Found? { find(resolved(ordinal)) }
-
-    /// The entry of the key at `ordinal`, as `read` of a key.
-    public mutating func read(at ordinal: Int) -> Found? { read(resolved(ordinal)) }
-
+extension Hold {
     /// Gives the entry at `source` the key at `target`, in the target's keyspace; whatever was
     /// there goes. The value and the expiry stay, and the move is an access; a large collection is
     /// not copied. The caller has found a source: without one nothing is moved, but what was at
     /// the target is gone, and the answer is false.
-    public mutating func move(from source: Int, to target: Int) -> Bool {
-        if let replaced = find(at: target) { remove(replaced) }
+    public func move(from source: Int, to target: Int) -> Bool {
+        if let replaced = find(target) { remove(replaced) }
         // Why only now: a slot is void after the removal above.
-        guard let found = find(at: source) else { return false }
-        let resolved = self.resolved(target)
+        guard let found = find(source) else { return false }
+        let resolved = self[target]
         changed(found)
         let old = found.entry
         let nested = Values.nestedSize(old)
@@ -52,10 +31,10 @@ extension Keys {
 
     /// Puts a copy of the entry at `source` under the key at `target`; whatever was there goes.
     /// False where there is no source, as `move`.
-    public mutating func copy(from source: Int, to target: Int) -> Bool {
-        if let replaced = find(at: target) { remove(replaced) }
-        guard let found = find(at: source) else { return false }
-        let resolved = self.resolved(target)
+    public func copy(from source: Int, to target: Int) -> Bool {
+        if let replaced = find(target) { remove(replaced) }
+        guard let found = find(source) else { return false }
+        let resolved = self[target]
         let old = found.entry
         var shape = old.shape
         shape.key = resolved.key

@@ -3,7 +3,7 @@ import Base
 import Glibc
 
 // What commands do to sets. A set is never empty: the last member takes the key with it.
-extension Keys {
+extension Hold {
     /// What became of a member that was to be removed.
     public enum SetRemoval {
         case absent
@@ -15,13 +15,15 @@ extension Keys {
     /// Inserts a set of one member under a key that is known to be absent. `expected` is how many
     /// members are about to be added, this one included: a set that is to be large begins as a
     /// table.
-    public mutating func insertSet(_ key: Bytes, _ member: Bytes, expected: Int) -> Found {
+    public func insertSet(_ ordinal: Int, _ member: Bytes, expected: Int) -> Found {
         let limits = SetLimits(settings)
         if expected <= limits.integerCountMax, let value = ASCIIInteger.parse(member) {
             let width = IntegerSet.width(of: value)
             let found = insert(
+                ordinal,
                 EntryShape(
-                    .set, .embeddedOther, key: key, valueSize: IntegerSet.headerSize + width))
+                    .set, .embeddedOther, key: key(ordinal),
+                    valueSize: IntegerSet.headerSize + width))
             let target = found.entry.mutableValue
             target[0] = UInt8(width)
             IntegerSet.store(value, width, at: target + IntegerSet.headerSize)
@@ -31,7 +33,8 @@ extension Keys {
             member.count < SetLimits.packedSizeMax / 2
         {
             let size = PackedList.headerSize + PackedList.encodedSize(member.count)
-            let found = insert(EntryShape(.set, .embedded, key: key, valueSize: size))
+            let found = insert(
+                ordinal, EntryShape(.set, .embedded, key: key(ordinal), valueSize: size))
             let target = found.entry.mutableValue
             PackedList.setCount(1, at: target)
             PackedList.write(member, to: target + PackedList.headerSize)
@@ -40,8 +43,9 @@ extension Keys {
         let nested = NestedTable.make()
         _ = nested.table.pointee.insertMember(member)
         let found = insert(
+            ordinal,
             EntryShape(
-                .set, .payload, key: key, payload: Int64(Int(bitPattern: nested.table))))
+                .set, .payload, key: key(ordinal), payload: Int64(Int(bitPattern: nested.table))))
         found.shard.pointee.table.allocatedSize += nested.size
         return found
     }
@@ -95,11 +99,11 @@ extension Keys {
         }
         if !set.isTable {
             found.shard.pointee.table.popPacked(
-                found.slot, wanted, &worker.pointee.random, body)
+                found.slot, wanted, &random, body)
         } else if (count - wanted) * 5 > wanted {
             found.shard.pointee.table.changeNested(found.slot) { table in
                 for _ in 0..<wanted {
-                    guard let slot = table.randomSlot(&worker.pointee.random) else { return }
+                    guard let slot = table.randomSlot(&random) else { return }
                     body(.bytes(slot.entry.key))
                     table.remove(slot)
                 }
@@ -116,7 +120,7 @@ extension Keys {
         var kept = SetBuilder(settings, .packed)
         found.shard.pointee.table.changeNested(found.slot) { table in
             for _ in 0..<keeping {
-                guard let slot = table.randomSlot(&worker.pointee.random) else { return }
+                guard let slot = table.randomSlot(&random) else { return }
                 kept.add(.bytes(slot.entry.key))
                 table.remove(slot)
             }
@@ -128,16 +132,17 @@ extension Keys {
         kept.replaceValue(of: found)
     }
 
-    /// Makes what was built the value of `key`, whatever it held, without an expiry. Where nothing
-    /// was built the key is removed. Returns the number of members.
-    public mutating func storeSet(_ key: Bytes, _ result: consuming SetBuilder) -> Int {
+    /// Makes what was built the value of the key at `ordinal`, whatever it held, without an expiry.
+    /// Where nothing was built the key is removed. Returns the number of members.
+    public func storeSet(_ ordinal: Int, _ result: consuming SetBuilder) -> Int {
         let count = result.count
-        let old = find(key)
+        let old = find(ordinal)
         guard count > 0 else {
             if let old { remove(old) }
             return 0
         }
-        let placed = place(result.shape(key: key, expiry: nil), replacing: old)
+        let placed = place(
+            ordinal, result.shape(key: key(ordinal), expiry: nil), replacing: old)
         result.move(to: placed)
         changed(placed)
         return count

@@ -39,5 +39,7 @@ extension TenantRegistry {
 extension Reference where Pointee == Worker {
     /// Bytes that count against `maxmemory`.
     @inline(__always)
-    public var memoryInUse: Int { pointee.registry._withUnsafeGuaranteedRef { $0.memoryInUse } }
+    public var memoryInUse: Int {
+        pointee.unmanagedRegistry._withUnsafeGuaranteedRef { $0.memoryInUse }
+    }
 }

@@ -17,7 +17,7 @@ public enum Access {
     /// Whether the eviction policy goes by frequency (LFU), so that the 24 bits hold a counter.
     @inline(__always)
     public static func isFrequency(_ settings: SettingsReference) -> Bool {
-        let policy = settings.values.pointee.evictionPolicy.value
+        let policy = settings.evictionPolicy
         return policy == EvictionPolicy.allKeysLFU.rawValue
             || policy == EvictionPolicy.volatileLFU.rawValue
     }
@@ -46,7 +46,7 @@ public enum Access {
         var counter = frequency(access, now: now, settings: settings)
         if counter < 255 {
             let above = counter > initialFrequency ? counter - initialFrequency : 0
-            let factor = settings.values.pointee.frequencyLogFactor.value
+            let factor = settings.frequencyLogFactor
             if random.next(below: UInt64(Int(above) * factor + 1)) == 0 { counter += 1 }
         }
         return minutes(now) << 8 | counter
@@ -57,7 +57,7 @@ public enum Access {
         _ access: UInt32, now: Milliseconds, settings: SettingsReference
     ) -> UInt32 {
         let counter = access & 0xFF
-        let decay = settings.values.pointee.frequencyDecayMinutes.value
+        let decay = settings.frequencyDecayMinutes
         guard decay > 0 else { return counter }
         let elapsed = (minutes(now) &- (access >> 8)) & 0xFFFF
         let periods = elapsed / UInt32(decay)

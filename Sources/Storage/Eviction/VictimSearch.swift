@@ -46,7 +46,6 @@ extension Reference where Pointee == Worker {
     /// The tenant to evict from; nil where nobody has keys that may go, `expiring` ones if only
     /// those may.
     func mostOverShare(_ memoryMax: Int, expiring: Bool) -> Victim? {
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         let count = max(1, registry.tenantCount)
         var candidate = Candidate(
             equalShare: equalShare(memoryMax), expiring: expiring,
@@ -75,15 +74,11 @@ extension Reference where Pointee == Worker {
 
     /// The tenants of the first keys of the command at hand, if it holds their shards.
     private func forEachNamedTenant(_ body: (TenantReference) -> Void) {
-        guard pointee.lockedCount > 0 else { return }
-        for index in 0..<min(pointee.resolvedCount, 8) where holds(pointee.resolved[index].shard) {
-            body(pointee.resolved[index].shard.tenant)
-        }
+        for resolved in namedKeys(8) where holds(resolved.shard) { body(resolved.shard.tenant) }
     }
 
     /// The share of a tenant whose plan says nothing of memory.
     private func equalShare(_ memoryMax: Int) -> Int {
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         let room = memoryMax - registry.otherMemory.load(ordering: .relaxed)
         return max(1, room / max(1, registry.tenantCount))
     }
@@ -112,7 +107,6 @@ extension Reference where Pointee == Worker {
     /// Looks at the next group of tenants. False where the round has ended, and the next one
     /// begins.
     private func walk(_ candidate: inout Candidate) -> Bool {
-        let registry = pointee.registry._withUnsafeGuaranteedRef { $0 }
         guard let group = registry.index.group(from: pointee.victims.group) else {
             pointee.victims.worst = pointee.victims.roundWorst
             pointee.victims.roundRatio = 0

@@ -20,12 +20,10 @@ import Tenancy
 /// Locks: eviction runs while a command holds its shards. It may hold those, and takes another one
 /// only if it is free: waiting would break the order of locks. A busy shard is tried again.
 extension Reference where Pointee == Worker {
-    private var registry: TenantRegistry { pointee.registry._withUnsafeGuaranteedRef { $0 } }
-
     /// Evicts until the server is below `memoryMax`. False where the policy forbids it or nothing
-    /// can go.
+    /// can go. `evictingNamedKeys`: the keys that the command names go when nothing else can.
     @inline(never)
-    public func makeRoom(_ memoryMax: Int) -> Bool {
+    public func makeRoom(_ memoryMax: Int, evictingNamedKeys: Bool = true) -> Bool {
         settleHeld()
         registry.measureOtherMemory(now: pointee.now)
         guard memoryInUse > memoryMax else { return true }
@@ -36,7 +34,7 @@ extension Reference where Pointee == Worker {
         while memoryInUse > memoryMax {
             let victim = mostOverShare(memoryMax, expiring: policy.isVolatile)
             guard let victim, victim.isBeyondShare || !holdsTenantBeyondShare(memoryMax) else {
-                guard evictNamedKey(policy) else { return false }
+                guard evictingNamedKeys, evictNamedKey(policy) else { return false }
                 continue
             }
             if evictOne(from: victim.tenant) { continue }
@@ -70,12 +68,13 @@ extension Reference where Pointee == Worker {
     }
 
     private var policy: EvictionPolicy {
-        EvictionPolicy(rawValue: pointee.settings.values.pointee.evictionPolicy.value)
+        EvictionPolicy(rawValue: settings.evictionPolicy)
             ?? .noEviction
     }
 
     private func settleHeld() {
-        for index in 0..<pointee.lockedCount { registry.settle(pointee.locked[index]) }
+        guard isHolding else { return }
+        for shard in frame(0).heldShards { settle(shard) }
     }
 
     /// What an attempt to evict a key came to. `missed`: the sample had none that may go.
@@ -128,7 +127,7 @@ extension Reference where Pointee == Worker {
         defer { if !isHeld { shard.release() } }
         guard !shard.pointee.isDead else { return .missed }
         var best: (slot: Table.Slot, score: Int64)?
-        let samples = pointee.settings.values.pointee.evictionSamples.value
+        let samples = pointee.settings.evictionSamples
         shard.pointee.table.sample(
             &pointee.random, limit: samples, onlyExpiring: policy.isVolatile
         ) { slot in
@@ -144,9 +143,7 @@ extension Reference where Pointee == Worker {
 
     /// Evicts the first key of the command at hand that may go.
     private func evictNamedKey(_ policy: EvictionPolicy) -> Bool {
-        guard pointee.lockedCount > 0 else { return false }
-        for index in 0..<min(pointee.resolvedCount, 64) {
-            let resolved = pointee.resolved[index]
+        for resolved in namedKeys(64) {
             guard holds(resolved.shard),
                 let slot = resolved.shard.pointee.table.find(resolved.hash, resolved.key),
                 slot.entry.hasExpiry || !policy.isVolatile
@@ -163,16 +160,19 @@ extension Reference where Pointee == Worker {
         shard.pointee.usage.evicted += 1
         if shard.pointee.watchers != nil { shard.notifyWatchers(Hash(slot.entry.key)) }
         shard.pointee.table.remove(slot)
-        registry.settle(shard)
+        settle(shard)
     }
 
     /// Whether the command that asks for room named this key: it is not the one to go.
     private func isKeyOfCommand(_ entry: Entry) -> Bool {
-        for index in 0..<min(pointee.resolvedCount, 64)
-        where pointee.resolved[index].key == entry.key {
-            return true
-        }
-        return false
+        namedKeys(64).contains { $0.key == entry.key }
+    }
+
+    /// The first keys of the command at hand, `limit` at most; none where the thread holds nothing.
+    func namedKeys(_ limit: Int) -> UnsafeBufferPointer<ResolvedKey> {
+        guard let frame = topFrame else { return UnsafeBufferPointer(start: nil, count: 0) }
+        return UnsafeBufferPointer(
+            start: frame.pointee.keys, count: min(frame.pointee.keyCount, limit))
     }
 
     /// Higher goes first.

@@ -43,16 +43,16 @@ extension Reference where Pointee == Worker {
         // Bound: all shards once; most have something where any has.
         for offset in 0..<keyspace.shardCount where shardCount < sampledShardCountMax {
             let shard = keyspace.shard(at: (start + offset) % keyspace.shardCount)
-            guard let hold = hold(shard) else { continue }
-            defer { hold.end() }
-            guard !shard.pointee.isDead, shard.pointee.table.expiringCount > 0 else { continue }
-            shardCount += 1
-            shard.pointee.table.sample(
-                &pointee.random, limit: sampledEntryCountMax, onlyExpiring: true
-            ) { slot in
-                guard let expiry = slot.entry.expiry, expiry > pointee.now else { return }
-                sum += Double(expiry - pointee.now)
-                count += 1
+            withShard(shard) { shard in
+                guard shard.pointee.table.expiringCount > 0 else { return }
+                shardCount += 1
+                shard.pointee.table.sample(
+                    &pointee.random, limit: sampledEntryCountMax, onlyExpiring: true
+                ) { slot in
+                    guard let expiry = slot.entry.expiry, expiry > now else { return }
+                    sum += Double(expiry - now)
+                    count += 1
+                }
             }
         }
         return count > 0 ? sum / count : nil

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+/// A request on its way: the command, its arguments, and the session that asks.
+///
+/// A call of a command on keys goes through four steps, and nothing of it goes another way: take a
+/// `Hold` of its keys, ask `Admission`, run the handler, end the hold. The same for a client's
+/// command and for a queued one; only the hold differs, which inside EXEC is a part of the
+/// transaction's.
+public struct Call {
+    public let entry: CommandTable.EntryReference
+    public let arguments: Arguments
+    /// Bytes that the request took on the wire.
+    public let size: Int
+    public let session: SessionReference
+    public let worker: WorkerReference
+    /// The keyspace that the session has selected; keys that name a tenant live in that tenant's.
+    let keyspace: KeyspaceReference
+    /// Where misses on record keys are noted; nil without record sources, and inside EXEC, which
+    /// has loaded what its commands read before they run.
+    let recordMisses: RecordMissesReference?
+
+    @inline(__always)
+    public init(
+        _ entry: CommandTable.EntryReference, _ arguments: Arguments, size: Int,
+        _ session: SessionReference, on worker: WorkerReference, in keyspace: KeyspaceReference,
+        recordMisses: RecordMissesReference?
+    ) {
+        self.entry = entry
+        self.arguments = arguments
+        self.size = size
+        self.session = session
+        self.worker = worker
+        self.keyspace = keyspace
+        self.recordMisses = recordMisses
+    }
+
+    @inline(__always)
+    private var options: HoldOptions {
+        entry.pointee.holdOptions.union(session.pointee.holdOptions)
+    }
+
+    /// Runs a command on keys that no transaction surrounds. Returns why it did not run; what is no
+    /// wait has been replied then.
+    @inline(__always)
+    public func run(
+        _ command: any KeyCommand.Type, _ prefetch: Prefetch?, _ reply: inout ReplyWriter
+    ) -> Refusal? {
+        let index = Int(entry.pointee.singleKey)
+        guard index > 0, arguments[index].count <= Entry.keySizeMax else {
+            return runMany(command, &reply)
+        }
+        let key = arguments[index]
+        let hold = Hold(
+            worker, key, prefetch?.hash ?? Hash(key), known: prefetch?.shard(in: keyspace),
+            in: keyspace, creating: entry.pointee.singleKeyCreates, options)
+        return run(command, hold, &reply)
+    }
+
+    @inline(never)
+    private func runMany(
+        _ command: any KeyCommand.Type, _ reply: inout ReplyWriter
+    ) -> Refusal? {
+        while true {  // Bound: a keyspace is dropped once; the next turn finds or makes another.
+            let keys = KeyList(worker, options)
+            if let refusal = addKeys(to: keys) {
+                keys.abandon()
+                let home = Hold(
+                    worker, homeOf: keyspace.pointee.tenant, keyspace.pointee.number)
+                return refuse(home, refusal, &reply)
+            }
+            if let hold = keys.hold() { return run(command, hold, &reply) }
+        }
+    }
+
+    /// Runs a command whose keys are held.
+    @inline(__always)
+    private func run(
+        _ command: any KeyCommand.Type, _ hold: consuming Hold, _ reply: inout ReplyWriter
+    ) -> Refusal? {
+        let flags = entry.pointee.flags
+        if !hold.isAdmitted(mayGrow: flags.contains(.denyOOM)),
+            let refusal = Admission.refusal(self, hold)
+        {
+            return refuse(hold, refusal, &reply)
+        }
+        let mark = reply.count
+        let misses =
+            recordMisses != nil && flags.contains(.loadsRecords) && keyspace.answersRecords
+            ? recordMisses : nil
+        if let misses { hold.noteMisses(in: misses) }
+        command.run(arguments, hold, &reply)
+        if let misses, !misses.pointee.keys.isEmpty {
+            reply.truncate(to: mark)
+            hold.end()
+            return .recordsMissing
+        }
+        hold.end(
+            isRead: flags.contains(.readOnly), isWrite: flags.contains(.write), bytesIn: size,
+            bytesOut: reply.count - mark)
+        return nil
+    }
+
+    /// Runs a command of a transaction, whose keys are `count` of those of `outer`, from `first`
+    /// on. A refusal, as by memory, is the command's reply.
+    public func run(
+        _ command: any KeyCommand.Type, inside outer: borrowing Hold, first: Int, count: Int,
+        _ reply: inout ReplyWriter
+    ) {
+        _ = run(
+            command, Hold(inside: outer, first: first, count: count, options), &reply)
+    }
+
+    /// Replies why the command does not run, unless it waits, and charges its bytes to the tenant
+    /// of its first key, while the hold still has that tenant's shard.
+    @inline(never)
+    private func refuse(
+        _ hold: consuming Hold, _ refusal: Refusal, _ reply: inout ReplyWriter
+    ) -> Refusal {
+        guard refusal.wait == nil else {
+            hold.end()
+            return refusal
+        }
+        let mark = reply.count
+        reply.error(refusal.text(entry, arguments))
+        hold.endRefused(bytesIn: size, bytesOut: reply.count - mark)
+        return refusal
+    }
+}
+
+// Which keys a call names.
+extension Call {
+    /// Adds the call's keys to `keys`; returns why they cannot be added.
+    public func addKeys(to keys: borrowing KeyList) -> Refusal? {
+        if let range = entry.pointee.keyRange { return add(range, to: keys) }
+        if entry.pointee.flags.contains(.otherDatabase), case .key(let command) = entry.pointee.run,
+            let crossing = command as? any CrossDatabaseCommand.Type
+        {
+            return add(crossing, to: keys)
+        }
+        // Why all before the first is added: a tenant that a key brings into being must not stay
+        // for nothing.
+        var isTooLong = false
+        _ = entry.pointee.spec.forEachKey(arguments) { index, _ in
+            if arguments[index].count > Entry.keySizeMax { isTooLong = true }
+        }
+        if isTooLong { return .keyTooLong }
+        // A count that is no number names no keys: the command itself replies the error.
+        _ = entry.pointee.spec.forEachKey(arguments) { index, access in
+            keys.add(arguments[index], in: keyspace, creating: access.mayCreate)
+        }
+        return nil
+    }
+
+    private func add(_ range: CommandTable.KeyRange, to keys: borrowing KeyList) -> Refusal? {
+        guard let indices = range.range(count: arguments.count) else { return nil }
+        let slices = arguments.slices(indices)
+        var index = 0
+        while index < slices.count {
+            if slices[index].count > Entry.keySizeMax { return .keyTooLong }
+            index += range.step
+        }
+        keys.add(slices, step: range.step, in: keyspace, creating: range.creates)
+        return nil
+    }
+
+    private func add(
+        _ command: any CrossDatabaseCommand.Type, to keys: borrowing KeyList
+    ) -> Refusal? {
+        let target = command.target(
+            arguments, selected: keyspace.pointee.number,
+            databaseCount: worker.settings.databaseCount)
+        guard arguments[1].count <= Entry.keySizeMax,
+            (target?.key.count ?? 0) <= Entry.keySizeMax
+        else { return .keyTooLong }
+        keys.add(arguments[1], in: keyspace, creating: false)
+        if let target {
+            let other = worker.keyspace(keyspace.pointee.tenant, target.database)
+            keys.add(target.key, in: other, creating: true)
+        }
+        return nil
+    }
+
+    /// For each key whether the command may create it.
+    var createdKeys: [Bool] {
+        // COPY: the source, then the target, which is in another database.
+        if entry.pointee.flags.contains(.otherDatabase) { return [false, true] }
+        var created: [Bool] = []
+        _ = entry.pointee.spec.forEachKey(arguments) { created.append($1.mayCreate) }
+        return created
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+import Storage
+import Wire
+
+/// Why a request does not run, or not yet.
+///
+/// Why no text in it: a value of integers is decided and passed on without a reference to count.
+/// The text is made when it is written.
+public enum Refusal: Equatable, Sendable {
+    case unknownCommand
+    /// The container is there, and has no such subcommand.
+    case unknownSubcommand
+    case arity
+    case debugForbidden
+    case notAuthenticated
+    case noPermission
+    case insideTransaction
+    case keyTooLong
+    case limit(LimitRefusal)
+    /// The records changed faster than they could be loaded.
+    case recordChangesTooFast
+    /// Records must be loaded first. What was replied was taken back.
+    case recordsMissing
+
+    /// What the session waits for, where the request is put off and not refused.
+    public enum Wait: Equatable, Sendable {
+        case records
+        case milliseconds(Milliseconds)
+    }
+
+    @inline(__always)
+    public var wait: Wait? {
+        switch self {
+        case .recordsMissing: .records
+        case .limit(.throttled(let milliseconds)): .milliseconds(milliseconds)
+        default: nil
+        }
+    }
+
+    /// The error reply. Bytes, as a client's nonsense is shown to it as it came. `entry`: the
+    /// command, or its container; nil for an unknown one.
+    public func text(_ entry: CommandTable.EntryReference?, _ arguments: Arguments) -> [UInt8] {
+        let name = entry?.pointee.spec.name ?? ""
+        switch self {
+        case .unknownCommand: return Refusal.unknownCommand(arguments)
+        case .unknownSubcommand:
+            return Array("ERR unknown subcommand '".utf8) + Refusal.prefix(arguments[1], 128)
+                + Array("'. Try \(name.uppercased()) HELP.".utf8)
+        case .arity: return Array("ERR wrong number of arguments for '\(name)' command".utf8)
+        case .debugForbidden: return Array(DEBUG.forbidden.utf8)
+        case .notAuthenticated: return Array("NOAUTH Authentication required.".utf8)
+        case .noPermission:
+            return Array("NOPERM this user has no permissions to run the '\(name)' command".utf8)
+        case .insideTransaction:
+            return Array("ERR Command not allowed inside a transaction".utf8)
+        case .keyTooLong: return Bytes(ReplyError.keyTooLong.text).array
+        case .limit(let limit): return Array(limit.text.utf8)
+        case .recordChangesTooFast, .recordsMissing:
+            return Array("TRYAGAIN the record changes faster than it can be loaded".utf8)
+        }
+    }
+
+    private static func unknownCommand(_ arguments: Arguments) -> [UInt8] {
+        var text = Array("ERR unknown command '".utf8) + prefix(arguments[0], 128)
+        text += Array("', with args beginning with: ".utf8)
+        var shown = 0
+        var index = 1
+        // Bound: each turn shows at least three bytes.
+        while index < arguments.count && shown < 128 {
+            let part = prefix(arguments[index], 128 - shown)
+            text += Array("'".utf8) + part + Array("' ".utf8)
+            shown += part.count + 3
+            index += 1
+        }
+        return text
+    }
+
+    /// At most `limit` bytes, up to the first NUL, as C prints them.
+    private static func prefix(_ bytes: Bytes, _ limit: Int) -> [UInt8] {
+        var count = 0
+        while count < min(bytes.count, limit), bytes[count] != 0 { count += 1 }
+        return bytes[0..<count].array
+    }
+}
+
+extension LimitRefusal {
+    /// The texts that client code already knows.
+    var text: String {
+        switch self {
+        case .operationsPerDay(let limit, let used):
+            "ERR max requests limit exceeded. Limit: \(limit), Usage: \(max(used, limit))"
+        case .operationsPerSecond(let limit, _):
+            "ERR max requests limit exceeded. Limit: \(limit), Usage: \(limit)"
+        case .bandwidthPerDay(let limit, let used):
+            "ERR max daily bandwidth limit exceeded. Limit: \(limit), Usage: \(max(used, limit))"
+        case .throttled: ""
+        case .serverMemory: "\(ReplyError.outOfMemory.text)"
+        case .tenantMemory: "ERR DB capacity quota exceeded"
+        case .tenantKeys(let limit, let used):
+            "ERR max keys limit exceeded. Limit: \(limit), Usage: \(used)"
+        }
+    }
+}
+
+extension ReplyWriter {
+    /// Replies why there is no room for what a command is about to make.
+    mutating func error(_ refusal: LimitRefusal) { error(refusal.text) }
+}

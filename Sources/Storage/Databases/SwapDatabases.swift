@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+
+extension Reference where Pointee == Worker {
+    /// Exchanges two databases of `tenant`, under the locks of both. Inside EXEC they are held
+    /// already, both of them, where the tenant had either when EXEC took its locks.
+    public func swapDatabases(of tenant: TenantReference, _ first: Int, _ second: Int) {
+        guard tenant.keyspace(first) != nil || tenant.keyspace(second) != nil else { return }
+        if isHolding {
+            guard let left = held(tenant, first), let right = held(tenant, second) else { return }
+            return swapContents(left, right)
+        }
+        while true {  // Bound: a keyspace is dropped once, then made anew.
+            let left = registry.keyspace(tenant, first)
+            let right = registry.keyspace(tenant, second)
+            guard let hold = KeyList(self).hold(andAllOf: [left, right]) else { continue }
+            swapContents(left, right)
+            return hold.end()
+        }
+    }
+
+    /// Database `number` of `tenant`, if the transaction holds it.
+    private func held(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference? {
+        tenant.keyspace(number).flatMap { holds($0.shard(at: 0)) ? $0 : nil }
+    }
+
+    /// Exchanges what two databases of one tenant hold. Sessions that watch a key which either has
+    /// are told. The caller holds all shards of both.
+    ///
+    /// Why the tables and not the keyspaces: watchers, counters and keys that wait for a lock
+    /// belong to a database by its number, and stay where they are.
+    public func swapContents(_ left: KeyspaceReference, _ right: KeyspaceReference) {
+        precondition(left.pointee.tenant == right.pointee.tenant && left != right)
+        for (own, other) in [(left, right), (right, left)] {
+            for index in 0..<own.shardCount {
+                own.shard(at: index).notifyAllWatchers { hash, wasExpired in
+                    let isReplaced = other.has(hash)
+                    let isReplacedByExpired =
+                        isReplaced && !other.hasVisible(hash, now: pointee.now)
+                    if wasExpired {
+                        wasExpired = isReplacedByExpired
+                        return isReplaced && !isReplacedByExpired
+                    }
+                    // Nothing gives way to what nobody sees.
+                    wasExpired = isReplacedByExpired && !own.has(hash)
+                    return !wasExpired && (isReplaced || own.has(hash))
+                }
+            }
+        }
+        if left.pointee.shardBits == right.pointee.shardBits {
+            for index in 0..<left.shardCount {
+                let own = left.shard(at: index)
+                let other = right.shard(at: index)
+                swap(&own.pointee.table, &other.pointee.table)
+                swap(&own.pointee.settledSize, &other.pointee.settledSize)
+                swap(&own.pointee.sweep, &other.pointee.sweep)
+            }
+        } else {
+            let fromLeft = left.takeAll()
+            let fromRight = right.takeAll()
+            left.putAll(fromRight)
+            right.putAll(fromLeft)
+        }
+        pointee.statistics.pointee.changes.bump()
+    }
+}
+
+extension Reference where Pointee == Keyspace {
+    /// Whether a key of this hash is there, be it expired.
+    fileprivate func has(_ hash: Hash) -> Bool {
+        shard(hash).pointee.table.contains(hash) { !$0.isAbsent }
+    }
+
+    /// Whether a key of this hash is there that commands see.
+    fileprivate func hasVisible(_ hash: Hash, now: Milliseconds) -> Bool {
+        shard(hash).pointee.table.contains(hash) { !$0.isAbsent && !$0.isExpired(at: now) }
+    }
+
+    /// Empties all tables and returns their entries, which the caller owns. Shards of different
+    /// number, which a tenant has who was named by keys before it was created, share no order, so
+    /// entries are moved one by one.
+    fileprivate func takeAll() -> [Entry] {
+        var entries: [Entry] = []
+        forEachShard(isLocked: true) { shard in
+            shard.pointee.table.forEach { entries.append($0) }
+            shard.pointee.table.removeStructure()
+            shard.pointee.table = Table(prefixBits: pointee.shardBits)
+        }
+        return entries
+    }
+
+    fileprivate func putAll(_ entries: [Entry]) {
+        for entry in entries {
+            let hash = Hash(entry.key)
+            let table = shard(hash)
+            table.pointee.table.allocatedSize += entry.allocatedSize + Values.nestedSize(entry)
+            _ = table.pointee.table.insert(hash, entry)
+        }
+    }
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+
+/// A key of a command: where its bytes are, its hash, and the shard that it lives in.
+public struct ResolvedKey {
+    public let key: Bytes
+    let hash: Hash
+    let shard: ShardReference
+}
+
+/// What a hold knows about its command beside the keys. One byte, so that it is set by one store.
+public struct HoldOptions: OptionSet, Sendable {
+    public let rawValue: UInt8
+    @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// The command inserts nothing, so expired keys may stay while clients are paused.
+    @inlinable public static var readOnly: HoldOptions { HoldOptions(rawValue: 1) }
+    /// Reads leave the access time alone (CLIENT NO-TOUCH).
+    @inlinable public static var leavesAccessTime: HoldOptions { HoldOptions(rawValue: 2) }
+
+    /// All keys live in one tenant's keyspace, so the first key's shard answers for the tenant.
+    static var oneTenant: HoldOptions { HoldOptions(rawValue: 4) }
+    /// One key, whose shard is the only lock: `locked` is not filled.
+    static var oneKey: HoldOptions { HoldOptions(rawValue: 8) }
+    /// An outer hold owns the locks (EXEC).
+    static var inner: HoldOptions { HoldOptions(rawValue: 16) }
+}
+
+/// One level of a thread's stack of holds: the keys of a command and the locks of their shards.
+///
+/// Why a stack in the worker and a one-word handle (`Hold`) to its top: the handle is passed in a
+/// register, a handler's calls copy nothing, and nothing is allocated for a command. Holds nest:
+/// EXEC locks the keys of all its commands in level 0, and each command sees its own part of them
+/// in level 1.
+///
+/// Layout:
+///
+///     worker.frames ─► level 0 │ level 1 │ level 2 │ level 3
+///                      keys ─► room of level 0: k k k k k k k k
+///                                keys of level 1 ──▲ (EXEC: a part of the outer's)
+///
+/// Invariants:
+/// 1. Only level 0 owns locks. `locked` is ascending by address, each shard once.
+/// 2. A level's room grows only while it is the top one, so no view of keys moves while a hold
+///    inside it is open.
+/// 3. `worker.depth` is the number of open levels; 0 means that the thread holds no shard.
+struct Frame {
+    static let depthMax = 4
+
+    // Safety: the worker that the frame lies in, which outlives it.
+    let worker: WorkerReference
+    var options: HoldOptions = []
+    /// How many keys the command has.
+    var keyCount = 0
+    // Safety: `keyCount` elements of this level's room, or of the outer level's (invariant 2).
+    var keys: UnsafeMutablePointer<ResolvedKey>
+    /// Where misses on record keys are noted; nil for a command that loads no records.
+    var recordMisses: RecordMissesReference?
+    /// The keyspace of all keys that were added so far; nil once two differ, or where a key's bytes
+    /// decide.
+    var commonKeyspace: KeyspaceReference?
+
+    // Safety: `capacity` elements each, allocated here, grown by `reserve`, freed with the worker.
+    var room: UnsafeMutablePointer<ResolvedKey>
+    var locked: UnsafeMutablePointer<ShardReference>
+    var lockedCount = 0
+    var capacity: Int
+
+    static let initialCapacity = 64
+
+    init(_ worker: WorkerReference) {
+        self.worker = worker
+        capacity = Frame.initialCapacity
+        room = .allocate(capacity: capacity)
+        locked = .allocate(capacity: capacity)
+        keys = room
+    }
+
+    func deallocate() {
+        room.deallocate()
+        locked.deallocate()
+    }
+
+    /// Grows the room for keys and locks to `count`.
+    @inline(never)
+    mutating func reserve(_ count: Int) {
+        guard count > capacity else { return }
+        let target = max(count, capacity * 2)
+        let room = UnsafeMutablePointer<ResolvedKey>.allocate(capacity: target)
+        room.moveInitialize(from: self.room, count: keyCount)
+        self.room.deallocate()
+        self.room = room
+        keys = room
+        let locked = UnsafeMutablePointer<ShardReference>.allocate(capacity: target)
+        locked.moveInitialize(from: self.locked, count: lockedCount)
+        self.locked.deallocate()
+        self.locked = locked
+        capacity = target
+    }
+
+    /// Gives back the room that a huge command needed.
+    mutating func shrink() {
+        guard capacity > 65_536 else { return }
+        deallocate()
+        capacity = Frame.initialCapacity
+        room = .allocate(capacity: capacity)
+        locked = .allocate(capacity: capacity)
+        keys = room
+    }
+}
+
+typealias FrameReference = Reference<Frame>
+
+extension Reference where Pointee == Frame {
+    /// Calls `body` with one shard of each tenant whose keys the command names: the shard of the
+    /// tenant's first such key. All are held.
+    @inline(__always)
+    func forEachTenant(_ body: (ShardReference) -> Void) {
+        guard pointee.keyCount > 0 else { return }
+        let first = pointee.keys[0].shard
+        body(first)
+        if !pointee.options.contains(.oneTenant) { forEachFurtherTenant(first, body) }
+    }
+
+    @inline(never)
+    private func forEachFurtherTenant(_ first: ShardReference, _ body: (ShardReference) -> Void) {
+        // Why a list: a command may name thousands of keys, but of few tenants, and most keys
+        // belong to the previous key's tenant. With one tenant it stays empty and allocates
+        // nothing.
+        var seen: [TenantReference] = []
+        let firstTenant = first.tenant
+        var previous = firstTenant
+        var index = 1
+        while index < pointee.keyCount {
+            let shard = pointee.keys[index].shard
+            let tenant = shard.tenant
+            index += 1
+            if tenant == previous { continue }
+            previous = tenant
+            if tenant == firstTenant || seen.contains(tenant) { continue }
+            seen.append(tenant)
+            body(shard)
+        }
+    }
+
+    // MARK: - Ending
+
+    /// Counts the command, settles memory, unlocks.
+    @inline(__always)
+    func end(isRead: Bool, isWrite: Bool, bytesIn: Int, bytesOut: Int) {
+        guard pointee.options.contains(.oneKey) else {
+            return endMany(isRead: isRead, isWrite: isWrite, bytesIn: bytesIn, bytesOut: bytesOut)
+        }
+        let shard = pointee.keys[0].shard
+        shard.charge(isRead: isRead, isWrite: isWrite, bytesIn: bytesIn, bytesOut: bytesOut)
+        letGo(of: shard)
+    }
+
+    @inline(never)
+    private func endMany(isRead: Bool, isWrite: Bool, bytesIn: Int, bytesOut: Int) {
+        // The command counts once for each tenant that it names; its bytes go to the first.
+        var bytes = (in: bytesIn, out: bytesOut)
+        forEachTenant { shard in
+            shard.charge(isRead: isRead, isWrite: isWrite, bytesIn: bytes.in, bytesOut: bytes.out)
+            bytes = (0, 0)
+        }
+        letGo()
+    }
+
+    /// Settles memory and unlocks, without counting a command: the way out of a hold that was not
+    /// ended.
+    @inline(never)
+    func letGo() {
+        let options = pointee.options
+        if options.contains(.oneKey) { return letGo(of: pointee.keys[0].shard) }
+        let worker = pointee.worker
+        if options.contains(.inner) {
+            var previous: ShardReference?
+            for index in 0..<pointee.keyCount where pointee.keys[index].shard != previous {
+                worker.settle(pointee.keys[index].shard)
+                previous = pointee.keys[index].shard
+            }
+        } else {
+            for index in 0..<pointee.lockedCount { worker.settleAndUnlock(pointee.locked[index]) }
+            pointee.lockedCount = 0
+        }
+        pointee.keyCount = 0
+        worker.pointee.depth &-= 1
+        if !options.contains(.inner) { pointee.shrink() }
+    }
+
+    @inline(__always)
+    private func letGo(of shard: ShardReference) {
+        let worker = pointee.worker
+        worker.pointee.depth = 0
+        worker.settleAndUnlock(shard)
+    }
+}
+
+extension Reference where Pointee == Worker {
+    /// Tells the tenant and the server what the shard's memory has become, drops an implicit tenant
+    /// that has become empty, and unlocks.
+    @inline(__always)
+    func settleAndUnlock(_ shard: ShardReference) {
+        if shard.pointee.table.allocatedSize != shard.pointee.settledSize
+            || shard.pointee.table.count == 0
+        {
+            settleAndDrop(shard)
+        }
+        shard.release()
+    }
+
+    @inline(never)
+    private func settleAndDrop(_ shard: ShardReference) {
+        settle(shard)
+        if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
+    }
+
+    /// Tells the tenant and the server what the shard's memory has become.
+    @inline(__always)
+    func settle(_ shard: ShardReference) {
+        pointee.unmanagedRegistry._withUnsafeGuaranteedRef { $0.settle(shard) }
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+
+// Changing entries. Every change of a key goes through one of these, and from there to the shard,
+// which tells whoever waits for it.
+extension Hold {
+    /// Removes the entry and all that it owns.
+    public func remove(_ found: Found) {
+        signal(found)
+        found.shard.pointee.table.remove(found.slot)
+    }
+
+    /// Sets the moment of expiry, or removes it with nil.
+    public func setExpiry(_ found: Found, _ expiry: Milliseconds?) {
+        found.shard.pointee.table.setExpiry(found.slot, expiry)
+        changed(found)
+    }
+
+    /// Inserts an entry of `shape` for the key at `ordinal`, which is known to be absent.
+    func insert(_ ordinal: Int, _ shape: EntryShape) -> Found {
+        let resolved = self[ordinal]
+        let slot = resolved.shard.pointee.table.insert(
+            resolved.hash, shape, access: Access.initial(now: now, settings: settings))
+        let found = Found(slot: slot, shard: resolved.shard, hash: resolved.hash)
+        signal(found)
+        return found
+    }
+
+    /// Puts an entry of `shape` in place of what was found, or inserts it. The value's bytes are
+    /// the caller's to write.
+    func place(_ ordinal: Int, _ shape: EntryShape, replacing found: Found?) -> Found {
+        guard let found else { return insert(ordinal, shape) }
+        let nested = Values.nestedSize(found.entry)
+        if nested > 0 {
+            Values.nestedTable(found.entry).free()
+            found.shard.pointee.table.allocatedSize -= nested
+        }
+        found.shard.pointee.table.replace(found.slot, shape, keepingValue: false)
+        changed(found)
+        return found
+    }
+
+    /// Notes that the value of the key has changed, which is an access too.
+    @inline(__always)
+    public func changed(_ found: Found) {
+        if !frame.pointee.options.contains(.leavesAccessTime) { noteAccess(found) }
+        signal(found)
+    }
+
+    /// Notes the access, by the clock or the counter that the eviction policy goes by.
+    @inline(__always)
+    public func noteAccess(_ found: Found) {
+        let worker = frame.pointee.worker
+        let entry = found.entry
+        let next = Access.next(
+            entry.access, now: worker.now, settings: worker.pointee.settings,
+            random: &worker.pointee.random)
+        if next != entry.access { entry.access = next }
+    }
+
+    /// Tells whoever waits for it that the key has changed.
+    @inline(__always)
+    func signal(_ found: Found) {
+        frame.pointee.worker.statistics.pointee.changes.bump()
+        if found.shard.pointee.watchers != nil { found.shard.notifyWatchers(found.hash) }
+    }
+}
