@@ -3,9 +3,9 @@ import Base
 import Synchronization
 import Tenancy
 
-// Counting what a command used, on the lines that its shard's lock brought in.
+// Counts what a command used, in cache lines that taking its shard's lock has just loaded.
 extension UnsafeMutablePointer where Pointee == Shard {
-    /// Counts one command, and takes it off the leases.
+    /// Counts one command and subtracts it from the leases.
     @inline(__always)
     public func charge(isRead: Bool, isWrite: Bool, bytesIn: Int, bytesOut: Int) {
         pointee.usage.commands += 1
@@ -17,7 +17,7 @@ extension UnsafeMutablePointer where Pointee == Shard {
         pointee.byteLease -= bytesIn + bytesOut
     }
 
-    /// Counts commands that neither read nor wrote a key, and takes them off the leases.
+    /// Counts commands that neither read nor wrote a key, and subtracts them from the leases.
     public func charge(keylessCommands count: Int, bytesIn: Int, bytesOut: Int) {
         pointee.usage.commands += count
         pointee.usage.bytesIn += bytesIn
@@ -26,8 +26,7 @@ extension UnsafeMutablePointer where Pointee == Shard {
         pointee.byteLease -= bytesIn + bytesOut
     }
 
-    /// Whether the leases are so large that some dozens of commands may run before they are looked
-    /// at again.
+    /// Whether the leases are large enough for some dozens of commands before the next check.
     public var hasAmpleLease: Bool {
         pointee.operationLease > 1024 && pointee.byteLease > 1 << 20
     }
@@ -38,7 +37,7 @@ extension UnsafeMutablePointer where Pointee == Shard {
 }
 
 extension UnsafeMutablePointer where Pointee == Keyspace {
-    /// Records are answered in the application's first database.
+    /// Whether this is the application's first database, the only one that answers records.
     @inline(__always)
     public var answersRecords: Bool {
         pointee.number == 0 && pointee.tenant.pointee.origin == .server
@@ -46,8 +45,8 @@ extension UnsafeMutablePointer where Pointee == Keyspace {
 }
 
 extension UnsafeMutablePointer where Pointee == Worker {
-    /// Counts a rejection that no key names a shard for. Takes the first shard's lock where it is
-    /// not held.
+    /// Counts a rejected command that has no key to name a shard, on the first shard. Takes its
+    /// lock unless it is held.
     public func countRejection(_ keyspace: KeyspaceReference) {
         let shard = keyspace.shard(at: 0)
         let isHeld = pointee.lockedCount > 0 && holds(shard)
@@ -56,11 +55,11 @@ extension UnsafeMutablePointer where Pointee == Worker {
         if !isHeld { shard.release() }
     }
 
-    /// Charges the bytes of a command that was refused to the tenant of its first key. False where
-    /// it has none, or that tenant is gone.
+    /// Charges the bytes of a refused command to the tenant of its first key. Returns false if it
+    /// has no key, or that tenant is gone.
     public func chargeRefused(bytesIn: Int, bytesOut: Int) -> Bool {
         guard pointee.resolvedCount > 0 else { return false }
-        // Safety: what was resolved in this tick is not freed before it ends.
+        // Safety: a shard that was resolved in this tick is not freed before the tick ends.
         let shard = pointee.resolved[0].shard
         shard.acquire()
         defer { shard.release() }
@@ -69,7 +68,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return true
     }
 
-    /// The shard that commands of a session count on which name no key.
+    /// The shard that counts a session's commands without keys.
     @inline(__always)
     public func home(_ tenant: TenantReference, _ database: Int) -> ShardReference {
         if let keyspace = tenant.keyspace(database) { return keyspace.shard(at: 0) }
@@ -78,8 +77,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
     }
 
-    /// Calls `body` with one shard for each tenant whose keys the command at hand named: the shard
-    /// of the first such key. All are held.
+    /// Calls `body` with one shard for each tenant of the current command's keys: the shard of the
+    /// tenant's first key. All of them are held.
     @inline(__always)
     public func forEachTenantOfKeys(_ body: (ShardReference) -> Void) {
         let count = pointee.resolvedCount
@@ -90,8 +89,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
     }
 
     private func forEachFurtherTenant(_ first: ShardReference, _ body: (ShardReference) -> Void) {
-        // Why a list: a command may name thousands of keys, but those of few tenants; most are the
-        // one before's. It stays empty, and takes no memory, while there is but the first tenant.
+        // Why a list: a command may name thousands of keys but only a few tenants, and most keys
+        // have the tenant of the key before. With only one tenant the list stays empty and takes no
+        // memory.
         var seen: [TenantReference] = []
         let firstTenant = first.tenant
         var previous = firstTenant
@@ -106,9 +106,9 @@ extension UnsafeMutablePointer where Pointee == Worker {
         }
     }
 
-    /// Whether a tenant whose keys the command names has a limit of memory or of keys.
+    /// Whether any tenant of the command's keys has a limit on memory or on keys.
     public var keysHaveLimitedTenants: Bool {
-        // Why not all: the keys of one keyspace are one tenant's.
+        // Why not all: all keys of one keyspace have one tenant.
         let count = pointee.commonKeyspace == nil ? pointee.resolvedCount : 1
         for index in 0..<min(count, pointee.resolvedCount) {
             let tenant = pointee.resolved[index].shard.tenant
@@ -119,7 +119,7 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return false
     }
 
-    /// How many of the command's keys that live in `tenant` do not exist.
+    /// The number of the command's keys in `tenant` that do not exist.
     public func missingKeyCount(of tenant: TenantReference) -> Int {
         var missing = 0
         for index in 0..<pointee.resolvedCount {
@@ -132,8 +132,8 @@ extension UnsafeMutablePointer where Pointee == Worker {
         return missing
     }
 
-    /// The same without keys that the command only reads, and each name once: exact, where the
-    /// count above is only an upper bound.
+    /// The same, without keys that the command only reads and with each name once. This count is
+    /// exact; the one above is an upper bound.
     public func missingKeyCount(of tenant: TenantReference, among created: [Bool]) -> Int {
         var missing: Set<[UInt8]> = []
         for index in 0..<min(pointee.resolvedCount, created.count) where created[index] {
