@@ -101,7 +101,7 @@ struct Directory {
     func forEachBlock(_ body: (UnsafeMutableRawPointer, Int) -> Void) {
         guard root != 0 else { return }
         var index = 0
-        while isArray && index < 1 << bits {  // Bound: each turn moves on by a page's words.
+        while isArray && index < 1 << bits {  // Bound: each turn advances by a page's words.
             let page = words[index]
             index += 1 << (bits - Int(page >> 56))
             body(Directory.words(page), Directory.byteCount(words: Directory.pageWords))
@@ -245,7 +245,7 @@ struct Directory {
     mutating func narrow(_ position: UInt64) -> Int {
         var size = 0
         while isArray, let gain = joinPages(position) { size += gain }  // Bound: the prefix.
-        while isArray ? bits > 1 : bits > 0,  // Bound: each turn takes a bit.
+        while isArray ? bits > 1 : bits > 0,  // Bound: each turn removes a bit.
             !Directory.needsLastBit(words, count: 1 << bits)
         {
             let new = Directory.allocate(words: 1 << (bits - 1))

@@ -46,7 +46,6 @@ public struct Shard: ~Copyable {
 public typealias ShardReference = UnsafeMutablePointer<Shard>
 
 extension UnsafeMutablePointer where Pointee == Shard {
-    /// Takes the lock.
     @inline(__always)
     public func acquire() { pointee.lock.lock() }
 

@@ -36,7 +36,7 @@ extension TenantRegistry {
         }
         if let secretDigest { try enter(secretDigest, for: id) }
         var tenant: TenantReference
-        repeat {  // Bound: a tenant that goes meanwhile is no longer found in the next turn.
+        repeat {  // Bound: a tenant that goes meanwhile is not found in the next turn.
             tenant = id.withBytes { findOrMakeImplicit($0) }
         } while !takeOver(tenant)
         tenant.apply(limits(index), planIndex: index)

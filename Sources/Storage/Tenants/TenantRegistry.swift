@@ -143,7 +143,7 @@ public final class TenantRegistry: Sendable {
 
     /// Database `number` of the implicit tenant `id`. Makes both if they do not exist.
     func implicitKeyspace(_ id: Bytes, _ number: Int) -> KeyspaceReference {
-        while true {  // Bound: a tenant that goes meanwhile is no longer found in the next turn.
+        while true {  // Bound: a tenant that goes meanwhile is not found in the next turn.
             let tenant = findOrMakeImplicit(id)
             if let keyspace = tenant.keyspace(number) { return keyspace }
             if let keyspace = makeUnlessGone(tenant, number) { return keyspace }
