@@ -74,10 +74,10 @@ public struct KeyPattern: Sendable, Equatable {
         }
         guard tenantSeen else { throw Malformed(reason: "{tenant} is missing") }
         if parts.first?.isField == true {
-            throw Malformed(reason: "nothing separates {tenant} from what follows")
+            throw Malformed(reason: "nothing parts {tenant} from what follows")
         }
         for (left, right) in zip(parts, parts.dropFirst()) where left.isField && right.isField {
-            throw Malformed(reason: "nothing separates two names in braces")
+            throw Malformed(reason: "nothing parts two names in braces")
         }
         matcher = KeyMatcher(prefix: prefix, tail: parts)
     }
