@@ -1,6 +1,7 @@
 // swift-tools-version: 6.3
 // SPDX-License-Identifier: Apache-2.0
-// The manifest is the architecture page: targets stand in layer order, and a target imports only from lower layers.
+// The manifest is the architecture page: targets are in layer order, and a target imports only from
+// lower layers.
 import PackageDescription
 
 let common: [SwiftSetting] = [
@@ -21,7 +22,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: common)
 }
 
-// A sanitizer sees what malloc gives and not what jemalloc's own calls do: scripts/sanitize sets this.
+// Sanitizers track malloc, but not jemalloc's own calls: scripts/sanitize sets this.
 let allocator: Target =
     Context.environment["SYSTEM_ALLOCATOR"] == nil
     ? .systemLibrary(
@@ -45,7 +46,7 @@ let package = Package(
         // L1  Bytes, buffers, ASCII numbers, clocks, errors, log, settings.
         module("Base", ["CLinux", "CAllocator"]),
 
-        // L2  Four siblings; only Storage knows another (Tenancy).
+        // L2  Four siblings; only Storage imports another (Tenancy).
         module("Wire", ["Base"]),
         module("Tenancy", ["Base"]),
         module("Storage", ["Base", "Tenancy", "CLinux", "CAllocator", "CXXHash"]),

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- The table that the compose file's Martlet answers from, with a few rows.
+-- The table behind Martlet in the compose file, with a few rows.
 create table tenants (
     id text primary key,
     name text not null,

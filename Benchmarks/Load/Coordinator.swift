@@ -4,7 +4,7 @@ import Glibc
 import LoadKit
 import Synchronization
 
-/// What one thread has to report at its end.
+/// What one thread reports at its end.
 struct WorkerResult: Sendable {
     var tally = Tally()
     var latency = Histogram()
@@ -16,11 +16,11 @@ struct WorkerResult: Sendable {
     var endNanoseconds: UInt64 = 0
 }
 
-/// The one thing that the threads of a run share: a start together, counters for the progress
-/// line, and the results.
+/// All that the threads of a run share: the common start, counters for the progress line, and the
+/// results.
 ///
-/// Why an event descriptor for either direction: the main thread waits for the next second or for
-/// the last worker, whichever comes first, and so must be able to wait with a time limit.
+/// Why event descriptors in both directions: the main thread waits for the next second or for the
+/// last worker, whichever comes first, so it needs a wait with a time limit.
 final class Coordinator: Sendable {
     private struct State {
         var ready = 0
@@ -51,14 +51,14 @@ final class Coordinator: Sendable {
 
     // MARK: - The workers' side
 
-    /// Says that this worker's connections stand, and waits for the others'. Returns the common
-    /// start time, or nil if another worker failed.
+    /// Reports that this worker's connections are open, and waits for those of the others. Returns
+    /// the common start time, or nil if another worker failed.
     func waitForStart() -> UInt64? {
         state.withLock { $0.ready += 1 }
         eventfd_write(news, 1)
         var token: UInt64 = 0
         while eventfd_read(gate, &token) != 0, errno == EINTR {}
-        // Order: the gate's write comes after the store; acquiring makes that plain.
+        // Order: acquiring, paired with the releasing store before the gate's write.
         let start = startNanoseconds.load(ordering: .acquiring)
         return start == 0 ? nil : start
     }
@@ -88,13 +88,13 @@ final class Coordinator: Sendable {
 
     var failure: LoadError? { state.withLock { $0.failure } }
 
-    /// Lets the workers go at `start`, or, with nil, lets them end.
+    /// Lets the workers begin at `start`, or end if it is nil.
     func open(start: UInt64?) {
         startNanoseconds.store(start ?? 0, ordering: .releasing)
         eventfd_write(gate, UInt64(threads))
     }
 
-    /// True once all workers have ended; false after at most so many milliseconds.
+    /// Waits for news, for at most `milliseconds`. Returns whether all workers have ended.
     func waitForEnd(milliseconds: Int32) -> Bool {
         let isEnded = { self.state.withLock { $0.finished == self.threads } }
         if isEnded() { return true }

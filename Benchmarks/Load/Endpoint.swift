@@ -3,19 +3,19 @@ import CLinux
 import Glibc
 import LoadKit
 
-/// Why a load could not be run.
+/// Why a load could not run.
 struct LoadError: Error {
     let message: String
 
     init(_ message: String) { self.message = message }
 
-    /// The message, with the text of `errno` after it.
+    /// The message, followed by the text of `errno`.
     static func system(_ message: String) -> LoadError {
         LoadError("\(message): \(String(cString: strerror(errno)))")
     }
 }
 
-/// The server's address, looked up once, and opened for each connection.
+/// The server's address: looked up once, used for each connection.
 struct Endpoint: Sendable {
     private let family: Int32
     private let address: [UInt8]
@@ -35,7 +35,7 @@ struct Endpoint: Sendable {
         }
     }
 
-    /// A connected blocking socket, whose reads and writes end at the time-out.
+    /// A connected blocking socket whose reads and writes time out.
     func connect() throws(LoadError) -> Int32 {
         let descriptor = socket(family, Int32(SOCK_STREAM.rawValue), 0)
         guard descriptor >= 0 else { throw .system("socket") }
@@ -67,7 +67,7 @@ struct Endpoint: Sendable {
         address.sun_family = sa_family_t(AF_UNIX)
         let bytes = Array(path.utf8)
         let fits = withUnsafeMutableBytes(of: &address.sun_path) { place in
-            // One byte stays 0, to end the path.
+            // One byte stays 0 to end the path.
             guard bytes.count < place.count else { return false }
             place.copyBytes(from: bytes)
             return true

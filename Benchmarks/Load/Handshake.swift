@@ -2,7 +2,7 @@
 import Glibc
 import LoadKit
 
-/// Logs a fresh connection in, while it still blocks: HELLO or AUTH, whichever the options ask.
+/// Logs in on a new connection, while it still blocks, with HELLO or AUTH as the options say.
 enum Handshake {
     static func perform(
         _ descriptor: Int32, _ options: LoadOptions, tenant: Int

@@ -97,7 +97,7 @@ struct Run {
         for thread in threads { pthread_join(thread, nil) }
     }
 
-    /// Lets the process have as many connections as the system allows it.
+    /// Raises the limit of open files to the most that the system allows.
     private func raiseDescriptorLimit() {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
@@ -117,7 +117,7 @@ struct Run {
             let untilNextSecond = Int32(1000 - elapsed % 1000)
             if coordinator.waitForEnd(milliseconds: untilNextSecond) { return }
             let now = Clock.now()
-            // News of a single worker wakes this too; the line keeps to whole seconds.
+            // News from a single worker ends the wait too; lines still come once a second.
             guard isShown, now - previousTime > 900_000_000 else { continue }
             let count = coordinator.completed.load(ordering: .relaxed)
             let errors = coordinator.errors.load(ordering: .relaxed)

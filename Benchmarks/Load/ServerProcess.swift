@@ -14,8 +14,8 @@ struct ServerProcess {
 
     func sample() throws(LoadError) -> Sample {
         let status = try read("/proc/\(process)/stat")
-        // The name in parentheses may hold anything, blanks and parentheses too, so the fields
-        // are counted from the last one. utime, stime and rss are the fields 14, 15 and 24.
+        // The name in parentheses may contain anything, even blanks and parentheses, so the fields
+        // are counted from the last parenthesis. utime, stime and rss are the fields 14, 15 and 24.
         guard let nameEnd = status.lastIndex(of: ")") else {
             throw LoadError("/proc/\(process)/stat cannot be understood")
         }

@@ -6,12 +6,12 @@ import Synchronization
 
 /// One thread of the load: its connections, its epoll loop, its counters.
 ///
-/// Why one buffer to send from and one to receive into, both the thread's: they stay in the cache,
-/// and a connection in the usual case needs none of its own.
+/// Why one send buffer and one receive buffer per thread: they stay in the cache, and a connection
+/// usually needs no buffer of its own.
 ///
 /// Invariants: 1. `remaining` requests may still be sent by this thread; 2. in the closed loop a
-/// connection sends only when nothing of it is outstanding; 3. the loop ends: when all is answered,
-/// when no connection is left, or when nothing has come for the time-out.
+/// connection sends only when it has no outstanding requests; 3. the loop ends: when all requests
+/// are answered, when no connection is left, or when no reply has come for the time-out.
 struct Worker: ~Copyable {
     private static let receiveSize = 256 * 1024
     private static let eventCapacity = 256
@@ -76,7 +76,7 @@ struct Worker: ~Copyable {
         events.deallocate()
     }
 
-    /// The whole load of this thread; nil if the run was called off before its start.
+    /// Runs the whole load of this thread. Returns nil if the run was cancelled before its start.
     mutating func run() throws(LoadError) -> WorkerResult? {
         guard let start = coordinator.waitForStart() else { return nil }
         stopNanoseconds = start + UInt64(options.durationSeconds * 1e9)
@@ -93,7 +93,7 @@ struct Worker: ~Copyable {
         while openConnections > 0, !isDone() { try turn() }
         result.lostRequests += outstandingRequests
         if let schedule {
-            // Those that a lost connection never sent count here too.
+            // This includes requests that a lost connection never sent.
             result.unsentRequests = schedule.due - result.tally.requests
         }
         result.endNanoseconds = result.tally.replies > 0 ? lastReplyNanoseconds : Clock.now()
@@ -140,7 +140,8 @@ struct Worker: ~Copyable {
         return Double(quiet) > options.timeoutSeconds * 1e9
     }
 
-    /// Until the next request is due, or a tenth of a second for a look at the time limits.
+    /// The time until the next request is due, but at most a tenth of a second, to check the time
+    /// limits.
     private func waitNanoseconds() -> Int64 {
         let longest: Int64 = 100_000_000
         guard let schedule, !isStopped else { return longest }
@@ -151,7 +152,7 @@ struct Worker: ~Copyable {
 
     // MARK: - Sending
 
-    /// Closed loop: sends the next batch of a connection that has been answered in full.
+    /// Closed loop: sends the next batch of a connection whose replies have all arrived.
     private mutating func sendBatch(_ index: Int) {
         guard !isStopped else { return }
         let count = min(options.pipeline, remaining)
@@ -161,7 +162,8 @@ struct Worker: ~Copyable {
         send(count, index)
     }
 
-    /// Open loop: takes in what has come due, and sends it where the pipeline has room.
+    /// Open loop: adds the requests that have come due, and sends those that the pipeline has room
+    /// for.
     private mutating func sendDue(_ now: UInt64) {
         guard !isStopped, var moved = schedule else { return }
         let due = moved.advance(to: now, limit: moved.due + remaining)
@@ -175,8 +177,8 @@ struct Worker: ~Copyable {
         }
     }
 
-    /// Nothing is sent once the time is up: what is due and waits then is reported as unsent, as
-    /// an overloaded server could otherwise hold up the end for as long again.
+    /// Sends nothing once the time is up: requests that are due and still wait are reported as
+    /// unsent. Otherwise an overloaded server could delay the end for as long again.
     private mutating func sendWaiting(_ index: Int) {
         guard let schedule, !isStopped else { return }
         let waiting = schedule.dueCount(connection: index) - connections[index].sentCount

@@ -2,8 +2,8 @@
 import Glibc
 import LoadKit
 
-/// The program: options in, one run, a report out. Exit status 0 if every request was answered,
-/// 1 if not, 2 if the options or the server were refused.
+/// The program: options in, one run, a report out. The exit status is 0 if every request was
+/// answered, 1 if not, 2 if the options are invalid or the run failed.
 do {
     let options = try LoadOptions(arguments: Array(CommandLine.arguments.dropFirst()))
     if options.printsHelp {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Numbers as text, where the standard library alone has no formats.
+/// Numbers as text, in formats that the standard library lacks.
 public enum Format {
     /// 1234567 as `1,234,567`.
     public static func grouped(_ number: Int) -> String {
@@ -13,7 +13,7 @@ public enum Format {
         return text
     }
 
-    /// A number with so many decimals, rounded; what is no finite number becomes 0.
+    /// A number rounded to `places` decimals; 0 if it is not finite or too large to print.
     public static func decimal(_ number: Double, _ places: Int) -> String {
         guard number.isFinite, number.magnitude < 1e15 else { return "0" }
         var scale = 1
@@ -30,7 +30,7 @@ public enum Format {
         String(repeating: " ", count: max(0, width - text.count)) + text
     }
 
-    /// A JSON string, quotes included.
+    /// A JSON string, with its quotes.
     public static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {

@@ -49,7 +49,7 @@ public struct Histogram: Sendable {
     public var mean: Double { count == 0 ? 0 : sum / Double(count) }
 
     /// The smallest bucket bound that at least this share of the samples does not exceed; 0 when
-    /// empty. The share is a whole number, as 0.999 has no exact binary form.
+    /// empty. The share is a whole number, because 0.999 has no exact binary form.
     public func value(atPartsPerMillion share: UInt64) -> UInt64 {
         guard count > 0 else { return 0 }
         let product = count.multipliedFullWidth(by: share)

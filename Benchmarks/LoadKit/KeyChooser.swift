@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How the keys of a run are drawn from the keyspace.
+/// How a run draws keys from the keyspace.
 public enum Distribution: Equatable, Sendable {
     case uniform
     case zipf(exponent: Double)
@@ -10,9 +10,9 @@ public enum Distribution: Equatable, Sendable {
 
 /// Draws key indices in `0..<keys` for one thread.
 ///
-/// A key belongs to tenant `index % tenants`: the total number of keys is then exact whatever the
-/// number of tenants, an even draw loads the tenants evenly, and a Zipf draw gives a few tenants
-/// most of the load, as in life.
+/// A key belongs to tenant `index % tenants`. So the total number of keys is exact for any number
+/// of tenants, an even draw loads the tenants evenly, and a Zipf draw gives a few tenants most of
+/// the load, as in real systems.
 ///
 /// Invariants: 1. with `.sequential`, thread t of n draws t, t + n, t + 2n ..., so that together
 /// the threads draw every key once; 2. a key drawn for a tenant belongs to that tenant.

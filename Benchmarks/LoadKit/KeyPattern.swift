@@ -2,10 +2,10 @@
 
 /// How keys are named, as in `tenant:{tenant}:{type}:{key}`.
 ///
-/// The three places have a fixed width (6 digits, 3 letters, 12 digits), so that every key of a
-/// run has one length and a request is made by writing digits over a finished one.
+/// The three places have a fixed width (6 digits, 3 letters, 12 digits). So all keys of a run have
+/// one length, and a request is made by writing digits over a finished one.
 ///
-/// Invariants: `{key}` stands exactly once, `{tenant}` and `{type}` at most once.
+/// Invariants: `{key}` occurs exactly once, `{tenant}` and `{type}` at most once.
 public struct KeyPattern: Equatable, Sendable {
     public static let plain = "{type}:{key}"
     public static let perTenant = "tenant:{tenant}:{type}:{key}"
@@ -24,7 +24,7 @@ public struct KeyPattern: Equatable, Sendable {
         case key
     }
 
-    /// One key made from the pattern, all digits 0, and where the digits stand in it.
+    /// One key made from the pattern with all digits 0, and the offsets of the digits.
     struct Rendered {
         var bytes: [UInt8] = []
         var keyOffset = 0

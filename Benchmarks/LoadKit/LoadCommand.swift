@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The commands a load can be mixed from, each declared once: its name in `--mix`, the type of
-/// its keys, and what its reply says about the key.
+/// The commands that a mix can contain, each declared once: its name in `--mix`, the type of its
+/// keys, and what its reply says about the key.
 ///
-/// Each type of value has keys of its own, so that no mix provokes WRONGTYPE.
+/// Each type of value has its own keys, so no mix causes WRONGTYPE.
 public enum LoadCommand: UInt8, CaseIterable, Sendable {
     case get, set, setex, mget, exists, del, incr, hset, hget, sadd, sismember, ping
 
-    /// How a reply tells a key that is there from one that is not.
+    /// How a reply shows whether the key exists.
     enum Presence {
-        /// A null, or each null of an array, is an absent key.
+        /// A null, or each null in an array, means an absent key.
         case null
-        /// The integer 0 is absent, any other is found.
+        /// The integer 0 means absent, any other means found.
         case zero
         case unknown
     }
@@ -36,8 +36,8 @@ public enum LoadCommand: UInt8, CaseIterable, Sendable {
         }
     }
 
-    /// Whether `found` and `absent` are what a server counts as keyspace hits and misses. HGET
-    /// and SISMEMBER are not: an absent field of a hash that exists is a hit to the server.
+    /// Whether the server counts `found` and `absent` as keyspace hits and misses. Not for HGET and
+    /// SISMEMBER: an absent field of an existing hash is a hit to the server.
     public var countsHits: Bool { self == .get || self == .mget || self == .exists }
 
     init?(name: String) {
@@ -53,8 +53,8 @@ public struct Mix: Equatable, Sendable {
     public let commands: [LoadCommand]
     private let cumulativeWeights: [Int]
 
-    /// Reads `get=80,set=15,mget=5`; a name alone weighs 1. Nil if it names something unknown, a
-    /// command twice, or no command with a weight above 0.
+    /// Reads `get=80,set=15,mget=5`; a name alone has weight 1. Nil if it names an unknown command,
+    /// a command twice, or no command with a weight above 0.
     public init?(_ text: String) {
         var commands: [LoadCommand] = []
         var cumulativeWeights: [Int] = []

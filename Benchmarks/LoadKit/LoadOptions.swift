@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Who each connection logs in as: `name:secret`, either with `{tenant}` in it.
+/// The credentials of each connection: `name:secret`, with `{tenant}` in at least one of the two.
 public struct TenantCredentials: Equatable, Sendable {
     private let name: String
     private let secret: String
@@ -24,10 +24,10 @@ public struct TenantCredentials: Equatable, Sendable {
     }
 }
 
-/// What to load, how, and for how long. Every run ends: it is bounded in requests and in time.
+/// What to load, how, and for how long. Every run ends: its requests and its time are limited.
 ///
-/// Invariants, which `validate` establishes: threads <= connections; tenants <= keys; numbers fit
-/// the digits of the key pattern; a batch fits `batchSizeLimit`.
+/// Invariants, which `problem` checks: threads <= connections; tenants <= keys; numbers fit the
+/// digits of the key pattern; a batch fits `batchSizeLimit`.
 public struct LoadOptions: Equatable, Sendable {
     static let batchSizeLimit = 256 << 20
 
@@ -44,7 +44,7 @@ public struct LoadOptions: Equatable, Sendable {
     public var connections = 50
     public var threads = 1
     public var pipeline = 1
-    /// Requests per second over all connections; nil is the closed loop.
+    /// Requests per second over all connections; nil means closed loop.
     public var ratePerSecond: Double?
     public var requests = 1_000_000
     public var durationSeconds = 600.0

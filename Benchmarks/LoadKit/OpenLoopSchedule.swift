@@ -2,11 +2,11 @@
 
 /// When the requests of one thread are due in the open loop.
 ///
-/// Requests are due at equal distances, in turn on each of the thread's connections, so request k
-/// of connection c is request `c + k * connections` of the thread, and its due time follows from
-/// its number alone. Nothing is queued when the server falls behind: only the number of requests
-/// answered so far is kept, and latency is counted from the due time of exactly that request, so
-/// a stall is seen by every request that was due in it (no coordinated omission).
+/// Requests are due at equal intervals, in turn on each of the thread's connections. Request k of
+/// connection c is request `c + k * connections` of the thread, so its number alone gives its due
+/// time. Nothing is queued when the server falls behind: only the number of answered requests is
+/// kept, and latency counts from the due time of exactly that request. So every request that was
+/// due in a stall shows it (no coordinated omission).
 public struct OpenLoopSchedule: Sendable {
     private let startNanoseconds: UInt64
     private let intervalNanoseconds: Double
@@ -14,7 +14,7 @@ public struct OpenLoopSchedule: Sendable {
     /// Requests of the thread that have come due.
     public private(set) var due = 0
 
-    /// The rate is this thread's part of the whole; `phase` in 0..<1 sets the threads apart.
+    /// The rate is this thread's share of the whole; `phase` in 0..<1 offsets the threads.
     public init(
         startNanoseconds: UInt64, ratePerSecond: Double, connections: Int, phase: Double
     ) {
@@ -32,13 +32,12 @@ public struct OpenLoopSchedule: Sendable {
         dueTime(of: connection + request * connections)
     }
 
-    /// How many requests of a connection have come due so far.
+    /// The number of requests of a connection that are due so far.
     public func dueCount(connection: Int) -> Int {
         (due - connection + connections - 1) / connections
     }
 
-    /// Moves on to `now`; the result are the numbers of the requests that came due, none beyond
-    /// `limit`.
+    /// Advances to `now`. Returns the numbers of the requests that became due, all below `limit`.
     public mutating func advance(to now: UInt64, limit: Int) -> Range<Int> {
         let first = due
         while due < limit, dueTime(of: due) <= now { due += 1 }

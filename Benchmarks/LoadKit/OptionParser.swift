@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Why a command line was refused, as a sentence for the person who wrote it.
+/// Why a command line is invalid, as a sentence for the person who wrote it.
 public struct OptionError: Error, Equatable, Sendable {
     public let message: String
 }
 
-/// One option: its name, what it takes, what it means, and how it is stored. The help is made of
-/// the same table, so an option cannot be there and undocumented.
+/// One option: its name, what it takes, what it means, and how it is stored. The help comes from
+/// the same table, so no option is undocumented.
 private struct Option {
     let name: String
     let argument: String?
@@ -130,7 +130,7 @@ extension LoadOptions {
                 $0.ratePerSecond = rate
                 return true
             },
-            Option("--requests", "COUNT", "Stop after this many (1000000, unless --duration)") {
+            Option("--requests", "COUNT", "Stop after this many (1000000 without --duration)") {
                 $0.store($1, in: \.requests, 1...Int.max / 2)
             },
             Option("--duration", "SECONDS", "Stop after this long (600)") {
@@ -142,7 +142,7 @@ extension LoadOptions {
     private static func workloadOptions() -> [Option] {
         let names = LoadCommand.allCases.map(\.name).joined(separator: " ")
         return [
-            Option("--mix", "NAME=WEIGHT,...", "Of \(names) (get=80,set=20)") {
+            Option("--mix", "NAME=WEIGHT,...", "Mix of \(names) (get=80,set=20)") {
                 guard let mix = Mix($1) else { return false }
                 $0.mix = mix
                 return true
@@ -152,7 +152,7 @@ extension LoadOptions {
             },
             Option(
                 "--distribution", "uniform|zipf[:S]|sequential",
-                "Of the keys drawn (uniform; S 0.99)"
+                "How keys are drawn (uniform; S 0.99)"
             ) {
                 $0.storeDistribution($1)
             },
@@ -175,7 +175,7 @@ extension LoadOptions {
                 $0.ttlSeconds = ttl
                 return true
             },
-            Option("--tenants", "1-1000000", "Tenants the keys belong to (1)") {
+            Option("--tenants", "1-1000000", "Tenants that own the keys (1)") {
                 $0.store($1, in: \.tenants, 1...1_000_000)
             },
             Option("--auth-tenants", "NAME:SECRET", "Log each connection in as a {tenant}") {
@@ -198,7 +198,7 @@ extension LoadOptions {
                 $0.serverProcess = process
                 return true
             },
-            Option("--progress", nil, "A line a second even if stderr is no terminal") {
+            Option("--progress", nil, "Print a line a second even if stderr is no terminal") {
                 options, _ in
                 options.showsProgress = true
                 return true

@@ -2,14 +2,13 @@
 
 /// A seeded generator of 64-bit numbers, so that a run can be repeated exactly.
 ///
-/// Why not the system's: that one is neither seeded nor cheap enough to ask several times per
-/// request. Every thread derives its own stream from the seed and its index.
-/// Origin: SplitMix64 (Steele, Lea, Flood, 2014).
+/// Why not the system's generator: it has no seed and is too slow for several numbers per request.
+/// Every thread derives its own stream from the seed and its index.
 public struct Randomness: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
     public init(seed: UInt64, stream: Int = 0) {
-        // The streams start at unrelated points of the one cycle.
+        // The streams start at unrelated points of the same cycle.
         state =
             Randomness.mix(seed)
             ^ Randomness.mix(UInt64(bitPattern: Int64(stream)) &+ 0x9E37_79B9_7F4A_7C15)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What one complete reply held, as far as a load generator cares.
+/// What a load generator needs to know of one complete reply.
 public struct Reply: Equatable, Sendable {
     /// Leaves that are null, and leaves that are not; a plain reply is one leaf.
     public var nulls = 0
@@ -15,14 +15,14 @@ public struct Reply: Equatable, Sendable {
 
 /// Finds where RESP2 and RESP3 replies end, without building them.
 ///
-/// Why this shape: replies arrive cut anywhere, and a generator must count them at a small part
-/// of the server's own cost. An array of n is n elements more to see, so nesting needs no stack,
-/// only a count; the body of a bulk is skipped, so a value of any size needs no buffer. Only an
-/// incomplete line is left unread, for the caller to present again with what follows it.
+/// Why this shape: replies arrive cut anywhere, and counting them must cost a small part of the
+/// server's own cost. An array of n adds n elements to those expected, so nesting needs a count and
+/// no stack. The body of a bulk is skipped, so a value of any size needs no buffer. Only an
+/// incomplete line stays unread; the caller presents it again with what follows it.
 ///
 /// Invariants: 1. `remainingElements` is 0 exactly between replies; 2. after `.incomplete` the
-/// bytes from `position` on are the start of one line of at most `lineLimit` bytes, or none;
-/// 3. attributes and pushes are skipped whole and are never taken for a reply.
+/// bytes from `position` on are the start of one line of at most `lineLimit` bytes, or none; 3.
+/// attributes and pushes are skipped whole and never count as a reply.
 ///
 /// RESP3's streamed strings and aggregates (`$?`, `*?`) are malformed here: no server sends them.
 public struct ReplyScanner: Sendable {
@@ -37,7 +37,7 @@ public struct ReplyScanner: Sendable {
     private enum Element {
         case leaf(isNull: Bool)
         case aggregate(children: Int)
-        /// Says something about the element after it and is no element itself.
+        /// Describes the element after it and is not an element itself.
         case attribute(children: Int)
         case incomplete
         case malformed
@@ -45,12 +45,12 @@ public struct ReplyScanner: Sendable {
 
     static let lineLimit = 64 * 1024
     static let bodyLimit = 1 << 32
-    /// Bytes of a bulk error that must be in view before it is read.
+    /// Bytes of a bulk error that must have arrived before it is read.
     static let errorTextLimit = 256
 
     private var remainingElements = 0
     private var remainingBodyBytes = 0
-    /// Of the remaining elements, those that belong to an attribute.
+    /// The remaining elements that belong to an attribute.
     private var ignoredElements = 0
     private var isPush = false
     private var current = Reply()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The replying side of one connection: how far the scanner has come, and which commands the
-/// replies to come will answer.
+/// The reply side of one connection: the state of the scanner, and the commands that the next
+/// replies answer.
 public struct ReplyStream: Sendable {
     var scanner = ReplyScanner()
     public var outstanding: OutstandingCommands

@@ -29,7 +29,7 @@ public struct Report: Sendable {
     /// Requests sent whose reply never came, because the connection or the time ended.
     public var lostRequests = 0
     public var lostConnections = 0
-    /// Open loop: requests that were due and never sent, as the server did not keep up.
+    /// Open loop: requests that were due and never sent, because the server did not keep up.
     public var unsentRequests = 0
     public var clientCPUSeconds = 0.0
     public var server: ServerUse?
@@ -45,7 +45,7 @@ public struct Report: Sendable {
         elapsedSeconds > 0 ? Double(tally.replies) / elapsedSeconds : 0
     }
 
-    /// Everything that was asked was answered, even if with an error.
+    /// Whether every request was answered, even if with an error.
     public var isComplete: Bool { lostRequests == 0 && lostConnections == 0 }
 
     private func perReplyMicroseconds(_ seconds: Double) -> Double {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One command as finished RESP bytes, with the places that differ from request to request.
+/// One command as finished RESP bytes, with the places that change from request to request.
 ///
 /// Layout, for `SET key:000000000000 <value> EX 60`:
 ///
@@ -8,7 +8,8 @@
 ///     |head: keyOffset --^                                     |   fixed value: all is head
 ///     |head                          |value of any size| tail  |   variable: written between
 ///
-/// MGET's keys stand `keyStride` bytes apart. `memberOffset` is the field's or member's number.
+/// MGET's keys are `keyStride` bytes apart. `memberOffset` is the place of the number in the field
+/// or member.
 struct RequestTemplate {
     var bytes: [UInt8] = []
     var keyOffset = 0

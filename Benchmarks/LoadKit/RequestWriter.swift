@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 
-/// Raw bytes that requests are written into and sent from, one per thread.
+/// A raw buffer that requests are written to and sent from, one per thread.
 public struct RequestBuffer: ~Copyable {
     fileprivate let storage: UnsafeMutableRawBufferPointer
     public fileprivate(set) var count = 0
@@ -19,12 +19,12 @@ public struct RequestBuffer: ~Copyable {
 /// Writes the requests of one thread: draws command and key, copies the template, and writes the
 /// digits over it.
 ///
-/// Why this shape: the generator shares the machine with the server it measures, so a request
-/// costs one copy and a few digits. All templates lie in one allocation, which stays in the first
-/// cache.
+/// Why this shape: the generator shares the machine with the server that it measures, so a request
+/// must cost only one copy and a few digits. All templates are in one allocation, which stays in
+/// the first-level cache.
 ///
-/// Invariants: 1. a request is at most `maximumRequestSize` bytes; 2. digits never need more than
-/// their width, which `LoadOptions` sees to; 3. equal seeds and options write equal bytes.
+/// Invariants: 1. a request is at most `maximumRequestSize` bytes; 2. digits never exceed their
+/// width, which `LoadOptions` ensures; 3. equal seeds and options write equal bytes.
 public struct RequestWriter: ~Copyable {
     private struct Placed {
         var start = 0
@@ -32,7 +32,7 @@ public struct RequestWriter: ~Copyable {
         var keyOffset = 0
         var keyStride = 0
         var keyCount = 0
-        // -1 where there is none: plain integers keep the copy of this struct free of branches.
+        // -1 means none: plain integers keep the copy of this struct free of branches.
         var tenantOffset = -1
         var memberOffset = -1
         var valueOffset = -1
@@ -49,7 +49,7 @@ public struct RequestWriter: ~Copyable {
     public let maximumRequestSize: Int
 
     public init(_ options: LoadOptions, thread: Int) {
-        // All threads write the same payload, and each draws keys of its own.
+        // All threads write the same payload; each draws its own keys.
         var payloadRandomness = Randomness(seed: options.seed, stream: -1)
         let alphabet = Array(
             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_".utf8)
@@ -83,8 +83,8 @@ public struct RequestWriter: ~Copyable {
         maximumRequestSize = RequestWriter.maximumRequestSize(options)
     }
 
-    /// A bound on the size of a request, found without making its value: the template of a value
-    /// of variable size leaves it out, and it adds its bytes, its length line and its end.
+    /// An upper bound on the size of a request, found without making a value. The template leaves
+    /// out a value of variable size, so its bytes, its length line and its line end are added.
     static func maximumRequestSize(_ options: LoadOptions) -> Int {
         var valueless = options
         valueless.valueSize = 0...1
@@ -96,8 +96,8 @@ public struct RequestWriter: ~Copyable {
 
     deinit { arena.deallocate() }
 
-    /// Fills the buffer with `count` requests, from its start. With a `tenant` every key is one
-    /// of that tenant's.
+    /// Fills the buffer with `count` requests, from its start. With a `tenant` all keys belong to
+    /// it.
     public mutating func write(
         _ count: Int, tenant: Int?, into buffer: inout RequestBuffer,
         _ outstanding: inout OutstandingCommands, _ tally: inout Tally
@@ -114,8 +114,8 @@ public struct RequestWriter: ~Copyable {
         buffer.count = end - base
     }
 
-    /// Safety: the caller has made sure of `maximumRequestSize` bytes behind `start`; every offset
-    /// of a template lies inside the bytes copied from it.
+    /// Safety: the caller ensures that there are `maximumRequestSize` bytes behind `start`; every
+    /// offset of a template is inside the bytes copied from it.
     private mutating func write(
         _ template: Placed, tenant fixedTenant: Int?, at start: UnsafeMutableRawPointer
     ) -> UnsafeMutableRawPointer {
@@ -128,7 +128,7 @@ public struct RequestWriter: ~Copyable {
             let shift = position * template.keyStride
             writeDigits(index, endingAt: start + template.keyOffset + shift + KeyPattern.keyWidth)
             if template.tenantOffset >= 0 {
-                // The keys of one MGET are one tenant's: that of its first key.
+                // All keys of one MGET belong to the tenant of its first key.
                 let owner = tenant ?? keys.tenant(of: index)
                 tenant = owner
                 writeDigits(
@@ -173,7 +173,7 @@ private func writeLineEnd(at end: UnsafeMutableRawPointer) -> UnsafeMutableRawPo
     return end + 2
 }
 
-/// Writes a number over zeros, its last digit before `end`. Leading zeros are there already.
+/// Writes a number over zeros, with its last digit before `end`. Leading zeros are already there.
 private func writeDigits(_ number: Int, endingAt end: UnsafeMutableRawPointer) {
     var rest = UInt64(number)
     var position = end

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What the replies to one command said.
+/// The counts of the replies to one command.
 public struct CommandTally: Equatable, Sendable {
     public var requests = 0
     public var replies = 0
     public var errors = 0
-    /// Keys (or fields, or members) that were there, and that were not.
+    /// Keys (or fields, or members) that existed, and that did not.
     public var found = 0
     public var absent = 0
 }
@@ -16,7 +16,7 @@ public struct ErrorTally: Equatable, Sendable {
     public var example: String
 }
 
-/// Everything counted from requests and replies; each thread has its own, merged at the end.
+/// All counts of requests and replies. Each thread has its own; they are merged at the end.
 ///
 /// Invariants: 1. each reply is counted under the command that it answers, in the order sent;
 /// 2. no error is dropped: a kind beyond `errorKindLimit` is counted as "other".
@@ -30,12 +30,12 @@ public struct Tally: Sendable {
 
     public init() {}
 
-    /// What a call of `receive` found.
+    /// The result of a call of `receive`.
     public struct Received: Equatable, Sendable {
         /// Bytes consumed; the rest must be presented again, followed by more.
         public var consumed = 0
         public var replies = 0
-        /// The peer broke the protocol: the connection is of no more use.
+        /// The peer broke the protocol: the connection must be closed.
         public var isMalformed = false
     }
 
@@ -94,8 +94,8 @@ public struct Tally: Sendable {
         errors[kind, default: ErrorTally(count: 0, example: text)].count += 1
     }
 
-    /// The code an error starts with; after the general ERR three words more, which tell apart
-    /// what ERR does not, and leave out the numbers that texts end with.
+    /// The code that an error starts with. The general ERR takes three more words, which
+    /// distinguish its kinds and leave out the numbers that texts end with.
     static func kind(of text: String) -> String {
         let words = text.split(separator: " ", maxSplits: 4)
         guard let code = words.first else { return "(empty)" }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Decimal integers to and from bytes, by Redis's strict rules: an optional minus sign, no plus
-/// sign, no leading zeros, no spaces, nothing after the digits. So "1" is the integer 1, and "01",
-/// " 1" and "+1" are strings.
+/// sign, no leading zeros, no spaces, nothing after the digits. "1" is the integer 1; "01", " 1"
+/// and "+1" are strings.
 public enum ASCIIInteger {
-    /// Bytes that the longest integer needs: a sign and 19 digits (20 for an unsigned one).
+    /// The size in bytes of the longest integer: a sign and 19 digits (20 digits if unsigned).
     public static let countMax = 20
 
-    /// The integer that `bytes` are, or nil where they are not one or it does not fit.
+    /// The integer in `bytes`, or nil if they are not an integer or it does not fit.
     @inlinable
     public static func parse(_ bytes: Bytes) -> Int64? {
         let count = bytes.count
@@ -43,8 +43,8 @@ public enum ASCIIInteger {
         return Int64(magnitude)
     }
 
-    /// Writes `value` at `target`, which must have room for `countMax` bytes, and returns how many
-    /// bytes it took.
+    /// Writes `value` at `target`, which must have room for `countMax` bytes, and returns the
+    /// number of bytes written.
     @inlinable
     public static func write(_ value: Int64, to target: UnsafeMutablePointer<UInt8>) -> Int {
         if value >= 0 {
@@ -54,8 +54,8 @@ public enum ASCIIInteger {
         return 1 + write(unsigned: value.magnitude, to: target + 1)
     }
 
-    /// Writes `value` at `target`, which must have room for `countMax` bytes, and returns how many
-    /// bytes it took.
+    /// Writes `value` at `target`, which must have room for `countMax` bytes, and returns the
+    /// number of bytes written.
     @inlinable
     public static func write(unsigned value: UInt64, to target: UnsafeMutablePointer<UInt8>) -> Int
     {
@@ -94,7 +94,7 @@ public enum ASCIIInteger {
         }
     }
 
-    /// `withDigits` of an unsigned integer.
+    /// `withDigits` for an unsigned integer.
     @inlinable
     public static func withDigits<Result>(
         ofUnsigned value: UInt64, _ body: (Bytes) -> Result
@@ -106,7 +106,7 @@ public enum ASCIIInteger {
         }
     }
 
-    /// How many decimal digits `value` has.
+    /// The number of decimal digits in `value`.
     @inlinable
     public static func digitCount(_ value: UInt64) -> Int {
         var count = 1
@@ -118,7 +118,7 @@ public enum ASCIIInteger {
         return count
     }
 
-    /// How many bytes `write` would take for `value`.
+    /// The number of bytes that `write` takes for `value`.
     @inlinable
     public static func byteCount(_ value: Int64) -> Int {
         digitCount(value.magnitude) + (value < 0 ? 1 : 0)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 
-/// A growing run of bytes with one owner: replies on their way out, a request that has not arrived
-/// whole.
+/// A growable byte buffer with one owner. It holds replies waiting to be sent, or a request that
+/// has arrived in part.
 ///
-/// Why: replies are appended piece by piece and leave in one write, so appending must be a compare,
-/// a copy and an add. An array would check for uniqueness at each step.
+/// Why: replies are appended piece by piece and sent in one write, so appending must cost only a
+/// compare, a copy and an add. An array would check for uniqueness at each step.
 ///
 ///     start            readIndex        count           capacity
 ///       | consumed        | readable      | room           |
@@ -39,7 +39,7 @@ public struct ByteBuffer: ~Copyable {
     @inlinable
     public var readableCount: Int { count - readIndex }
 
-    /// What has been appended and not consumed; valid until the next append.
+    /// The bytes appended and not yet consumed; valid until the next append.
     @inlinable
     public var readable: Bytes {
         guard let storage else { return .empty }
@@ -53,17 +53,17 @@ public struct ByteBuffer: ~Copyable {
         return Bytes(UnsafePointer(storage) + range.lowerBound, range.count)
     }
 
-    /// Room for at least `more` bytes behind what is there, as a pointer to it.
+    /// Makes room for at least `more` bytes behind the last one and returns a pointer to it.
     @inlinable @inline(__always)
     public mutating func reserve(_ more: Int) -> UnsafeMutablePointer<UInt8> {
-        // Bound: more <= 512 MB, count bounded by limits. (A buffer without storage grows for
-        // nothing too.)
+        // Bound: more <= 512 MB, count bounded by limits. (A buffer without storage grows even if
+        // `more` is 0.)
         if count &+ more >= capacity { grow(to: count + more + 1) }
         // Safety: after grow, storage is not nil and has `more` bytes behind `count`.
         return storage.unsafelyUnwrapped + count
     }
 
-    /// Counts `written` bytes that were stored through `reserve`.
+    /// Adds to the buffer `written` bytes that the caller stored through `reserve`.
     @inlinable @inline(__always)
     public mutating func commit(_ written: Int) {
         precondition(written >= 0 && written <= capacity - count, "more bytes than were reserved")
@@ -106,14 +106,14 @@ public struct ByteBuffer: ~Copyable {
         count &+= ASCIIInteger.write(integer, to: target)  // Bound: reserve made the room.
     }
 
-    /// Drops everything behind `newCount`, as if it had never been appended.
+    /// Drops everything behind `newCount`.
     @inlinable
     public mutating func truncate(to newCount: Int) {
         precondition(newCount >= readIndex && newCount <= count)
         count = newCount
     }
 
-    /// Counts `bytes` as read. A buffer that is read to its end starts again at its front.
+    /// Consumes `bytes` bytes. A buffer with nothing left to read starts again at its front.
     public mutating func consume(_ bytes: Int) {
         precondition(bytes >= 0 && bytes <= count - readIndex)
         readIndex += bytes
@@ -123,7 +123,7 @@ public struct ByteBuffer: ~Copyable {
         }
     }
 
-    /// Moves what is unread to the front, so that room at the front can be used again.
+    /// Moves the unread bytes to the front, which makes the room there usable again.
     public mutating func compact() {
         guard readIndex > 0, let storage else { return }
         memmove(storage, storage + readIndex, count - readIndex)
@@ -131,8 +131,8 @@ public struct ByteBuffer: ~Copyable {
         readIndex = 0
     }
 
-    /// Opens a gap of `size` bytes at `index` and returns it; used where a length is known only
-    /// afterwards.
+    /// Opens a gap of `size` bytes at `index` and returns a pointer to it: for a length that is
+    /// known only when everything behind it is written.
     public mutating func insertGap(at index: Int, size: Int) -> UnsafeMutablePointer<UInt8> {
         precondition(index >= readIndex && index <= count && size >= 0)
         _ = reserve(size)
@@ -153,8 +153,8 @@ public struct ByteBuffer: ~Copyable {
         }
     }
 
-    /// Grows by half at least, so that appending stays linear. Never inlined: it is the rare path
-    /// of `reserve`.
+    /// Grows by at least half, which keeps appending linear. Never inlined: it is the rare path of
+    /// `reserve`.
     @inline(never)
     @usableFromInline mutating func grow(to needed: Int) {
         let target = max(needed, capacity + capacity / 2, 256)
@@ -166,7 +166,7 @@ public struct ByteBuffer: ~Copyable {
     }
 }
 
-/// Ends the process with a message on standard error: for states in which no answer would be right.
+/// Logs a message and aborts: for states in which no answer would be right.
 public func fatal(_ message: String) -> Never {
     Log.standard.write(.warning, message)
     abort()

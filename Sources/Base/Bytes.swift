@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 
-/// A view of bytes that somebody else owns: an argument in a receive buffer, a key or a value in an
-/// entry.
+/// A view of bytes that something else owns: an argument in a receive buffer, a key or a value in
+/// an entry.
 ///
-/// Why: a handler must look at arguments and values without copying them, hold several at once, and
+/// Why: a handler must read arguments and values without copying them, hold several at once, and
 /// put them in arrays. A `Span` cannot be stored; a pair of pointer and count can.
 ///
 /// Invariants:
 /// 1. Every subscript is checked against `count`, in release builds too.
 /// 2. A view of an argument is valid until the command returns. A view into an entry is valid until
-///    the next call that changes that entry, under the lock of its shard. Views are never kept in
-///    anything that outlives the command; what must live longer is copied (`array`).
+///    the next call that changes that entry, under the lock of its shard. Nothing that outlives the
+///    command may keep a view; it must copy the bytes (`array`).
 public struct Bytes: @unchecked Sendable {
     // Safety: `base` points at `count` readable bytes for the lifetime described above; an empty
     // view may point anywhere and is never read.
@@ -30,14 +30,14 @@ public struct Bytes: @unchecked Sendable {
         self.count = count
     }
 
-    /// A literal; valid for ever.
+    /// A literal: valid forever.
     @inlinable @inline(__always)
     public init(_ literal: StaticString) {
         self.base = literal.utf8Start
         self.count = literal.utf8CodeUnitCount
     }
 
-    /// No bytes at all.
+    /// No bytes.
     @inlinable
     public static var empty: Bytes { Bytes("" as StaticString) }
 
@@ -69,14 +69,15 @@ public struct Bytes: @unchecked Sendable {
     @inlinable @inline(__always)
     public static func != (left: Bytes, right: Bytes) -> Bool { !(left == right) }
 
-    /// Negative, zero or positive as `self` sorts before, with or after `other`, byte by byte.
+    /// Compares byte by byte: negative if `self` sorts before `other`, zero if they are equal,
+    /// positive if it sorts after.
     @inlinable
     public func compare(_ other: Bytes) -> Int {
         let order = memcmp(base, other.base, min(count, other.count))
         return order != 0 ? Int(order) : count - other.count
     }
 
-    /// Whether the bytes are the letters of `upper` in any case. `upper` must be upper case ASCII.
+    /// Whether the bytes spell `upper`, in any mix of cases. `upper` must be upper-case ASCII.
     public func isKeyword(_ upper: StaticString) -> Bool {
         guard upper.utf8CodeUnitCount == count else { return false }
         let letters = upper.utf8Start
@@ -99,10 +100,10 @@ public struct Bytes: @unchecked Sendable {
         return UnsafeRawPointer(found) - UnsafeRawPointer(base)
     }
 
-    /// A copy that may be kept.
+    /// An owned copy.
     public var array: [UInt8] { [UInt8](UnsafeBufferPointer(start: base, count: count)) }
 
-    /// A copy as text; bytes that are not UTF-8 are replaced. For logs and administration only.
+    /// A copy as text, with invalid UTF-8 replaced. For logs and administration only.
     public var string: String { String(decoding: buffer, as: UTF8.self) }
 
     /// The same bytes as a standard library buffer, for calls that want one.
@@ -124,7 +125,7 @@ extension [UInt8] {
     }
 }
 
-/// Letters and digits of ASCII, the only alphabet that the protocol knows.
+/// ASCII letters and digits, the only alphabet of the protocol.
 public enum ASCII {
     @inlinable @inline(__always)
     public static func upper(_ byte: UInt8) -> UInt8 {
@@ -146,7 +147,7 @@ public enum ASCII {
     @inlinable
     public static func isPrintable(_ byte: UInt8) -> Bool { byte >= 32 && byte < 127 }
 
-    /// What a hexadecimal digit in either case stands for, 0 to 15; nil of any other byte.
+    /// The value of a hexadecimal digit in either case, 0 to 15, or nil for any other byte.
     public static func hexadecimal(_ byte: UInt8) -> UInt8? {
         switch lower(byte) {
         case let digit where isDigit(digit): digit - 48
@@ -155,8 +156,8 @@ public enum ASCII {
         }
     }
 
-    /// What a byte behind a backslash stands for in quoted text, but for an `x` with two digits: n,
-    /// r, t, b and a as in C, any other itself.
+    /// The byte that a backslash and `byte` mean in quoted text: n, r, t, b and a as in C, any
+    /// other byte itself. The caller handles `\x` with two digits.
     public static func unescaped(_ byte: UInt8) -> UInt8 {
         switch byte {
         case UInt8(ascii: "n"): 10

@@ -2,12 +2,13 @@
 import CLinux
 import Glibc
 
-/// Milliseconds: a moment since 1970 (expiry, TIME), or a span, as the name at hand says.
+/// Milliseconds: a moment since 1970 (expiry, TIME) or a duration. The name of the value says
+/// which.
 public typealias Milliseconds = Int64
 
-/// The two clocks of the server. Wall time decides what has expired, as in Redis, and, since a tick
-/// reads it once for all, when a reactor's timers are due; monotonic time tells how long something
-/// took.
+/// The server's two clocks. Wall time decides what has expired, as in Redis, and also when a
+/// reactor's timers are due, because a tick reads the clock once for everything. Monotonic time
+/// measures how long something took.
 public enum Clock {
     /// Wall time, milliseconds since 1970.
     public static var nowMilliseconds: Milliseconds { nowMicroseconds / 1000 }

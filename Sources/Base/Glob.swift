@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Patterns of KEYS, SCAN, CONFIG GET and their like: `*`, `?`, `[abc]`, `[^a-z]` and `\` before a
-/// byte that stands for itself.
+/// The patterns of KEYS, SCAN, CONFIG GET and similar commands: `*`, `?`, `[abc]`, `[^a-z]`, and
+/// `\`, which makes the next byte literal.
 ///
-/// Why no recursion: every element but `*` takes exactly one byte, so a mismatch need only go back
-/// to the last `*`. The cost is at most the pattern's size times the text's, whatever the pattern.
+/// Why no recursion: every element except `*` takes exactly one byte, so a mismatch only has to go
+/// back to the last `*`. Any pattern costs at most its size times the size of the text.
 ///
-/// The odd corners are Redis's: a text of no bytes is matched by the empty pattern alone, a class
-/// that is not closed ends with the pattern, a range compares bytes as signed, and a byte behind
-/// `\` in a class keeps its case.
+/// Odd cases follow Redis: only the empty pattern matches an empty text, an unclosed class ends
+/// with the pattern, a range compares bytes as signed, and a byte behind `\` in a class keeps its
+/// case.
 public enum Glob {
-    /// A pattern with more stars than this, beside one at its end, matches nothing: so it is in
-    /// Redis, and nobody can make a search through millions of keys arbitrarily dear.
+    /// A pattern with more stars than this, not counting one at its end, matches nothing, as in
+    /// Redis. This limits what one client can make a scan of millions of keys cost.
     public static let starCountMax = 1000
 
     /// Whether `pattern` matches all of `text`.
@@ -20,11 +20,11 @@ public enum Glob {
         guard !text.isEmpty else { return pattern.isEmpty }
         var position = 0
         var index = 0
-        // Behind the last star, and where in the text its tail was tried last.
+        // The position behind the last star, and where in the text its tail was last tried.
         var starTail: Int?
         var starIndex = 0
         var starCount = 0
-        // Bound: each turn moves on in the text, or moves the star's tail on.
+        // Bound: each turn advances in the text or the pattern, or moves the star's tail forward.
         while index < text.count {
             if position < pattern.count && pattern[position] == UInt8(ascii: "*") {
                 position = skipStars(pattern, position)
@@ -50,7 +50,7 @@ public enum Glob {
         return skipStars(pattern, position) == pattern.count
     }
 
-    /// Whether the pattern is a lone star, which callers take for "no pattern": it matches the
+    /// Whether the pattern is a single star. Callers treat it as "no pattern", which matches the
     /// empty text too.
     @inlinable
     public static func isEverything(_ pattern: Bytes) -> Bool {
@@ -80,8 +80,8 @@ public enum Glob {
         }
     }
 
-    /// The position behind the class whose first byte stands at `start`, if the class has `byte` in
-    /// it, else nil.
+    /// The position behind the class whose first byte is at `start` if the class matches `byte`,
+    /// else nil.
     private static func classElement(
         _ pattern: Bytes, _ start: Int, _ byte: UInt8, _ ignoringCase: Bool
     ) -> Int? {

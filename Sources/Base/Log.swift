@@ -6,11 +6,11 @@ import Synchronization
 /// The log: lines of "pid time level message" on standard output or in a file, as Redis writes
 /// them.
 ///
-/// A line is built whole and written by one call, so that lines of several threads do not mix. A
-/// message may show what somebody else has sent; control characters in it become question marks,
-/// so that it forges no line and moves no terminal's cursor.
+/// Each line is written by one call, so the lines of several threads do not mix. A message may
+/// quote what a client sent; control characters in it become question marks, so it can neither
+/// forge a line nor move a terminal's cursor.
 public final class Log: Sendable {
-    /// Redis's levels, lowest first; `loglevel` names the lowest that is written.
+    /// Redis's levels, lowest first; `loglevel` names the lowest one to write.
     public enum Level: Int, Sendable, CaseIterable {
         case debug, verbose, notice, warning
 
@@ -36,8 +36,8 @@ public final class Log: Sendable {
     }
 
     /// Appends to the file at `path` from now on; an empty path means standard output. Returns
-    /// errno, or 0. Called before other threads run: one that writes meanwhile might do so to a
-    /// descriptor that has been closed.
+    /// errno, or 0. Call it before other threads run: a thread that writes at the same time could
+    /// use the descriptor after it is closed.
     public func open(path: String) -> Int32 {
         var next: Int32 = 1
         if !path.isEmpty {
@@ -57,7 +57,7 @@ public final class Log: Sendable {
         return String(shown)
     }
 
-    /// Writes a line, unless `level` is below the lowest that is written.
+    /// Writes a line unless `level` is below the lowest one to write.
     public func write(_ level: Level, _ message: @autoclosure () -> String) {
         guard level.rawValue >= levelMin.load(ordering: .relaxed) else { return }
         var time = timespec()

@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import CLinux
 
-/// The number of INCRBYFLOAT and HINCRBYFLOAT: as wide as C's long double on x86-64, so that sums
-/// agree with Redis's to the digit. Other processors have no such type in Swift; there it is a
-/// double.
+/// The number type of INCRBYFLOAT and HINCRBYFLOAT: C's long double on x86-64, so that sums agree
+/// with Redis to the last digit. Swift has no such type on other processors; there it is a double.
 ///
-/// Why C's functions: the digits must be those of Redis, which are those of the C library, to the
-/// last one.
+/// Why C's functions: Redis parses and prints through the C library, and every digit must agree
+/// with Redis.
 public struct LongDouble: Sendable, Equatable {
     public var value: martlet_wide
 
     public init(_ value: martlet_wide) { self.value = value }
 
-    /// Longer text is not a number; the largest 80-bit number has 4933 digits before the point.
+    /// Longer text is not a number: the largest 80-bit number has 4933 digits before the point.
     private static let textSizeMax = 5 * 1024
 
-    /// The number that `bytes` are: all of them, and no space in front. "inf" is a number, "nan" is
-    /// not.
+    /// Parses all of `bytes`; a leading space is an error. "inf" is a number, "nan" is not.
     public static func parse(_ bytes: Bytes) -> LongDouble? {
         let count = bytes.count
         guard count > 0, count < textSizeMax, !ASCII.isSpace(bytes[0]) else { return nil }
@@ -37,15 +35,15 @@ public struct LongDouble: Sendable, Equatable {
         LongDouble(left.value + right.value)
     }
 
-    /// At most 17 digits behind the point, no exponent, no zeros at the end; "inf" and "-inf".
+    /// At most 17 digits after the point, no exponent, no trailing zeros; "inf" and "-inf".
     public var text: [UInt8] {
         if value.isInfinite { return Array((value < 0 ? "-inf" : "inf").utf8) }
         let size = LongDouble.textSizeMax
         return withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { buffer in
             var count = min(
                 Int(martlet_print_wide(value, buffer.baseAddress, Int32(size))), size - 1)
-            // The C library always writes the point and 17 digits, so that this ends at the point
-            // at the latest.
+            // The C library always writes the point and 17 digits, so this stops at the point at
+            // the latest.
             while count > 0, buffer[count - 1] == 48 { count -= 1 }
             if count > 0, buffer[count - 1] == 46 { count -= 1 }
             let text = buffer[0..<count].map { UInt8(bitPattern: $0) }

@@ -23,7 +23,7 @@ public struct Random: Sendable {
         return state &* 0x2545_F491_4F6C_DD1D
     }
 
-    /// A number in 0 ..< `bound`; `bound` is at least 1.
+    /// A number in 0 ..< `bound`; `bound` must be at least 1.
     @inline(__always)
     public mutating func next(below bound: UInt64) -> UInt64 {
         next().multipliedFullWidth(by: bound).high

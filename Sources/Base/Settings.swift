@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import Synchronization
 
-/// The directives that the path of a request reads, as numbers that any thread may read and CONFIG
-/// SET may change.
+/// The directives that the request path reads: numbers that any thread may read and CONFIG SET may
+/// change.
 ///
 /// Why not the configuration itself: a handler reads a threshold with one plain load, without a
 /// lock, a retain or a string. `Configuration` (in Server) owns names, texts and ranges and writes
-/// the numbers here. Sizes are bytes, times are named with their unit.
+/// the numbers here. Sizes are in bytes; the name of a time says its unit.
 public struct Settings: ~Copyable {
     public typealias Number = Atomic<Int>
 
@@ -16,33 +16,32 @@ public struct Settings: ~Copyable {
     public let setMaxPackedEntries = Number(128)
     public let setMaxPackedValueSize = Number(64)
 
-    /// 0 is no limit.
+    /// 0 means no limit.
     public let memoryMax = Number(0)
-    /// An `EvictionPolicy`'s raw value.
+    /// The raw value of an `EvictionPolicy`.
     public let evictionPolicy = Number(EvictionPolicy.noEviction.rawValue)
     public let evictionSamples = Number(5)
     public let frequencyLogFactor = Number(10)
-    /// Minutes.
     public let frequencyDecayMinutes = Number(1)
-    /// 0 while DEBUG SET-ACTIVE-EXPIRE has switched the sweep off.
+    /// 0 while DEBUG SET-ACTIVE-EXPIRE has switched the active expiration cycle off.
     public let activeExpiryEnabled = Number(1)
-    /// Milliseconds since 1970 until which CLIENT PAUSE has expired keys stay where they are,
-    /// unseen; 0 is no pause.
+    /// CLIENT PAUSE keeps expired keys in place, unseen, until this moment in milliseconds since
+    /// 1970; 0 means no pause.
     public let expiryPausedUntil = Number(0)
 
     public let bulkSizeMax = Number(512 << 20)
     public let queryBufferLimit = Number(1 << 30)
-    /// Normal clients' output: a hard limit, and a soft one that may be passed for some seconds; 0
-    /// is none.
+    /// Output limits of normal clients: a hard one, and a soft one that a client may exceed for
+    /// `outputSoftSeconds`; 0 means no limit.
     public let outputHardLimit = Number(0)
     public let outputSoftLimit = Number(0)
     public let outputSoftSeconds = Number(0)
     public let clientCountMax = Number(10_000)
-    /// Seconds a client may be idle; 0 is for ever.
+    /// Seconds that a client may be idle; 0 means forever.
     public let idleTimeoutSeconds = Number(0)
     public let keepAliveSeconds = Number(300)
     public let protectedMode = Number(1)
-    /// 1 where a password or tenants with secrets exist, so that sessions begin unauthenticated.
+    /// 1 if a password or a tenant with a secret exists, so that sessions begin unauthenticated.
     public let passwordRequired = Number(0)
     /// Raised by whatever changes which commands sessions may run.
     public let rightsGeneration = Number(0)
@@ -152,14 +151,14 @@ extension Atomic where Value == Int {
     @inlinable @inline(__always)
     public func set(_ value: Int) { store(value, ordering: .relaxed) }
 
-    /// Adds to a counter that only the calling thread changes, so without a locked instruction.
+    /// Adds to a counter that only the calling thread changes, which needs no locked instruction.
     @inlinable @inline(__always)
     public func bump(_ amount: Int = 1) {
         store(load(ordering: .relaxed) &+ amount, ordering: .relaxed)  // Bound: 2^63 events.
     }
 }
 
-/// `maxmemory-policy`: which keys give way when memory is full.
+/// `maxmemory-policy`: which keys are evicted when memory is full.
 public enum EvictionPolicy: Int, Sendable, CaseIterable {
     case noEviction, allKeysLRU, allKeysLFU, allKeysRandom
     case volatileLRU, volatileLFU, volatileRandom, volatileTTL
@@ -177,6 +176,6 @@ public enum EvictionPolicy: Int, Sendable, CaseIterable {
         }
     }
 
-    /// Whether only keys with an expiry give way.
+    /// Whether only keys with an expiry may be evicted.
     public var isVolatile: Bool { rawValue >= EvictionPolicy.volatileLRU.rawValue }
 }

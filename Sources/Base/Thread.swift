@@ -2,7 +2,7 @@
 import CLinux
 import Glibc
 
-/// A thread of the system that runs one closure.
+/// An operating system thread that runs one closure.
 public struct Thread: @unchecked Sendable {
     // Safety: a thread's id means the same to every thread; `join` or `detach` is called once.
     private let id: pthread_t

@@ -3,12 +3,11 @@ import Base
 import CLinux
 import Glibc
 
-/// The event loop over epoll, level-triggered: a socket that was not read to its end is reported
-/// again.
+/// An event loop over epoll, level-triggered: a socket with unread bytes is reported again.
 public struct EpollLoop: EventLoop, ~Copyable {
     private let loop: Int32
     // Safety: `capacity` events, allocated in init and freed in deinit; the kernel fills the first
-    // `wait` returned.
+    // ones, as many as `wait` returns.
     private let events: UnsafeMutablePointer<epoll_event>
     private static let capacity = 512
 

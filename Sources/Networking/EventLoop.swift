@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import CLinux
 
-/// What a reactor asks of the kernel: which sockets are ready, and bytes in and out.
+/// A reactor's interface to the kernel: which sockets are ready, and bytes in and out.
 ///
-/// Why an interface that small: epoll says that bytes can be read, io_uring that they have been.
-/// Both are "an event with a token"; receiving and sending go through the loop, so that a loop that
-/// has the bytes already can hand them over.
+/// Why so small: epoll reports that bytes can be read, io_uring that they have been read. Both are
+/// "an event with a token". Receiving and sending go through the loop, so that a loop which already
+/// has the bytes can hand them over.
 public protocol EventLoop: ~Copyable {
     /// Begins to watch `fd` for reading; its events carry `token`.
     mutating func add(_ fd: Int32, token: UInt64) -> Bool
-    /// Says what the socket's owner wants to hear of from now on. That the socket is broken it
-    /// always hears.
+    /// Changes which events the socket's owner gets. It always gets the event that the socket is
+    /// broken.
     mutating func modify(_ fd: Int32, token: UInt64, interest: Interest)
     mutating func remove(_ fd: Int32)
-    /// Waits for events, at most until `timeout` milliseconds have passed; nil is for ever. Returns
-    /// how many there are.
+    /// Waits for events for at most `timeout` milliseconds; nil means without limit. Returns the
+    /// number of events.
     mutating func wait(timeout: Int?) -> Int
     /// An event of the last `wait`.
     func event(_ index: Int) -> Event
@@ -23,12 +23,12 @@ public protocol EventLoop: ~Copyable {
     mutating func send(_ fd: Int32, _ bytes: UnsafeRawBufferPointer) -> Transfer
 }
 
-/// What the owner of a socket wants to hear of.
+/// The events that a socket's owner wants.
 public struct Interest: Equatable, Sendable {
     public var reading: Bool
     public var writing: Bool
-    /// That the other end sends no more. A loop says so again and again, so whoever knows must not
-    /// ask again.
+    /// The other end sends no more. The loop reports this again and again, so an owner that knows
+    /// it must clear the flag.
     public var end: Bool
 
     public init(reading: Bool, writing: Bool, end: Bool) {
@@ -37,7 +37,7 @@ public struct Interest: Equatable, Sendable {
         self.end = end
     }
 
-    /// What a new socket's owner wants.
+    /// The interest in a new socket.
     public static let initial = Interest(reading: true, writing: false, end: true)
 }
 
@@ -48,14 +48,14 @@ public struct Event {
     public let isWritable: Bool
     /// The other end sends no more; it may still read.
     public let hasEnded: Bool
-    /// The socket has failed, or both directions are shut: reading will say how.
+    /// The socket has failed, or both directions are shut: a read says which.
     public let isBroken: Bool
 }
 
-/// What a receive or a send did.
+/// The result of a receive or a send.
 public enum Transfer: Equatable {
     case bytes(Int)
-    /// Nothing now: an event will tell.
+    /// Nothing can be transferred now; an event follows when it can.
     case wouldBlock
     /// The other end has closed.
     case closed

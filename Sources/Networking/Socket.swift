@@ -3,7 +3,7 @@ import Base
 import CLinux
 import Glibc
 
-/// Listening sockets and what is set on accepted ones.
+/// Opens sockets that listen or connect, and sets the options of accepted ones.
 public enum Socket {
     public struct Failure: Error {
         public let what: String
@@ -21,7 +21,7 @@ public enum Socket {
         return try listen(fd, &name, backlog, what)
     }
 
-    /// Listens on a unix socket; a file that an earlier server left there is replaced.
+    /// Listens on a unix socket and replaces a file that an earlier server left there.
     public static func listen(path: String, permissions: Int, backlog: Int) throws(Failure) -> Int32
     {
         let what = "cannot listen on unix socket \(path)"
@@ -43,7 +43,7 @@ public enum Socket {
         return fd
     }
 
-    /// Connects and blocks; no call on the socket then waits longer than the timeout.
+    /// Connects a blocking socket; no call on it waits longer than the timeout.
     public static func connect(
         address: String, port: Int, timeoutSeconds: Int
     ) throws(Failure) -> Int32 {
@@ -78,7 +78,7 @@ public enum Socket {
         return fd
     }
 
-    /// Closes `fd` and returns the failure that errno tells of.
+    /// Closes `fd` and returns errno as a failure.
     private static func failed(_ fd: Int32, _ what: String) -> Failure {
         let code = errno
         close(fd)
@@ -87,7 +87,7 @@ public enum Socket {
 
     private static let flags = Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
 
-    /// An accepted connection, with the names of both ends.
+    /// An accepted connection, with the addresses of both ends.
     public struct Accepted: Sendable {
         public let fd: Int32
         public let remote: String
@@ -96,8 +96,8 @@ public enum Socket {
         public let isUnixSocket: Bool
     }
 
-    /// The next waiting connection of `listener`; nil, with errno set, where there is none now, or
-    /// none can be had.
+    /// Accepts the next connection that waits on `listener`. Returns nil, with errno set, if none
+    /// waits or it cannot be accepted.
     public static func accept(_ listener: Int32, unixPath: String?, keepAliveSeconds: Int)
         -> Accepted?
     {
@@ -126,8 +126,8 @@ public enum Socket {
             isUnixSocket: false)
     }
 
-    /// Sets `tcp-keepalive`: probes after so many idle seconds, three of them a third of that
-    /// apart.
+    /// Sets `tcp-keepalive`: the first probe after `seconds` idle seconds, three probes in all, a
+    /// third of that time apart.
     static func keepAlive(_ fd: Int32, seconds: Int) {
         guard seconds > 0 else { return }
         let tcp = Int32(IPPROTO_TCP)
@@ -142,7 +142,7 @@ public enum Socket {
         setsockopt(fd, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 
-    /// "address:port" and whether the address is this machine's own.
+    /// "address:port", and whether the address is this machine's own.
     private static func describe(_ storage: inout sockaddr_storage) -> (
         text: String, isLoopback: Bool
     ) {

@@ -2,13 +2,13 @@
 import CLinux
 import Glibc
 
-/// The address of a socket of any family, as the system's calls want it.
+/// A socket address of any family, in the form that system calls take.
 struct SocketAddress {
     private var storage = sockaddr_storage()
     private let size: Int
     var family: Int32 { Int32(storage.ss_family) }
 
-    /// An IPv4 or IPv6 address; "*" is all of IPv4, "::*" all of IPv6.
+    /// An IPv4 or IPv6 address; "*" means all of IPv4, "::*" all of IPv6.
     init(_ text: String, port: Int, what: String) throws(Socket.Failure) {
         if text.utf8.contains(UInt8(ascii: ":")) {
             var name = sockaddr_in6()
@@ -50,7 +50,7 @@ struct SocketAddress {
         withUnsafeMutableBytes(of: &storage) { $0.storeBytes(of: name, as: Name.self) }
     }
 
-    /// Calls `body` with the address as the system's calls take it.
+    /// Calls `body` with the address in the form that system calls take.
     mutating func with<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         let size = socklen_t(size)
         return withUnsafePointer(to: &storage) {

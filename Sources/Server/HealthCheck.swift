@@ -3,11 +3,11 @@ import Base
 import Glibc
 import Networking
 
-/// The verb `healthcheck`: whether the server of this configuration answers PING in time.
+/// The verb `healthcheck`: does the server of this configuration answer PING in time?
 ///
-/// It connects where the server listens: over TCP to its first address, or to its unix socket where
-/// it has no port. A server whose only credentials are tenants' secrets answers NOAUTH, which shows
-/// as well that it serves.
+/// It connects to the first TCP address of the server, or to its unix socket if it has no port. A
+/// server whose only credentials are tenants' secrets answers NOAUTH, which also shows that it
+/// serves.
 enum HealthCheck {
     private static let timeoutSeconds = 3
     private static let replySizeMax = 4096
@@ -18,7 +18,7 @@ enum HealthCheck {
         return 1
     }
 
-    /// What is wrong, or nil.
+    /// The problem, or nil.
     private static func problem(_ configuration: Configuration) -> String? {
         let descriptor: Int32
         do throws(Socket.Failure) { descriptor = try connect(configuration) } catch {
@@ -33,7 +33,7 @@ enum HealthCheck {
         request += "*1\r\n$4\r\nPING\r\n"
         let bytes = Array(request.utf8)
         guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
-            return "the server takes no request"
+            return "the server does not accept the request"
         }
         let lineCount = password.isEmpty ? 1 : 2
         guard let reply = receive(descriptor, lineCount: lineCount) else {
@@ -42,7 +42,7 @@ enum HealthCheck {
         guard reply != "+PONG", !(password.isEmpty && reply.hasPrefix("-NOAUTH")) else {
             return nil
         }
-        return "the server answers '\(reply)'"
+        return "the server answered '\(reply)'"
     }
 
     private static func connect(_ configuration: Configuration) throws(Socket.Failure) -> Int32 {
@@ -63,8 +63,8 @@ enum HealthCheck {
         return try Socket.connect(address: target, port: port, timeoutSeconds: timeoutSeconds)
     }
 
-    /// The last of the first `lineCount` lines, without its end; nil where they do not come in
-    /// time.
+    /// The last of the first `lineCount` lines, without its line break; nil if they do not arrive
+    /// in time.
     private static func receive(_ descriptor: Int32, lineCount: Int) -> String? {
         let deadline = Clock.nowMilliseconds + Milliseconds(timeoutSeconds) * 1000
         var reply: [UInt8] = []
@@ -76,7 +76,8 @@ enum HealthCheck {
             if lines.count > lineCount {
                 return String(decoding: lines[lineCount - 1].dropLast(), as: UTF8.self)
             }
-            // Why a refusal counts whole: it is one line, and the connection ends behind it.
+            // Why a lone line counts: a refusal is one line, and the server closes the connection
+            // behind it.
             if count <= 0 {
                 return lines.count > 1 ? String(decoding: lines[0].dropLast(), as: UTF8.self) : nil
             }

@@ -2,10 +2,9 @@
 import Base
 import Glibc
 
-/// What directives ask of the process itself: its directory, its log, its process file, its
-/// descriptors.
+/// Directives about the process itself: its directory, its log, its process file, its descriptors.
 enum ProcessSetup {
-    /// Before anything is opened: relative paths are seen from `dir`, as in redis.conf.
+    /// Runs before any file is opened: relative paths start at `dir`, as in redis.conf.
     static func prepare(_ configuration: Configuration) throws(Server.StartError) {
         let directory = configuration.text("dir")
         guard configuration.enterDirectory() else {
@@ -19,8 +18,8 @@ enum ProcessSetup {
         configuration.fitClientsToSystem()
     }
 
-    /// Called when the server listens, so that one that could not start leaves another's file
-    /// alone.
+    /// Called once the server listens, so that a server that could not start leaves the file of
+    /// another alone.
     static func writeProcessFile(_ configuration: Configuration) {
         let path = configuration.text("pidfile")
         guard !path.isEmpty else { return }

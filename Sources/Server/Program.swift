@@ -3,10 +3,10 @@ import Base
 import Commands
 import Glibc
 
-/// The program `martlet`: which of its verbs was asked for.
+/// The program `martlet`: chooses the verb and runs it.
 ///
-/// Every verb that needs to know about a server reads the same configuration as `serve` does, from
-/// the same places, so that one container's environment is enough for all of them.
+/// Every verb that concerns a server reads the same configuration as `serve`, from the same places,
+/// so the environment of one container is enough for all of them.
 public enum Program {
     /// Runs the verb and returns the exit status.
     public static func run(_ arguments: [String]) -> Int32 {
@@ -22,7 +22,7 @@ public enum Program {
         case "healthcheck": return withConfiguration(rest, HealthCheck.run)
         case "postgres-setup": return setUpPostgres(rest)
         case "import":
-            complain("import is not there yet: this version cannot read dumps")
+            complain("import is not supported yet: this version cannot read dumps")
             return 1
         default: return withConfiguration(arguments, serve)
         }
@@ -32,19 +32,19 @@ public enum Program {
         martlet \(Version.martlet): a multi-tenant cache that speaks Redis's protocol
 
         martlet [serve] [FILE] [--directive value ...]
-            Serves, with directives as in redis.conf. The command line counts over
-            MARTLET_DIRECTIVE_NAME in the environment, and that over FILE.
+            Serves, with directives as in redis.conf. The command line overrides
+            MARTLET_DIRECTIVE_NAME in the environment, which overrides FILE.
         martlet healthcheck [FILE] [--directive value ...]
-            Exits with 0 if the server of that configuration answers PING, else with 1.
+            Exits with 0 if the server with that configuration answers PING, else with 1.
         martlet postgres-setup --print|--apply [--teardown] [FILE] [--directive value ...]
-            Shows or runs the SQL of the triggers that announce changed records, or the
-            SQL that removes them.
+            Prints or runs the SQL that makes the triggers that announce changed records,
+            or with --teardown the SQL that removes them.
         martlet commands [--markdown]
             Lists all commands.
         martlet version
         """
 
-    /// Calls `body` with the configuration, or says what is wrong with that.
+    /// Calls `body` with the configuration, or prints what is wrong with it.
     private static func withConfiguration(
         _ arguments: [String], _ body: (Configuration) throws(Server.StartError) -> Int32
     ) -> Int32 {
@@ -101,7 +101,7 @@ public enum Program {
         return isMarkdown ? "- `\(call)`: \(spec.summary)" : "\(call)\n    \(spec.summary)"
     }
 
-    /// `key:key` is `key` to a reader; see `CommandUsage`.
+    /// A reader sees `key` for `key:key`; see `CommandUsage`.
     private static func withoutType(_ word: Substring) -> String {
         let parts = word.split(separator: ":", maxSplits: 1)
         guard parts.count == 2 else { return String(word) }
@@ -137,5 +137,5 @@ public enum Program {
     }
 }
 
-/// Ends the process with `status`; main.swift needs nothing else of C.
+/// Ends the process with `status`. Main.swift needs nothing else from C.
 public func exit(withStatus status: Int32) -> Never { Glibc.exit(status) }

@@ -2,7 +2,7 @@
 import Records
 
 /// The verb `postgres-setup`: makes the triggers that announce changed records, for the sources and
-/// the PostgreSQL that the configuration names.
+/// the PostgreSQL server in the configuration.
 enum RecordSetup {
     static func run(
         _ configuration: Configuration, isTeardown: Bool, isApplied: Bool

@@ -6,7 +6,7 @@ import Storage
 import Synchronization
 import Tenancy
 
-// What commands ask of the server as a whole.
+// What commands ask of the whole server.
 extension Server: ServerControl {
     public func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)] {
         configuration.get(patterns)
@@ -57,7 +57,7 @@ extension Server: ServerControl {
         return .refused
     }
 
-    /// Equality whose time does not tell where the difference is.
+    /// Equality in constant time: the time does not reveal where the difference is.
     private static func isEqual(_ left: [UInt8], _ right: [UInt8]) -> Bool {
         guard left.count == right.count else { return false }
         var difference: UInt8 = 0
@@ -67,8 +67,8 @@ extension Server: ServerControl {
 
     public func digest(secret: [UInt8]) -> [UInt8] { Secret.digest(secret) }
 
-    /// The sessions run nothing more, and let go of the tenant at once: it may be freed when this
-    /// returns.
+    /// Closes the tenant's sessions. They run nothing more and let go of the tenant at once: it may
+    /// be freed when this returns.
     public func closeSessions(of tenant: TenantReference) {
         whileStandingStill {
             for reactor in reactors {
@@ -82,8 +82,7 @@ extension Server: ServerControl {
                     tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
                     registry.nobody.pointee.connections.wrappingAdd(1, ordering: .relaxed)
                     // Why nobody and unauthenticated: a session may be in the middle of a command
-                    // that waits for this standstill, and must not go on as somebody who may do
-                    // more.
+                    // that waits for this standstill, and must not continue with more rights.
                     state.pointee.tenant = registry.nobody
                     state.pointee.isAuthenticated = false
                     state.pointee.closesAfterReply = true

@@ -4,10 +4,10 @@ import Commands
 import Records
 import Storage
 
-// What TENANT INVALIDATE and RECORDS ask.
+// TENANT INVALIDATE and the RECORDS commands.
 extension Server {
-    /// Drops the key by which `id` names a row in each source at once, and has the records thread
-    /// drop the row's other keys. Returns how many were dropped at once.
+    /// Drops the key that names the row `id` in each source at once, and has the records thread
+    /// drop the row's other keys. Returns the number of keys dropped at once.
     public func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int {
         guard let recordEngine, let catalog = recordCatalog else { return 0 }
         var dropped = 0
@@ -68,8 +68,8 @@ extension Server {
 }
 
 extension Server {
-    /// Removes a key from the application's first database now. Within a transaction, whose shards
-    /// are held already, that is left to the records thread.
+    /// Removes a key from the application's first database now. In a transaction, which already
+    /// holds its shards, it leaves that to the records thread.
     private func removeRecordKey(_ key: [UInt8], _ worker: WorkerReference) -> Bool {
         guard !worker.isHolding else { return false }
         let keyspace = registry.keyspace(registry.server, 0)

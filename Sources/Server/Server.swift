@@ -10,9 +10,9 @@ import Storage
 import Synchronization
 import Tenancy
 
-/// The process: listeners, reactors, tenants, configuration, and what stops them.
+/// The process: listeners, reactors, tenants, configuration, and shutdown.
 ///
-/// Threads: one reactor each; this object is what they share. Its mutable parts are atomics and
+/// Threads: each runs one reactor and shares this object. Its mutable parts are atomics and
 /// mutexes.
 public final class Server: @unchecked Sendable {
     struct Listener {
@@ -34,21 +34,21 @@ public final class Server: @unchecked Sendable {
     private(set) var listeners: [Listener] = []
     private var signalDescriptor: Int32 = -1
     private let sessionIDs = Atomic<UInt64>(0)
-    /// Who may stop the world: held while somebody holds or gathers all tick locks.
+    /// Held by the thread that holds or gathers all tick locks: only one may stop the world.
     let standstillLock = TickLock()
     /// The reactor whose thread holds all tick locks, or -1.
     let standingStillFor = Atomic<Int>(-1)
     let isStopping = Atomic<Bool>(false)
     private let isSweeping = Atomic<Bool>(false)
     private static let sweepMicroseconds = 500
-    /// When the server started, on the clocks that command statistics are measured by.
+    /// The start, on the clocks that measure command statistics.
     let startedAtTicks = martlet_ticks()
     let startedAtNanoseconds = Clock.monotonicNanoseconds
-    /// Bytes that were allocated when the server was ready, and the most that anybody saw.
+    /// Bytes allocated when the server was ready, and the most that any reading showed.
     private(set) var memoryAtStart = 0
     let memoryPeak = Atomic<Int>(0)
     let tenantsFileLock = Mutex<Void>(())
-    /// Drawn at start; INFO's run_id.
+    /// INFO's run_id, drawn at start.
     let runID: String
 
     public enum StartError: Error {
@@ -111,8 +111,7 @@ public final class Server: @unchecked Sendable {
         }
     }
 
-    /// `*` is every address of both families; a leading minus forgives an address that is not
-    /// there.
+    /// `*` means every address of both families. A leading minus allows the address to be missing.
     private func open(_ word: String, _ port: Int, _ backlog: Int) throws(Socket.Failure) {
         if word == "*" {
             listeners.append(
@@ -140,13 +139,13 @@ public final class Server: @unchecked Sendable {
         startRecords()
         guard addSpecialDescriptors() else {
             let reason = String(cString: strerror(errno))
-            Log.standard.write(.warning, "cannot watch the listeners: \(reason)")
+            Log.standard.write(.warning, "cannot watch the listening sockets: \(reason)")
             return 1
         }
         var threads: [Thread] = []
         for reactor in reactors.dropFirst() {
             guard let thread = Thread("reactor-\(reactor.number)", reactor.run) else {
-                Log.standard.write(.warning, "the system refuses thread \(reactor.number)")
+                Log.standard.write(.warning, "the system refused to start thread \(reactor.number)")
                 return 1
             }
             threads.append(thread)
@@ -173,7 +172,7 @@ public final class Server: @unchecked Sendable {
         if port > 0 { Log.standard.write(.notice, "Ready to accept connections on port \(port)") }
     }
 
-    /// SIGTERM and SIGINT are read from a descriptor by the first reactor; SIGPIPE is nobody's.
+    /// The first reactor reads SIGTERM and SIGINT from a descriptor; SIGPIPE is ignored.
     private func blockSignals() {
         signal(SIGPIPE, SIG_IGN)
         var set = sigset_t()
@@ -229,12 +228,12 @@ public final class Server: @unchecked Sendable {
         return best
     }
 
-    /// One slice of the sweep of expired entries; returns when the next is due. One thread at a
-    /// time: while one sweeps, the others' cores are free for requests.
+    /// One slice of the active expiration cycle; returns when the next is due. One thread sweeps at
+    /// a time, which leaves the other cores free for requests.
     ///
-    /// Why every reactor goes over all shards and not over a part: one that has changed nothing
-    /// sleeps, and what another wrote into its part would wait for it. What one has swept, the next
-    /// finds done.
+    /// Why every reactor sweeps all shards and not a part of them: a reactor that changed nothing
+    /// sleeps, and what another one wrote into its part would wait for it. What one reactor has
+    /// swept, the next finds done.
     func sweep(_ worker: WorkerReference, reactor: Int) -> Milliseconds? {
         if settings.memoryMax > 0 {
             registry.measureOtherMemory(now: worker.now)
@@ -252,16 +251,16 @@ public final class Server: @unchecked Sendable {
 
     // MARK: - Standing still
 
-    /// The reactor whose thread this is; nil on others.
+    /// The reactor of this thread; nil on other threads.
     private var currentReactor: Reactor? {
         let thread = pthread_self()
         return reactors.first { $0.owner == thread }
     }
 
-    /// Runs `body` while every other reactor is between two ticks. The caller holds no shard.
+    /// Runs `body` while every other reactor is between two ticks. The caller must hold no shard.
     ///
-    /// The caller's own tick lock is given up while it waits: two threads that want the others to
-    /// stand still do so one after the other, and the one that waits stands still itself.
+    /// The caller gives up its own tick lock while it waits. So two threads that want a standstill
+    /// take turns: the one that waits stands still itself.
     public func whileStandingStill<Result>(_ body: () -> Result) -> Result {
         let own = currentReactor
         let number = own?.number ?? reactors.count
@@ -278,15 +277,16 @@ public final class Server: @unchecked Sendable {
         return result
     }
 
-    /// Calls `body` with every session of every reactor; those for which it returns true are
-    /// closed.
+    /// Calls `body` with every session of every reactor, and closes those for which it returns
+    /// true.
     public func forEachSession(_ body: (borrowing SessionState) -> Bool) {
         whileStandingStill {
             for reactor in reactors {
                 for connection in reactor.connections.all {
                     guard !connection.pointee.isKilled else { continue }
                     guard body(connection.pointee.session.state.pointee) else { continue }
-                    // Why now: what it has sent must not run behind the command that killed it.
+                    // Why now: requests that it has already sent must not run behind the command
+                    // that killed it.
                     connection.pointee.isKilled = true
                     connection.pointee.isClosing = true
                     reactor.mailbox.post(.close(token: connection.pointee.token))

@@ -3,19 +3,19 @@ import Base
 
 /// A key pattern that names the tenant: `tenant:{tenant}:*`, `rate_limit:{tenant}:{connector}`.
 ///
-/// Literal bytes stand for themselves, `{tenant}` and other names in braces for one or more bytes,
-/// up to the next that the literal behind them begins with, `*` at the end for anything. Exactly
-/// one `{tenant}`.
+/// Literal bytes match themselves. `{tenant}` and other names in braces match one or more bytes, up
+/// to the first byte of the literal behind them. `*`, at the end only, matches anything. `{tenant}`
+/// occurs exactly once.
 ///
-/// Why not a glob: every key of every command is held against every pattern, so a match is one
-/// compare of the prefix, one search for the byte behind the tenant and, rarely, a walk over the
-/// rest.
+/// Why not a glob: every key of every command is matched against every pattern, so a match costs
+/// one compare of the prefix, one search for the byte behind the tenant and, rarely, a walk over
+/// the rest.
 public struct KeyPattern: Sendable, Equatable {
     /// The pattern as it was written.
     public let text: String
     public let matcher: KeyMatcher
 
-    /// What stands behind `{tenant}`.
+    /// An element of the pattern behind `{tenant}`.
     enum Part {
         case literal([UInt8])
         case field
@@ -29,7 +29,7 @@ public struct KeyPattern: Sendable, Equatable {
     /// The longest tenant id that a key can name.
     public static let tenantSizeMax = 128
 
-    /// Why a pattern was not accepted, in words for the person who wrote it.
+    /// Why a pattern is malformed, in words for the person who wrote it.
     public struct Malformed: Error, Equatable {
         public let reason: String
     }
@@ -48,11 +48,11 @@ public struct KeyPattern: Sendable, Equatable {
                 let name = bytes[(bytes.startIndex + 1)..<end]
                 bytes = bytes[(end + 1)...]
                 if name.elementsEqual("tenant".utf8) {
-                    guard !tenantSeen else { throw Malformed(reason: "{tenant} stands twice") }
+                    guard !tenantSeen else { throw Malformed(reason: "{tenant} occurs twice") }
                     tenantSeen = true
                 } else {
                     guard tenantSeen else {
-                        throw Malformed(reason: "only literal text may stand before {tenant}")
+                        throw Malformed(reason: "only literal text may come before {tenant}")
                     }
                     parts.append(.field)
                 }
@@ -61,7 +61,7 @@ public struct KeyPattern: Sendable, Equatable {
             bytes = bytes.dropFirst()
             if byte == UInt8(ascii: "*") {
                 guard tenantSeen, bytes.isEmpty else {
-                    throw Malformed(reason: "* may only stand at the end, behind {tenant}")
+                    throw Malformed(reason: "* may only come at the end, behind {tenant}")
                 }
                 parts.append(.rest)
             } else if !tenantSeen {
@@ -82,14 +82,14 @@ public struct KeyPattern: Sendable, Equatable {
         matcher = KeyMatcher(prefix: prefix, tail: parts)
     }
 
-    /// The bytes of `key` that name the tenant, or nil where the key does not match.
+    /// The bytes of `key` that name the tenant, or nil if the key does not match.
     public func tenant(in key: Bytes) -> Bytes? { matcher.tenant(in: key) }
 }
 
-/// A key pattern, ready to be held against keys.
+/// A key pattern, compiled for matching.
 ///
-/// Why raw memory: an array within would be retained and released for every key of every command.
-/// Patterns are made of directives, at start, and live as long as the process.
+/// Why raw memory: an array would be retained and released for every key of every command. Patterns
+/// come from directives at start and live as long as the process.
 public struct KeyMatcher: @unchecked Sendable {
     private enum Step {
         case literal(Bytes)
@@ -124,7 +124,7 @@ public struct KeyMatcher: @unchecked Sendable {
         return Bytes(UnsafePointer(copy), bytes.count)
     }
 
-    /// The bytes of `key` that name the tenant, or nil where the key does not match.
+    /// The bytes of `key` that name the tenant, or nil if the key does not match.
     public func tenant(in key: Bytes) -> Bytes? {
         let start = prefix.count
         guard key.count > start, key.hasPrefix(prefix) else { return nil }
@@ -134,12 +134,12 @@ public struct KeyMatcher: @unchecked Sendable {
         return key[start..<end]
     }
 
-    /// Where a field that begins at `start` ends: before the first byte of the literal that follows
-    /// it as step `step`.
+    /// The end of a field that begins at `start`: before the first byte of the literal that follows
+    /// it, which is step `step`.
     @inline(__always)
     private func fieldEnd(_ key: Bytes, from start: Int, step: Int) -> Int? {
         guard step < stepCount, case .literal(let literal) = steps[step] else { return key.count }
-        // Bound: a literal has one byte at least.
+        // Bound: a literal has at least one byte.
         guard let offset = key.suffix(from: start).firstIndex(of: literal[0]) else { return nil }
         return start + offset
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What a tenant has used, counted exactly.
+/// Exact counts of what a tenant has used.
 ///
-/// Why plain integers: each shard has one of these in the lines that its lock has just brought in,
-/// and changes it only under that lock. Sums are made when somebody asks.
+/// Why plain integers: each shard has its own `Usage`, in cache lines that taking the shard's lock
+/// has just loaded, and changes it only under that lock. Readers add them up.
 public struct Usage: Equatable, Sendable {
     public var commands = 0
     public var reads = 0

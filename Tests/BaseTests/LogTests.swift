@@ -3,7 +3,7 @@ import Testing
 
 @testable import Base
 
-/// What others may write into the log.
+/// What a message from outside may write into the log.
 @Suite struct LogTests {
     @Test(
         arguments: [

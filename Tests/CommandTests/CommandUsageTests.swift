@@ -16,7 +16,7 @@ import Testing
         let spec = try #require(CommandUsageTests.specs.first { $0.name == name })
         let usage = try #require(CommandUsage.parse(spec.usage), "the usage breaks the grammar")
         let words = name.contains("|") ? 2 : 1
-        // Why these: they take a first argument that the handler counts by itself, as in Redis.
+        // Why these: their handlers check for a first argument themselves, as in Redis.
         let looser = [
             "shutdown", "quit", "client|kill", "client|pause", "command|list", "client|list",
             "lolwut", "memory|usage",

@@ -5,11 +5,11 @@ import Storage
 import Testing
 import Wire
 
-/// Conversations with a database, as tests write them, and a look at what is behind it.
+/// Conversations with a database, in the notation of the tests, and checks of the tables behind it.
 extension Database {
     var keyCount: Int { registry.keyspace(registry.server, number).keyCount }
 
-    /// What is wrong with the tables of the selected database.
+    /// The broken invariants of the selected database's tables.
     var violations: [String] {
         var broken: [String] = []
         registry.keyspace(registry.server, number).forEachShard(isLocked: false) {
@@ -18,7 +18,7 @@ extension Database {
         return broken
     }
 
-    /// Runs the requests of `conversation` in a new database: in each line a request, `=>`, and the
+    /// Runs the requests of `conversation` in a new database: on each line a request, `=>`, and the
     /// reply with its line ends as spaces.
     static func converse(_ conversation: String) {
         let database = Database(families: Families.all + [Probes.family])
@@ -68,7 +68,7 @@ extension Substring {
     }
 }
 
-/// Commands that look where the string commands do not.
+/// Commands that inspect what string commands cannot.
 enum Probes {
     static let family = Family(
         group: "probe", [.key(HASH.self), .key(EXPIRY.self), .key(ENCODING.self)])
@@ -89,7 +89,7 @@ enum Probes {
         }
     }
 
-    /// EXPIRY key: milliseconds until it expires, -1 without an expiry, -2 of a missing key.
+    /// EXPIRY key: milliseconds until it expires, -1 without an expiry, -2 for a missing key.
     enum EXPIRY: KeyCommand {
         static let spec = CommandSpec(
             "expiry", arity: 2, [.readOnly], keys: [.one(at: 1, [.readOnly])], since: "1.0.0",
@@ -122,7 +122,7 @@ enum Probes {
     }
 }
 
-/// Random numbers that are the same in every run.
+/// Random numbers, the same in every run.
 struct SplitRandom {
     private var state: UInt64
 

@@ -5,7 +5,7 @@ import Storage
 import Tenancy
 import Wire
 
-/// A database without sockets: `run("SET", "k", "v")` gives the reply as RESP text.
+/// A database without sockets: `run("SET", "k", "v")` returns the reply as RESP text.
 final class Database {
     let registry: TenantRegistry
     let settings = SettingsReference()
@@ -38,7 +38,7 @@ final class Database {
 
     func run(_ words: [[UInt8]]) -> String { String(decoding: runBytes(words), as: UTF8.self) }
 
-    /// The reply as it is on the wire: for members that are no text.
+    /// The reply as it is on the wire: for members that are not text.
     func runBytes(_ words: [[UInt8]]) -> [UInt8] {
         var list = ArgumentList()
         var storage = ByteBuffer(capacity: 1 << 16)
@@ -59,7 +59,7 @@ final class Database {
         guard case .key(let command) = entry.pointee.run else {
             return Array("not a command on keys".utf8)
         }
-        // A tick, as a reactor's: what the command finds may be retired meanwhile.
+        // A tick, like a reactor's: what the command finds may be retired meanwhile.
         worker.pointee.participant.enter()
         defer { worker.pointee.participant.leave() }
         let keyspace = registry.keyspace(registry.server, number)

@@ -80,7 +80,7 @@ import Testing
         #expect(worker.sweepExpired(budgetMicroseconds: 10_000_000) == start + 100)
         #expect(database.run("DBSIZE") == ":20001\r\n")
         database.database.advance(milliseconds: 150)
-        // A small budget does a part of the work and says so.
+        // A small budget does a part of the work and reports that more is left.
         var calls = 0
         var due: Milliseconds?
         repeat {
@@ -101,8 +101,8 @@ import Testing
         }
     }
 
-    /// What says that a record does not exist was no key to anybody, so none has expired.
-    @Test func theEndOfAnAbsentRecordIsNotCounted() throws {
+    /// A negative entry was never a key to anyone, so its end does not count as an expired key.
+    @Test func theEndOfANegativeEntryIsNotCounted() throws {
         let database = Database()
         let worker = database.worker
         let keyspace = database.registry.keyspace(database.registry.server, 0)

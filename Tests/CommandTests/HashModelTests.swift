@@ -3,14 +3,14 @@ import Base
 import Storage
 import Testing
 
-/// Hashes against a model, and what is left to chance.
+/// Hashes against a model, and the random commands.
 @Suite struct HashModelTests {
     let database = Database()
 
     private func run(_ words: String...) -> String { database.run(words.map { Array($0.utf8) }) }
 
-    /// The lines of a reply that are no headers; good for elements without line breaks, `$`, `*`
-    /// and `:`.
+    /// The lines of a reply that are not headers; for elements without line breaks, `$`, `*` and
+    /// `:`.
     private func elements(_ reply: String) -> [String] {
         reply.split(separator: "\r\n", omittingEmptySubsequences: false).map(String.init)
             .filter { line in !line.isEmpty && !"$*:%".contains(line.prefix(1)) }
@@ -79,7 +79,7 @@ import Testing
                 let name = reply[index]
                 if name.hasPrefix("stay") { #expect(reply[index + 1] == "v" + name.dropFirst(4)) }
             }
-            // The table grows to twice its size and shrinks again below the scan's feet.
+            // The table grows to twice its size and shrinks again during the scan.
             for index in 0..<40 {
                 if step < 70 {
                     _ = run("HSET", "h", "more\(step * 40 + index)", "v")

@@ -3,7 +3,7 @@ import Base
 import Storage
 import Testing
 
-/// Hashes as a client sees them. Expected replies are redis-server's.
+/// Hashes as a client sees them. The expected replies are redis-server's.
 @Suite struct HashTests {
     let database = Database()
 
@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    /// A row whose columns are all null: nobody may come by a hash that has nothing to choose from.
+    /// A row whose columns are all null: no command may meet a hash without fields to choose from.
     @Test func aHashWithoutFieldsIsNoKey() {
         let worker = database.worker
         let keyspace = database.registry.keyspace(database.registry.server, 0)
@@ -201,10 +201,10 @@ extension Database {
         return (0..<keyspace.shardCount).map { keyspace.shard(at: $0) }
     }
 
-    /// What the tables say that they take.
+    /// The size that the tables report.
     var charged: Int { allShards.reduce(0) { $0 + $1.pointee.table.allocatedSize } }
 
-    /// What they take, by the allocator's sizes of every block.
+    /// Their size measured by the allocator, block by block.
     var measured: Int { allShards.reduce(0) { $0 + $1.pointee.table.measuredSize } }
 
     func entry(_ key: Bytes) -> Entry? {

@@ -10,7 +10,7 @@ import Testing
     private let ok = "+OK\r\n"
     private let sameObject = "-ERR source and destination objects are the same\r\n"
 
-    /// Every table of every tenant is sound, and charged what it takes.
+    /// Checks that every table of every tenant is sound and charged at its true size.
     private func violations(_ database: SessionDatabase) -> [String] {
         var broken: [String] = []
         database.registry.forEachTenant { tenant in
@@ -214,7 +214,7 @@ import Testing
         database.worker.unwatchAll(session)
     }
 
-    @Test func recordsKnownToBeAbsentAreInvisible() throws {
+    @Test func negativeEntriesAreInvisible() throws {
         let database = try SessionDatabase()
         let worker = database.worker
         let keyspace = database.registry.keyspace(database.registry.server, 0)
@@ -234,7 +234,7 @@ import Testing
         #expect(database.run("KEYS", "*") == "*0\r\n")
         #expect(database.run("RANDOMKEY") == "$-1\r\n")
         #expect(database.scanAll() == [])
-        // Reads have left it there.
+        // Reads do not remove it.
         #expect(keyspace.keyCount == 1)
         #expect(database.run("SETNX", "record", "v") == ":1\r\n")
         #expect(database.run("TTL", "record") == ":-1\r\n")

@@ -4,7 +4,7 @@ import Commands
 import Storage
 import Testing
 
-/// CLIENT PAUSE from the side of the keys: while it lasts, what has expired is unseen and stays.
+/// CLIENT PAUSE as keys see it: while it lasts, expired keys are unseen and stay in place.
 @Suite struct PauseTests {
     private func keyCount(_ database: SessionDatabase) -> Int {
         database.registry.keyspace(database.registry.server, 0).keyCount
@@ -40,7 +40,7 @@ import Testing
         #expect(database.worker.pointee.statistics.pointee.expiredKeys.value == 2)
     }
 
-    /// A transaction that begins a pause may go on to write; no key may then be there twice.
+    /// A transaction that begins a pause may go on writing; no key may then exist twice.
     @Test func writersRemoveWhatTheyReplace() throws {
         let database = try paused()
         #expect(database.run("SET", "a", "2", "GET") == "$-1\r\n")
@@ -61,7 +61,7 @@ import Testing
     }
 }
 
-/// WATCH of keys that had expired when the watch began.
+/// WATCH of keys that had already expired.
 @Suite struct WatchOfExpiredTests {
     private func watching(_ key: String, in number: Int = 0) throws -> SessionDatabase {
         let database = try SessionDatabase()
@@ -96,14 +96,14 @@ import Testing
         database.worker.unwatchAll(database.session)
     }
 
-    @Test func nothingGivesWayToAnExpiredKey() throws {
+    @Test func anExpiredKeyReplacingNothingIsNoChange() throws {
         let database = try watching("stale", in: 1)
         database.run("SWAPDB", "0", "1")
         #expect(!database.worker.isBroken(database.session))
         database.worker.unwatchAll(database.session)
     }
 
-    @Test func anExpiredKeyGivesWayToALiveOne() throws {
+    @Test func aLiveKeyReplacingAnExpiredOneIsAChange() throws {
         let database = try watching("stale")
         database.select(1)
         database.run("SET", "stale", "live")
@@ -126,7 +126,7 @@ import Testing
     }
 }
 
-/// What COMMAND GETKEYSANDFLAGS tells of SET depends on its options.
+/// The answer of COMMAND GETKEYSANDFLAGS for SET depends on its options.
 @Suite struct KeyAccessTests {
     @Test(arguments: [
         (["SET", "k", "v"], ["OW", "update"]), (["SET", "get", "get"], ["OW", "update"]),

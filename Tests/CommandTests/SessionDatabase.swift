@@ -6,7 +6,7 @@ import Tenancy
 import TestSupport
 import Wire
 
-/// A `Database` with a session on it, so that commands on whole databases run too. No sockets, no
+/// A `Database` with a session, so that commands on whole databases run too. No sockets, no
 /// transactions.
 final class SessionDatabase {
     let database: Database
@@ -57,7 +57,7 @@ final class SessionDatabase {
         }
     }
 
-    /// Runs a command on the session while `body` gives it its context.
+    /// Runs a command on the session, with the context that `body` needs.
     private func run(_ command: any SessionCommand.Type, _ words: [String]) -> String {
         withRequest(words) { arguments, reply in
             var context = CommandContext(

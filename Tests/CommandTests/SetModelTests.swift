@@ -3,8 +3,7 @@ import Base
 import Storage
 import Testing
 
-/// Sets by chance: every command beside Swift's own sets, over all forms and the limits between
-/// them.
+/// Random set commands compared with Swift's own sets, over all forms and the limits between them.
 @Suite struct SetModelTests {
     @Test(arguments: [1, 2, 3, 4, 5, 6]) func agreesWithSwiftsSets(seed: UInt64) {
         var model = SetModel(seed: seed)
@@ -53,8 +52,8 @@ import Testing
                 database.runBytes(
                     ["SRANDMEMBER", key, "-\(count * 100)"].map { Array($0.utf8) }))
             for member in reply.list() { counts[member, default: 0] += 1 }
-            // Chi squared with `count` - 1 degrees of freedom: the mean is that, six deviations are
-            // allowed.
+            // Chi squared with `count` - 1 degrees of freedom: that is its mean, and six deviations
+            // are allowed.
             let squares = counts.values.reduce(0.0) { $0 + Double(($1 - 100) * ($1 - 100)) }
             let chi = squares / 100 + Double(count - counts.count) * 100
             #expect(chi < Double(count) + 6 * (2 * Double(count)).squareRoot())
@@ -85,7 +84,7 @@ private struct SetModel {
     let database = Database()
     var random: Random
     var sets: [[UInt8]: Set<[UInt8]>] = [:]
-    /// The encodings that were met.
+    /// The encodings seen.
     var forms: Set<String> = []
     var complaint = ""
     private let names = ["a", "b", "c", "{tag}long key name that is not so short"].map {
@@ -127,8 +126,7 @@ private struct SetModel {
         return isRight
     }
 
-    /// Runs a command by chance; false where its reply, the sets or the accounting are not as they
-    /// should be.
+    /// Runs a random command. Returns false if its reply, the sets or the accounting are wrong.
     mutating func step() -> Bool {
         let key = name()
         if below(100) == 0 {
@@ -151,7 +149,7 @@ private struct SetModel {
     }
 
     private mutating func add(_ key: [UInt8]) -> Bool {
-        // Why numbers in some rounds: a set of integers must be allowed to grow beyond its limit.
+        // Why only numbers in some rounds: a set of integers must be able to grow beyond its limit.
         let onlyNumbers = below(3) > 0
         let members = (0..<1 + below(below(10) == 0 ? 150 : 6)).map { _ in
             onlyNumbers ? Array("\(below(1500))".utf8) : member()
@@ -284,7 +282,7 @@ extension Database {
         return (0..<keyspace.shardCount).map { keyspace.shard(at: $0) }
     }
 
-    /// What the shards say that their tables take, and what they do.
+    /// The size that the shards report for their tables, and the measured size.
     fileprivate var chargedSize: Int { shards.reduce(0) { $0 + $1.pointee.table.allocatedSize } }
     fileprivate var invariantViolations: [String] {
         shards.flatMap { $0.pointee.table.invariantViolations }

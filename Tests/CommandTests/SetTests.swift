@@ -63,7 +63,7 @@ extension Database {
         }
     }
 
-    /// How the set is kept, as OBJECT ENCODING says.
+    /// The set's encoding, as OBJECT ENCODING reports it.
     func encoding(_ key: String) -> String {
         var name = "none"
         withKeys([key]) { keys in
@@ -74,7 +74,7 @@ extension Database {
         return name
     }
 
-    /// Milliseconds until the key expires; nil where it does not.
+    /// Milliseconds until the key expires; nil without an expiry.
     fileprivate func timeLeft(_ key: String) -> Int64? {
         var left: Int64?
         withKeys([key]) { keys in
@@ -176,7 +176,7 @@ extension Database {
         #expect(database.encoding("v") == "hashtable")
         _ = database.run("SADD", "w", String(repeating: "v", count: 65))
         #expect(database.encoding("w") == "hashtable")
-        // Integers that a string joins: 127 of them still fit a packed list, 128 do not.
+        // A string joins a set of integers: 127 of them still fit a packed set, 128 do not.
         database.addRange("m", 0..<127)
         _ = database.run("SADD", "m", "x")
         #expect(database.encoding("m") == "listpack")
@@ -298,7 +298,7 @@ extension Database {
 
     @Test func whatHasExpiredIsNotThere() {
         let database = Database()
-        // Why so many: sources and targets then share segments, in which a removal moves others.
+        // Why so many: sources and targets then share segments, in which a removal moves entries.
         for number in 0..<300 {
             _ = database.run("SADD", "k\(number)", "m", "n\(number)")
             if number % 2 == 1 { database.expire("k\(number)", in: 10) }

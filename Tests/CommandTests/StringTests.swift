@@ -4,7 +4,7 @@ import Commands
 import Storage
 import Testing
 
-/// What conversations in text cannot say of strings: bytes, RESP3, the clock, limits, accounting.
+/// What text conversations cannot test of strings: bytes, RESP3, the clock, limits, accounting.
 @Suite struct StringTests {
     @Test func nullsInRESP3() {
         let database = Database()
@@ -36,8 +36,7 @@ import Testing
         #expect(database.run("INCR", "a") == ":1\r\n")
     }
 
-    /// A long string that grows byte by byte and by leaps, past the size that a short header can
-    /// say.
+    /// A long string that grows byte by byte and by leaps, past the largest size of a short header.
     @Test func growthKeepsWhatIsThere() {
         let database = Database()
         var expected: [UInt8] = []

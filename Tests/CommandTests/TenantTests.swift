@@ -5,7 +5,8 @@ import Storage
 import Tenancy
 import Testing
 
-/// Tenants that come and go, their plans and secrets, and who gives way when memory is full.
+/// Tenants that come and go, their plans and secrets, and whose keys are evicted when memory is
+/// full.
 @Suite struct TenantTests {
     private static let smallPlan: Plan = {
         var limits = Limits()
@@ -17,7 +18,7 @@ import Testing
         Database(plans: plans, patterns: [try KeyPattern("t:{tenant}:*")])
     }
 
-    /// One whose tenants have these limits.
+    /// A database whose tenants have these limits.
     private static func database(_ limit: (inout Limits) -> Void) throws -> Database {
         var limits = Limits()
         limit(&limits)
@@ -87,13 +88,13 @@ import Testing
         #expect(database.run("SETRANGE", "t:7:a", "40000", "x") == ":40001\r\n")
         #expect(database.run("SET", "t:7:a", String(large.prefix(40_000))) == "+OK\r\n")
         #expect(database.run("EXISTS", "t:7:a", "t:7:b") == ":1\r\n")
-        // A part of it for each of two is within the limit of both.
+        // Half of it for each of two tenants is within both limits.
         let half = String(large.prefix(30_000))
         #expect(database.run("MSET", "t:8:a", half, "t:9:a", half) == "+OK\r\n")
     }
 
-    /// A tenant whose last key goes is forgotten, but not what it had used of its day.
-    @Test func nobodyBeginsTheDayAnewByDeletingTheLastKey() throws {
+    /// A tenant is forgotten with its last key, but its use of the day is not.
+    @Test func deletingTheLastKeyDoesNotRestartTheDay() throws {
         let database = try Self.database { $0.operationsPerDay = 20 }
         func turns() -> Int {
             for turn in 0..<1000 {
@@ -108,7 +109,7 @@ import Testing
         #expect(turns() == 10)
     }
 
-    /// Of the keys that a command names, only new ones count, and each once.
+    /// Only the new keys of a command count, and each counts once.
     @Test(arguments: [Limits.AtLimit.reject, .evict])
     func keysThatAreOnlyReadTakeNoRoom(atLimit: Limits.AtLimit) throws {
         let database = try Self.database {
@@ -146,7 +147,7 @@ import Testing
 
     @Test func nothingIsLeftOfInventedTenants() throws {
         let database = try Self.database()
-        // The server's own keyspace comes into being with the first command.
+        // The first command makes the server's own keyspace.
         database.run("GET", "nothing")
         let before = database.registry.settledMemory.load(ordering: .relaxed)
         for number in 0..<1000 { #expect(database.run("GET", "t:\(number):k") == "$-1\r\n") }
@@ -192,8 +193,8 @@ import Testing
         #expect(database.run("SET", "k", "v") == "+OK\r\n")
     }
 
-    /// More tenants than are compared at once, so that the search goes on from key to key.
-    @Test(arguments: [4, 300]) func onlyWhoIsBeyondTheirShareGivesWay(tenants: Int) throws {
+    /// 300 tenants are more than are compared at once, so the search goes on from key to key.
+    @Test(arguments: [4, 300]) func onlyTenantsBeyondTheirShareAreEvicted(tenants: Int) throws {
         let database = try Self.database()
         let value = String(repeating: "v", count: 100)
         for number in 0..<tenants {

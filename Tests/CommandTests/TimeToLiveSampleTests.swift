@@ -4,7 +4,7 @@ import Storage
 import Tenancy
 import Testing
 
-/// INFO's avg_ttl is an estimate: it must be near the truth, whatever else the database holds.
+/// INFO's avg_ttl is an estimate: it must be close, whatever else the database holds.
 @Suite struct TimeToLiveSampleTests {
     private static func estimate(_ database: Database, _ tenants: [String] = []) -> Milliseconds {
         var keyspaces = [database.registry.keyspace(database.registry.server, 0)]

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Accounting: what is charged is what was done, tenant by tenant; and the limits.
+"""Accounting: tenant by tenant, charges match what was done; and the limits.
 
     accounting.py [--operations 200000] [--tenants 1000] [--connections 4]
 
-redis-server has no tenants; against it only the driver's own counting is
-proven, by the sums that INFO gives.
+redis-server has no tenants. Against it the driver checks only its own
+counting, by the sums that INFO gives.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def check_memory(report: Report, client: Client, tenants: int) -> None:
 
 
 def check_gone(report: Report, server: Server, tenants: int) -> None:
-    """Tenants that only their keys named go with their last key."""
+    """Implicit tenants go with their last key."""
     with server.client() as client:
         client.value("FLUSHALL")
         left = client.value("TENANT", "LIST")

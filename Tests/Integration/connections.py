@@ -30,7 +30,7 @@ class Connections:
         self.random = random.Random(seed)
 
     def half_closed(self) -> None:
-        """Who sends commands and shuts its write side still gets every reply."""
+        """A client that sends commands and shuts its write side still gets every reply."""
         with connect(self.server.address, 10) as stream:
             stream.sendall(b"PING\r\n")
             stream.shutdown(socket.SHUT_WR)
@@ -62,7 +62,7 @@ class Connections:
             with self.server.client() as client:
                 self.report.equal("others are answered", client.value("PING"), b"PONG")
             data = read_all(stream)
-            # Redis closes at the end of input, whatever is still to be sent.
+            # Redis closes at the end of input, even if replies are still unsent.
             fine = len(data) == expected or self.redis
             self.report.check(f"{count} replies", fine, f"{len(data)} of {expected} bytes")
 
@@ -83,7 +83,7 @@ class Connections:
             self.report.check("at under 2 s of CPU", used < 2, f"{used:.2f} s")
 
     def slow_reader(self) -> None:
-        """A reader that is always a little behind costs what it is behind, not what it has read."""
+        """A reader that is always a little behind costs only that backlog, not all that it read."""
         with self.server.client() as client:
             client.value("SET", "large", b"x" * MEGABYTE)
         before = self.server.resident()

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole conversations whose replies do not pair with requests, byte for byte as redis-server's.
 
-The oracle reads one reply for each request. What CLIENT REPLY keeps back, what
-CLIENT PAUSE holds and what ends a connection is asked here, and what INFO counts of it all.
+The oracle reads one reply for each request. This driver tests what CLIENT REPLY suppresses, what
+CLIENT PAUSE holds, what ends a connection, and what INFO counts of it all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from support.resp import connect, encode
 from support.server import Server
 
 END = b"$3\r\nend\r\n"
-# Lines of one connection, sent as one block; after each conversation ECHO tells the end.
+# Lines of one connection, sent as one block; ECHO marks the end of each conversation.
 CONVERSATIONS = {
     "REPLY OFF inside EXEC": "MULTI|SET a 1|CLIENT REPLY OFF|GET a|EXEC|GET a|CLIENT REPLY ON",
     "REPLY SKIP inside EXEC": "MULTI|SET a 1|CLIENT REPLY SKIP|GET a|EXEC|GET a|GET a",
@@ -54,20 +54,20 @@ CONVERSATIONS = {
     "Host, as a web page sends it": "host: localhost|SET a 1",
     "QUIT in a pipeline": "GET a|QUIT|GET a",
 }
-# Bytes as they are; after them ECHO tells the end.
+# Raw bytes; ECHO marks the end.
 BLOCKS = {
     "an empty line behind REPLY SKIP": b"CLIENT REPLY SKIP\r\n\r\nGET a\r\nGET a\r\n",
     "no arguments behind REPLY SKIP": b"CLIENT REPLY SKIP\r\n*0\r\nGET a\r\n*-1\r\nGET a\r\n",
     "an empty line under REPLY OFF": b"CLIENT REPLY OFF\r\n\r\nGET a\r\nCLIENT REPLY ON\r\nGET a\r\n",
 }
-# Why apart: what was wrong is not told to whoever wants no replies, in either; but Redis keeps the
-# connection, on which it will never say anything again, and Martlet closes it.
+# Why apart: neither server reports the error to a client that wants no replies; but Redis keeps the
+# connection, on which it never answers again, and Martlet closes it.
 SILENT_ERRORS = [
     b"CLIENT REPLY OFF\r\n*x\r\nGET a\r\n", b"CLIENT REPLY OFF\r\n*1\r\n$x\r\n",
     b'CLIENT REPLY OFF\r\nGET "a\r\n', b"CLIENT REPLY SKIP\r\n*x\r\n",
     b'CLIENT REPLY SKIP\r\nGET "a\r\n', b"CLIENT REPLY SKIP\r\n*1\r\n:1\r\n",
 ]
-# What goes wrong here is counted by INFO as redis-server counts it.
+# INFO must count these errors as redis-server does.
 COUNTED = [
     "GET|NOSUCH|HSET a f v|GET a|CLIENT REPLY x|CONFIG NOSUCH|AUTH x y",
     "MULTI|INCR a|INCR a|GET a|EXEC|MULTI|GET|EXEC|EXEC|DISCARD",
@@ -96,7 +96,7 @@ def talk(server: Server, lines: str) -> bytes:
         block = b""
         for line in [*lines.split("|"), "ECHO end"]:
             block += encode(line.split())
-            # Why another block: a batch goes by one moment, so keys expire between two of them.
+            # Why another block: a batch sees only one moment, so keys expire between two batches.
             if line.startswith("DEBUG SLEEP"):
                 stream.sendall(block)
                 block = b""
@@ -199,7 +199,7 @@ def counted(server: Server) -> dict[str, str]:
         for name, text in section(client, "commandstats").items():
             fields = [part for part in text.split(",") if not part.startswith("usec")]
             counts[name] = ",".join(fields)
-        # Why without INFO: it is asked in another number of turns.
+        # Why without INFO: the number of INFO requests differs.
         counts.pop("cmdstat_info", None)
         return counts
 

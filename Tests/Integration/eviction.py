@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """maxmemory with each of Redis's eight policies.
 
-Each policy may evict only what it says: keys with a TTL, or all; and memory
-stays under the limit whatever is written.
+Each policy may evict only the keys that it names: those with a TTL, or all.
+Memory stays under the limit, whatever is written.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ POLICIES = [
 
 
 def fill(client: Client, prefix: str, count: int, volatile: bool) -> list[bytes]:
-    """Writes keys of a kilobyte; the error texts that came back."""
+    """Writes keys of a kilobyte; returns the error texts."""
     extra = ["EX", TTL_SECONDS] if volatile else []
     commands = [["SET", f"{prefix}:{number}", VALUE, *extra] for number in range(count)]
     return [reply.value for reply in client.pipeline(commands) if reply.is_error]
 
 
 def count_of(client: Client, prefix: str, count: int) -> int:
-    """How many of these keys are still there."""
+    """The number of these keys that still exist."""
     names = [f"{prefix}:{number}" for number in range(count)]
     return sum(reply.value for reply in client.pipeline([["EXISTS", name] for name in names]))
 
@@ -71,7 +71,7 @@ def check_policy(report: Report, client: Client, policy: str) -> None:
 
 
 def check_recency(report: Report, client: Client, policy: str) -> None:
-    """What is read all the time outlives what is not."""
+    """Keys that are read all the time outlive the others."""
     client.value("CONFIG", "SET", "maxmemory", 0)
     client.value("FLUSHALL")
     limit = info_number(client, "memory", "used_memory") + ROOM

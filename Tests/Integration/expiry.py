@@ -4,9 +4,9 @@
 
     expiry.py [--keys 1000000] [--growth 1000000]
 
-Latency is measured by a second process and compared with what the same machine
-shows without the expiry or the growth. What is over the limit is tried again: a pause
-that the server makes comes every time, one that the machine makes does not.
+A second process measures the latency, which is compared with that of the same machine
+without the expiry or the growth. A measurement over the limit is repeated: a pause that
+the server causes comes every time, one that the machine causes does not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _context = multiprocessing.get_context("fork")
 
 
 def limit_from(baseline: Latency) -> float:
-    """The longest wait allowed, given the longest on this machine anyway."""
+    """The longest wait allowed, given the longest that this machine causes anyway."""
     return max(PAUSE_LIMIT_SECONDS, 2 * baseline.longest)
 
 
@@ -51,7 +51,7 @@ def load(client: Client, count: int, expire_from_ms: int) -> None:
 def expire_once(
     report: Report, client: Client, address: tuple[str, int], count: int
 ) -> Latency:
-    """A million keys end within one second; what another client waited meanwhile."""
+    """A million keys expire within one second; returns how long another client waited."""
     # Why: loading takes about 10 us a key here, twice that on a slow machine.
     moment = int((time.time() + 3 + count * 16e-6) * 1000)
     load(client, count, moment)
@@ -69,7 +69,7 @@ def expire_once(
 
 
 def expire_together(report: Report, server: Server, count: int) -> None:
-    """Nobody waits for keys that end together."""
+    """Nobody waits for keys that expire together."""
     with server.client() as client:
         client.value("SET", "canary", "alive")
         for _ in range(ATTEMPTS):

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hostile input: a clear error or a closed connection, and nobody else suffers.
 
-While each attack runs, a second client is answered within a second. In the end
-all data is there, and the memory is back.
+During each attack a second client gets its answers within a second. In the end
+all data is still there, and the memory is back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST_WAIT_SECONDS = 1.0
 MEGABYTE = 1 << 20
 OUTPUT_LIMIT = "normal 16777216 8388608 3"
 
-# What is sent, and the error that Redis answers before it closes.
+# The input, and the error that Redis replies before it closes.
 PROTOCOL_ERRORS = [
     ("count is no number", b"*abc\r\n", "invalid multibulk length"),
     ("count above int32", b"*2147483648\r\n", "invalid multibulk length"),
@@ -76,7 +76,7 @@ class Attacks:
         self.random = random.Random(seed_of(options))
 
     def watched(self, title: str, attack) -> None:
-        """Runs an attack under the eyes of a second client."""
+        """Runs an attack while a second client watches."""
         with self.report.section(title):
             with Watch(self.server.address, "canary") as watch:
                 attack()
@@ -138,7 +138,7 @@ class Attacks:
             self.report.equal("PING", reply, Reply("-", text))
 
     def idle_connections(self) -> None:
-        """10,000 connections that said PING once."""
+        """10,000 connections that sent one PING."""
         wanted = self.options.connections
         before = self.server.resident()
         streams: list[socket.socket] = []
@@ -202,7 +202,7 @@ class Attacks:
         for _ in range(50):
             most = max(most, (self.server.resident() - before) / MEGABYTE)
             time.sleep(0.1)
-        # Bound: ten times the output limit, and as much again for what is on its way.
+        # Bound: ten times the output limit, and as much again for bytes in flight.
         self.report.measured("their replies cost under 350 MB", most < 350, f"{most:.1f} MB")
         with self.server.client() as client:
             left = self._connected(client)
@@ -266,14 +266,14 @@ class Attacks:
                 pass
         with self.server.client() as client:
             self.report.equal("still answers", client.call("PING"), Reply("+", b"PONG"))
-            # Why: a mutated SET writes keys that nobody can foresee.
+            # Why: a mutated SET writes unpredictable keys.
             names = client.value("KEYS", "*")
             known = (b"key:", b"canary", b"large")
             client.call("DEL", "fuzz", *[name for name in names if not name.startswith(known)])
 
 
 def unauthenticated(report: Report, options) -> None:
-    """Before AUTH nobody may announce anything large."""
+    """Before AUTH no client may announce anything large."""
     with report.section("limits before authentication"):
         with Server(options.server_binary, [("requirepass", "secret")]) as server:
             for data, text in [

@@ -35,7 +35,7 @@ class Lifecycle:
         """Time to the first PONG, memory when empty, CPU when idle."""
         with Server(self.binary) as server:
             seconds = server.seconds_to_pong
-            # Bound: the bar is 50 ms; a loaded machine gets ten times that here.
+            # Bound: the goal is 50 ms; a loaded machine gets ten times that here.
             self.report.measured("first PONG", seconds < 0.5, f"{seconds * 1000:.0f} ms")
             resident = server.resident() / MEGABYTE
             self.report.measured("empty RSS", resident < 30, f"{resident:.1f} MB")
@@ -86,7 +86,7 @@ class Lifecycle:
         self.report.check("whole replies only", whole, f"{len(data)} bytes")
 
     def command_line(self) -> None:
-        """What is wrong is said in one line, with exit status 1."""
+        """An error is one line, with exit status 1."""
         for title, words in [
             ("unknown directive", ["--no-such-directive", "1"]),
             ("bad number", ["--port", "banana"]),
@@ -164,7 +164,7 @@ class Lifecycle:
                 self.report.equal("HELLO with AUTH", reply.kind, "%")
 
     def protected_mode(self) -> None:
-        """Without a password, nobody from elsewhere."""
+        """Without a password, no clients from other machines."""
         address = own_address()
         if address is None:
             self.report.skip("protected mode", "no address but loopback")
@@ -178,7 +178,7 @@ class Lifecycle:
                 with server.client() as client:
                     self.report.equal("loopback may", client.value("PING"), b"PONG")
         except ServerFailed as error:
-            # Design: a password is required before it listens elsewhere at all.
+            # Design: Martlet requires a password before it listens elsewhere at all.
             refused = not self.redis and "exit status 1" in str(error)
             self.report.check("refuses to start without a password", refused, str(error)[:200])
 
@@ -208,7 +208,7 @@ class Lifecycle:
                 client.close()
 
     def idle_timeout(self) -> None:
-        """timeout closes who says nothing; who talks stays."""
+        """timeout closes silent clients; active ones stay."""
         with Server(self.binary, [("timeout", 1)]) as server:
             idle, busy = server.client(), server.client()
             idle.value("PING")
@@ -247,7 +247,7 @@ class Lifecycle:
         if self.redis:
             self.report.skip("tenants", "redis-server has none")
             return
-        # Why a password: where there are secrets, nobody administers without one.
+        # Why a password: once there are secrets, nobody administers without it.
         file = "tenant-plan small keys=10 at-limit=reject\nrequirepass root\n"
         server = Server(self.binary, config_text=file)
         with server.start().client() as client:
@@ -272,7 +272,7 @@ class Lifecycle:
                 self.report.check("a deleted one stays away", gone.is_error, gone.value)
 
     def refused_start(self, server: Server, text: str) -> None:
-        """Rather than without a tenant that it had the server does not start, and says why."""
+        """The server refuses to start without a tenant that it had, and says why."""
         try:
             server.start()
             server.kill()

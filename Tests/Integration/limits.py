@@ -62,14 +62,14 @@ class Limits:
         return client
 
     def first_error(self, client: Client, commands: list) -> tuple[int, bytes]:
-        """How many commands were answered before the first error, and its text."""
+        """The number of commands answered before the first error, and its text."""
         for number, reply in enumerate(client.pipeline(commands, window=50)):
             if reply.is_error:
                 return number, reply.value
         return len(commands), b""
 
     def refused(self, tenant: str, text: bytes, pattern: re.Pattern[bytes]) -> None:
-        """The refusal's text, and that it was counted."""
+        """Checks the text of the refusal, and that it was counted."""
         self.report.check(f"{tenant}: the error's text", bool(pattern.match(text)), text)
         with self.admin() as client:
             rejected = int(tenant_info(client, tenant)["rejected"])
@@ -87,7 +87,7 @@ class Limits:
             self.report.equal("then writes again", client.value("SET", "k0", "x"), b"OK")
 
     def memory_evict(self) -> None:
-        """The tenant's own keys make room, nobody else's."""
+        """The tenant's own keys are evicted, nobody else's."""
         with self.login("memory-evict") as client:
             commands = [("SET", f"k{n}", b"x" * 1000) for n in range(5000)]
             stored, text = self.first_error(client, commands)
@@ -148,7 +148,7 @@ class Limits:
         """Operations per day, refused until midnight, UTC."""
         with self.login("day-reject") as client:
             answered, text = self.first_error(client, [("GET", "k")] * 3000)
-            # Bound: one lease of each thread may be spent beyond the limit.
+            # Bound: each thread may spend one lease beyond the limit.
             self.report.check("about 500 were answered", 450 <= answered <= 1000, answered)
             self.refused("day-reject", text, REQUESTS)
         with self.admin() as client:
@@ -232,7 +232,7 @@ class Limits:
             self.report.check("a wrong secret", wrong.value.startswith(b"WRONGPASS"), wrong.value)
 
     def bytes_counted(self) -> None:
-        """Bytes in and out are what went over the connection, refusals and MULTI included."""
+        """Bytes in and out match the connection's traffic, including refusals and MULTI."""
         conversations = {
             "a transaction": ["SET b v", "MULTI", "GET b", "PING", "SET c v", "EXEC"],
             "a transaction of a large value": ["SET b " + 10_000 * "x", "MULTI", "GET b", "EXEC"],
@@ -254,18 +254,18 @@ class Limits:
                     client.send_raw(sent)
                     replies = client.raw_replies(len(lines))
                 expected = {"bytes_in": len(sent), "bytes_out": len(replies)}
-                # Bound: what a connection had queued is counted when its end is seen.
+                # Bound: a connection's queued commands are counted when the server sees its end.
                 wait_until(lambda: self.counted(admin, before) == expected, 1)
                 self.report.equal(title, self.counted(admin, before), expected)
 
     @staticmethod
     def counted(admin: Client, before: dict) -> dict[str, int]:
-        """What of bytes the tenant has been charged since."""
+        """The bytes charged to the tenant since then."""
         after = tenant_info(admin, "free")
         return {name: int(after[name]) - int(before[name]) for name in ("bytes_in", "bytes_out")}
 
     def plan_changes(self) -> None:
-        """The day's figures are what was used, whatever plans the tenant has had in it."""
+        """The day's figures match the use, whatever plans the tenant had that day."""
         plans = ["free", "bandwidth-reject", "day-reject", "day-reject", "second-reject",
                  "bandwidth-reject", "day-reject"]
         with self.admin() as admin:
@@ -295,7 +295,7 @@ class Limits:
                 self.report.equal("the tenant stays", reply.value[1].value, 0)
 
     def queued_size(self) -> None:
-        """What MULTI queues counts as a part of the query buffer."""
+        """Commands queued by MULTI count as part of the query buffer."""
         queued = 0
         with self.login("free") as client:
             client.value("MULTI")

@@ -4,8 +4,8 @@
 
     oracle.py [--count 20000] [--seed N] [--server-binary PATH]
 
-The list is cut into epochs that start from empty databases. At the first
-difference the epoch is shrunk, and what remains is printed as a script.
+The list is cut into epochs that start with empty databases. At the first
+difference the driver shrinks the epoch, and prints the rest as a script.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def explain(both: SideBySide, epoch: list[Step], found: Mismatch) -> None:
         both.open()
         again = both.run(shortest)
     except (OSError, ConnectionLost) as error:
-        print(f"the server is gone, so the list cannot be shrunk: {error}")
+        print(f"the server has died, so the list cannot be shrunk: {error}")
         return
     print(f"shortest script found, {len(shortest)} steps ([0] speaks RESP2, [1] RESP3):")
     for step in shortest:

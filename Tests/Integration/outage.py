@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """PostgreSQL stopped and started under load.
 
-No read hangs, none says that an existing row is not there, none gives a wrong
-row, and two seconds after PostgreSQL is back every row can be read, with what
-changed while nobody listened. Called by records.py, or alone.
+No read hangs, denies an existing row, or returns a wrong row. Two seconds
+after PostgreSQL is back every row can be read, including the changes made
+while nobody listened. Called by records.py, or alone.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tenant records against a real PostgreSQL: loads, coherence, outages.
 
-redis-server cannot load records; with it in Martlet's place the rows are
-stored by hand, and only what does not need a load is tried.
+redis-server cannot load records. In its case the driver stores the rows by
+hand, and tests only what needs no load.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from support.tenancy import tenant_info
 
 ROWS = 2000
 GRACE_SECONDS = 0.05
-# A change goes from PostgreSQL's backend through the one that listens to the server's worker;
-# where the processors are wanted elsewhere, each of them waits its turn.
+# A change goes from PostgreSQL's backend through the listening backend to the server's worker;
+# on a busy machine each of them waits for its turn.
 HOPS = 3
 
 
@@ -129,7 +129,7 @@ class Records:
         self.report.check("500 misses make at most 50 queries", 1 <= calls <= 50, calls)
 
     def negative(self) -> None:
-        """A row that does not exist is asked for once, and seen when it comes."""
+        """A row that does not exist is queried once, and seen when it comes."""
         with self.server.client() as client:
             self.postgres.reset_statements()
             for _ in range(50):

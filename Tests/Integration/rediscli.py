@@ -60,7 +60,7 @@ class CommandLine:
         return done.stdout + done.stderr
 
     def conversation(self) -> None:
-        """One redis-cli per command, as one types."""
+        """One redis-cli per command, as a person types."""
         for line, expected in CONVERSATION:
             output = self.cli(*line.split())
             output = output[:-1] if output.endswith("\n") else output
@@ -84,7 +84,7 @@ class CommandLine:
         self.report.check("--memkeys", "Sampled" in self.cli("--memkeys"))
 
     def watched(self) -> None:
-        """--stat and --latency, which go on until they are ended, or print once to a pipe."""
+        """--stat and --latency, which run until they are stopped, or print once to a pipe."""
         command = ["redis-cli", "-h", self.server.host, "-p", str(self.server.port)]
         unbuffered = ["timeout", "2.5", "stdbuf", "-oL", *command, "--stat", "-i", "0.2"]
         done = subprocess.run(unbuffered, capture_output=True, text=True, timeout=30, check=False)

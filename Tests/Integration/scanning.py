@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SCAN, HSCAN and SSCAN while the table under them grows and shrinks.
 
-The guarantee: what is there from the first call to the last is returned at
-least once, what is never there is not returned, and the iteration ends.
+The guarantee: an element that exists from the first call to the last is
+returned at least once, one that never exists is not, and the iteration ends.
 """
 
 from __future__ import annotations

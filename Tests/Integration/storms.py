@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Storms: many clients at once, with the transactions that reach furthest.
 
-Two threads serve them. What EXEC holds must be all that its commands touch, taken in order:
-otherwise two threads change one table, or wait for each other for ever.
+Two threads serve them. EXEC must hold all shards that its commands touch, taken in order:
+otherwise two threads change one table, or wait for each other forever.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def databases(source: random.Random, number: int) -> Commands:
 
 
 def watches(source: random.Random, number: int) -> Commands:
-    """Some write many keys at once, others forget inside EXEC what they watch."""
+    """Some write many keys at once, others UNWATCH inside EXEC."""
     def key() -> str:
         return f"k{source.randrange(40)}"
 
@@ -57,7 +57,7 @@ def watches(source: random.Random, number: int) -> Commands:
 
 
 def whole(source: random.Random, number: int) -> Commands:
-    """Tenants come and go by their keys while EXEC swaps, flushes and goes over databases."""
+    """Tenants come and go with their keys while EXEC swaps, flushes and walks databases."""
     def key() -> str:
         return f"tenant:{source.randrange(TENANTS)}:{source.randrange(3)}"
 
@@ -91,7 +91,7 @@ def rage(address: tuple[str, int], storm: Storm, seed: int, number: int) -> None
 
 
 def check(server: Server, storm: Storm, seed: int, report: Report) -> None:
-    """Four clients rage; then the server still answers, and its keys are as many as it says."""
+    """Four clients at full speed; then the server still answers, and its key count is right."""
     clients = [
         multiprocessing.Process(target=rage, args=(server.address, storm, seed, number))
         for number in range(4)

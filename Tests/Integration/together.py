@@ -5,9 +5,9 @@
     together.py [--seconds 6] [--rounds 2] [--processes 3] [--connections 8]
 
 Tenants come and go, databases are swapped and flushed, keys move between
-tenants, expire and give way, clients are killed and paused, rows change.
-When it is over everything is accounted for, and nothing is left behind. What
-a sanitizer sees meanwhile is the other half: scripts/sanitize.
+tenants, expire and are evicted, clients are killed and paused, rows change.
+At the end everything is accounted for, and nothing is left behind. The other
+half of this test is scripts/sanitize, which runs it under a sanitizer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLANS: list[Directive] = [
     ("tenant-plan", "small memory=200kb keys=40 at-limit=evict"),
     ("tenant-plan", "slow ops-per-second=2000 at-limit=throttle"),
 ]
-# What may come on top of the round before: buffers and what the allocator keeps for a thread.
+# Growth allowed over the round before: buffers, and what the allocator keeps for a thread.
 SLACK_BYTES = 3 << 20
 
 
@@ -64,7 +64,7 @@ def application(server: Server) -> Client:
 
 
 def check_accounts(report: Report, client: Client) -> None:
-    """What every tenant is charged is what a walk over its entries finds."""
+    """Every tenant's charge matches a walk over its entries."""
     names = tenant_names(client)
     wrong = []
     for name in names:
@@ -76,7 +76,7 @@ def check_accounts(report: Report, client: Client) -> None:
 
 
 def tenant_names(client: Client) -> list[str]:
-    """The tenants that there are, but for the server's own."""
+    """All tenants except the server's own."""
     return [name.decode() for name in client.value("TENANT", "LIST")]
 
 
@@ -90,7 +90,7 @@ def clear(client: Client) -> None:
 
 
 def check_empty(report: Report, client: Client) -> int:
-    """No tenant and no key; returns what is still allocated."""
+    """Checks that no tenant and no key is left; returns the bytes still allocated."""
     clear(client)
     report.equal("tenants that are left", tenant_names(client), [])
     report.equal("keys that are left", client.value("DBSIZE"), 0)

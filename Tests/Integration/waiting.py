@@ -106,7 +106,7 @@ class Waiting:
             admin.call("TENANT", "DELETE", "own")
 
     def plan(self) -> None:
-        """The plan column is in force for tenants that are, that come, and that come again."""
+        """The plan column applies to tenants that exist, that come, and that come again."""
         with self.server.client() as client:
             def plan(row: int) -> str:
                 return tenant_info(client, str(row))["plan"].decode()
@@ -134,7 +134,7 @@ class Waiting:
             self.report.equal("SOURCES", source["name"], b"tenants")
             for key in ("tenant:id:20", "tenant:id:21"):
                 self.report.check("LOAD", not client.call("RECORDS", "LOAD", key).is_error)
-                # Why KEYS: it shows what is there and loads nothing.
+                # Why KEYS: it shows what is cached and loads nothing.
                 comes = wait_until(lambda: client.value("KEYS", key) != [], 2, 0.005)
                 self.report.check("its row comes", comes is not None)
             self.report.check("LOAD of another key", client.call("RECORDS", "LOAD", "x").is_error)
@@ -182,7 +182,7 @@ class Waiting:
 
 
 def check_stale(report: Report, binary: str, postgres: Postgres) -> None:
-    """With stale-ttl, rows that are there are answered while PostgreSQL is away."""
+    """With stale-ttl, cached rows are answered while PostgreSQL is away."""
     source = ("record-source", f"{SOURCE} stale-ttl=60")
     others = [pair for pair in directives(postgres) if pair[0] != "record-source"]
     setup(binary, postgres, "--apply")
@@ -211,7 +211,7 @@ def check_stale(report: Report, binary: str, postgres: Postgres) -> None:
 
 
 def check_shutdown(report: Report, binary: str, postgres: Postgres) -> None:
-    """SIGTERM while sessions wait: they are told or closed, and the server exits with 0."""
+    """SIGTERM while sessions wait: they get an error or are closed; the server exits with 0."""
     server = Server(binary, directives(postgres)).start()
     clients: list[Client] = []
     with locked(postgres):

@@ -4,9 +4,9 @@ import Testing
 
 @testable import LoadKit
 
-/// What keys are drawn, and how often.
+/// Which keys are drawn, and how often.
 struct DistributionTests {
-    /// Each of the first ranks must come as often as the formula says, within five deviations.
+    /// Each of the first ranks must occur as often as the formula says, within five deviations.
     @Test(arguments: [0.5, 0.99, 1.0, 1.5])
     func zipfFollowsItsFormula(exponent: Double) {
         let count = 1000

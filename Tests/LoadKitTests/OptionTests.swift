@@ -3,7 +3,7 @@ import Testing
 
 @testable import LoadKit
 
-/// The command line, and how it is refused.
+/// The command line, and how errors in it are reported.
 struct OptionTests {
     @Test func everythingIsStored() throws {
         let options = try LoadOptions(arguments: [

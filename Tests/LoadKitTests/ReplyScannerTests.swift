@@ -5,7 +5,7 @@ import Testing
 
 /// Replies of every type, whole and cut at every byte.
 struct ReplyScannerTests {
-    /// Presents the bytes in pieces, as a connection would, and gives all that was found.
+    /// Presents the bytes in pieces, as a connection would, and returns everything found.
     private func scan(_ text: String, cutAt cuts: [Int] = []) -> [ReplyScanner.Step] {
         let bytes = Array(text.utf8)
         var scanner = ReplyScanner()

@@ -7,8 +7,8 @@ import Testing
 @testable import Records
 
 extension DatabaseTests {
-    /// Writers and readers in a hurry, the listening backend killed again and again: whenever the
-    /// writers pause, what the cache holds must be what the table holds.
+    /// Writers and readers run at full speed while the listening backend is killed again and again.
+    /// Whenever the writers pause, the cache must hold what the table holds.
     @Suite(.serialized) struct CoherenceTests {
         private static let source = [
             "tenants", "table=tenants", "key=tenant:id:{id}", "key=tenant:subdomain:{subdomain}",
@@ -23,7 +23,7 @@ extension DatabaseTests {
             let writes = Atomic<Int>(0)
             let problems = Mutex<[String]>([])
 
-            /// Runs one step after the other, and stands still while the others compare.
+            /// Runs one step after the other, and stops while the others compare.
             func run(_ step: () throws -> Void) {
                 while !isDone.load(ordering: .relaxed) {
                     if isPaused.load(ordering: .sequentiallyConsistent) {

@@ -258,8 +258,8 @@ extension DatabaseTests {
             #expect(bench.cache.entry("tenant:id:1") == nil)
         }
 
-        /// A server that takes no more sessions, as when an application has them all, is no reason
-        /// to give up what is cached: the listening session hears of changes all the same.
+        /// A server that accepts no more sessions, for example because an application has them all,
+        /// is no reason to drop the cache: the listening session still hears of changes.
         @Test func aProbeThatCannotBeSentDropsNothing() throws {
             let (database, writer) = try setUp()
             let bench = try TestBench(url: database.url) { $0.probeIntervalMilliseconds = 100 }
@@ -276,7 +276,7 @@ extension DatabaseTests {
             }
         }
 
-        /// No trigger announces what happens to a table as a whole.
+        /// No trigger announces a change of the table as a whole.
         @Test(arguments: [
             "alter table tenants add column region text default 'eu'",
             "alter table tenants alter column name type varchar using 'Dr. ' || name",

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Records
 
-/// The machines that decide, without sockets and clocks.
+/// The pure state machines, without sockets and clocks.
 @Suite struct MachineTests {
     @Test func theBreakerOpensTriesAndCloses() {
         var breaker = RecordBreaker(threshold: 3, timeoutMilliseconds: 60_000)
@@ -143,8 +143,8 @@ import Testing
     }
 }
 
-/// The order of libpq's calls. The wire here behaves as libpq does: it hands out a notification as
-/// soon as it has been parsed, even if rows before it have not been collected.
+/// The order of libpq's calls. This wire behaves as libpq does: it hands out a notification as soon
+/// as it is parsed, even if rows before it are not collected yet.
 @Suite struct PumpTests {
     enum Message {
         case reply(RecordReply)

@@ -7,8 +7,7 @@ import Testing
 @testable import Records
 
 extension DatabaseTests {
-    /// The engine while PostgreSQL goes away and comes back. Each test has a server of its own to
-    /// stop.
+    /// The engine while PostgreSQL goes away and comes back. Each test stops its own server.
     @Suite(.serialized) struct OutageTests {
         private func withServer(
             _ source: [String] = TestBench.standard,
@@ -27,7 +26,8 @@ extension DatabaseTests {
             try body(bench, database)
         }
 
-        /// Readers ask all the time while the server is restarted and a row changes unheard.
+        /// Readers read all the time while the server restarts and a row changes without a
+        /// notification.
         @Test(arguments: ["fast", "immediate"])
         func restartUnderLoad(mode: String) throws {
             try withServer { bench, database in
@@ -38,8 +38,7 @@ extension DatabaseTests {
                     #expect(throws: RecordError.self) { _ = try bench.read("tenant:id:1") }
                     usleep(700_000)
                     database.server.start()
-                    // Why: whether the link is back already or not, the new row must be what is
-                    // read.
+                    // Why: a read must return the new row, whether or not the link is back.
                     try database.session().run("update tenants set name = 'U'")
                     let back = RecordClock.nowMilliseconds()
                     try until("an answer") { (try? bench.read("tenant:id:1")) != nil }
@@ -174,7 +173,7 @@ extension DatabaseTests {
             #expect(throws: RecordError.self) { try TestBench(url: "nonsense://") }
         }
 
-        /// A probe that cannot connect, as one connection is all that the role may have.
+        /// A probe that cannot connect, because the role may have only one connection.
         @Test func withoutTheProofNothingIsKept() throws {
             let server = try #require(PostgresServer.shared)
             let database = try server.database()

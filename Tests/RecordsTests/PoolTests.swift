@@ -6,8 +6,8 @@ import Testing
 @testable import Records
 
 extension DatabaseTests {
-    /// PgBouncer between Martlet and PostgreSQL, where it is installed: each way in which it would
-    /// make the cache stale is noticed and named.
+    /// PgBouncer between Martlet and PostgreSQL, if it is installed: Martlet must notice and name
+    /// each way in which it would make the cache stale.
     @Suite(.serialized, .enabled(if: access(Pool.binary, X_OK) == 0)) struct PoolTests {
         @Test func aPoolThatRefusesOptions() throws {
             let pool = try Pool(mode: "session", more: "")
@@ -61,12 +61,12 @@ extension DatabaseTests {
     }
 }
 
-/// A PgBouncer of the tests' own, before the shared server.
+/// A PgBouncer for the tests, in front of the shared server.
 private final class Pool {
     static let binary = "/usr/sbin/pgbouncer"
     let database: TestDatabase
     private let folder: String
-    /// PgBouncer listens on a unix socket whose name holds a port.
+    /// PgBouncer listens on a unix socket whose name contains a port.
     private let port = 6432
 
     var url: String { "host=\(folder) port=\(port) user=postgres dbname=\(database.name)" }

@@ -5,15 +5,15 @@ import Testing
 
 @testable import Records
 
-/// A PostgreSQL of the tests' own, in a temporary folder, reachable by its unix socket only.
+/// A PostgreSQL for the tests, in a temporary folder, reachable only by its unix socket.
 ///
-/// PostgreSQL refuses to run as root, so root hands the folder to the user `postgres`.
+/// PostgreSQL refuses to run as root, so root gives the folder to the user `postgres`.
 final class PostgresServer: Sendable {
     static let binaries = "/usr/lib/postgresql/15/bin"
     let folder: String
     private let databaseCount = Atomic<Int>(0)
 
-    /// The server that all tests use which do not stop it. It is removed when the process ends.
+    /// The server shared by all tests that do not stop it. It is removed when the process ends.
     static let shared: PostgresServer? = {
         let server = PostgresServer()
         atexit { PostgresServer.shared?.remove() }
@@ -60,7 +60,7 @@ final class PostgresServer: Sendable {
         "host=\(folder) user=postgres dbname=\(database)"
     }
 
-    /// A database with an empty `tenants` table, named uniquely.
+    /// A database with a unique name and an empty `tenants` table.
     func database() throws -> TestDatabase {
         let name = "d\(databaseCount.add(1, ordering: .relaxed).newValue)"
         let administrator = try TestSession(url: url())
@@ -95,7 +95,7 @@ struct TestDatabase: Sendable {
 
     func session() throws -> TestSession { try TestSession(url: url) }
 
-    /// How often statements with this text in them have been executed.
+    /// How often statements that contain this text were executed.
     func callCount(like pattern: String) throws -> Int {
         let rows = try session().run(
             """
@@ -107,7 +107,7 @@ struct TestDatabase: Sendable {
     }
 }
 
-/// A session of a writer.
+/// A writer's session.
 final class TestSession {
     private let session: PostgresSession
 
@@ -124,6 +124,5 @@ final class TestSession {
     }
 }
 
-/// All tests with a database, one after the other: some of them say what must have happened 50 ms
-/// later.
+/// All tests with a database, one after the other: some check what must happen within 50 ms.
 @Suite(.serialized) enum DatabaseTests {}

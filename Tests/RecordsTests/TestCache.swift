@@ -4,10 +4,10 @@ import Synchronization
 
 @testable import Records
 
-/// A dictionary in the place of the server's tables, which remembers what was done to it.
+/// A dictionary in place of the server's tables, which remembers every change.
 final class TestCache: RecordCache, RecordWaiterSink {
     struct Entry: Equatable {
-        /// nil is a negative entry.
+        /// nil means a negative entry.
         let value: RecordValue?
         let lifeMilliseconds: Int64
         let source: Int
@@ -135,7 +135,7 @@ final class TestBench: Sendable {
         RecordWaiter(high: 7, low: waiterCount.add(1, ordering: .relaxed).newValue)
     }
 
-    /// Begins a read; nil if it is answered from the cache.
+    /// Begins a read; returns nil if the cache answers it.
     func begin(_ keys: [String]) throws -> RecordWaiter? {
         let missing = keys.filter { cache.entry($0) == nil }
         guard !missing.isEmpty else { return nil }
@@ -159,7 +159,7 @@ final class TestBench: Sendable {
         return try wait(waiter)
     }
 
-    /// What a client would read, nil for no such key. Throws if the source is unavailable.
+    /// What a client would read; nil for no such key. Throws if the source is unavailable.
     func read(_ key: String) throws -> String? {
         while true {
             if let entry = cache.entry(key) {

@@ -7,7 +7,7 @@ import Testing
 
 /// What CONFIG SET and CONFIG REWRITE refuse, in the words of redis-server 7.0.
 @Suite struct ConfigurationRefusalTests {
-    /// Expects that nothing is set, for `reason`.
+    /// Expects a refusal with `reason`, and no change.
     private static func expectRefusal(
         _ name: String, _ value: String, _ reason: String,
         _ location: SourceLocation = #_sourceLocation
@@ -55,7 +55,7 @@ import Testing
         }
     }
 
-    /// What no entry can hold must not be let in.
+    /// An argument larger than any value must be refused.
     @Test func argumentsAreNoLargerThanValues() throws {
         let range = "argument must be between 1048576 and 536870912 inclusive"
         for value in ["1mb", "512mb"] {
@@ -93,7 +93,7 @@ import Testing
             try Self.expectRefusal(
                 name, value, "Wrong number of arguments in buffer limit configuration.")
         }
-        // Seconds are compared as milliseconds, which must have a number too.
+        // Seconds are compared as milliseconds, which must fit a number too.
         for value in [
             "normal 1 x 0", "normal x 1 0", "normal 1 2 -1", "normal 0 1 2147483648",
             "normal 0 1 9223372036854775807",

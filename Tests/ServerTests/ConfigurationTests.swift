@@ -7,7 +7,7 @@ import Testing
 
 @testable import Server
 
-/// A folder of its own for one test, removed afterwards.
+/// A temporary folder for one test, removed afterwards.
 final class TemporaryFolder {
     let path: String
 
@@ -113,7 +113,7 @@ extension Configuration {
         #expect(refusal("--tenant", "a plan=gold")?.contains("no tenant-plan declares") == true)
     }
 
-    /// But for those that the machine's memory decides.
+    /// All defaults agree, except those that depend on the machine's memory.
     @Test func defaultsAreThoseOfSettings() throws {
         let fresh = SettingsReference()
         let found = try configuration(

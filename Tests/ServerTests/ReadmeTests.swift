@@ -3,7 +3,7 @@ import Testing
 
 @testable import Server
 
-/// README's table of directives is what `Directive.all` declares.
+/// README's table of directives must agree with `Directive.all`.
 @Suite struct ReadmeTests {
     private static let first = "<!-- directives"
     private static let last = "<!-- end of directives -->"

@@ -5,9 +5,9 @@ import Testing
 @testable import Server
 @testable import Storage
 
-/// What INFO says of the last moments.
+/// What INFO reports about the last moments.
 @Suite struct RecentActivityTests {
-    /// A thread that ticks when it is told to.
+    /// A thread that ticks on command.
     private final class Ticking {
         let statistics = StatisticsReference.make(Statistics())
         let rates: RecentRates
@@ -55,12 +55,12 @@ import Testing
         thread.now += 800
         #expect(abs(thread.commandsPerSecond - busy / 2) < 200)
         thread.now += 800
-        // Nothing ticks, and nothing was read since.
+        // Nothing ticks, so no reading was taken since.
         #expect(thread.commandsPerSecond == 0)
         #expect(thread.rates.perSecond(now: thread.now) == RecentRates.Counts())
     }
 
-    /// What a tick did belongs to its moment and not to the silence before it.
+    /// The work of a tick belongs to its moment, not to the silence before it.
     @Test func aBurstAfterSilenceCountsWhole() {
         let thread = Ticking()
         thread.work(1, every: 10, for: 500)
@@ -108,7 +108,7 @@ import Testing
         #expect(peaks.largest(now: 52_000) == RecentPeaks.Sizes(input: 500, output: 9))
         #expect(peaks.largest(now: 57_999) == RecentPeaks.Sizes(input: 500, output: 9))
         #expect(peaks.largest(now: 58_000) == RecentPeaks.Sizes(input: 80, output: 0))
-        // The place of a second is used again, and forgets what was there.
+        // The place of a second is used again, and must forget the old second.
         peaks.note(RecentPeaks.Sizes(input: 1, output: 1), now: 58_500)
         #expect(peaks.largest(now: 59_000) == RecentPeaks.Sizes(input: 80, output: 1))
         #expect(peaks.largest(now: 70_000) == RecentPeaks.Sizes())
@@ -120,7 +120,7 @@ import Testing
         #expect(Information.human(3 << 30) == "3.00G")
         #expect(Information.hundredths(0) == "0.00")
         #expect(Information.ratio(1, 0) == 1)
-        // A build for a sanitizer has the system's allocator.
+        // A sanitizer build has the system's allocator.
         let version = Allocator.version
         #expect(version == "system" || version.split(separator: ".").count == 3)
     }

@@ -7,9 +7,9 @@ import Storage
 import Synchronization
 import Testing
 
-/// GET and SET of keys that are there ask the allocator for nothing: not a byte in ten thousand.
+/// GET and SET of existing keys allocate nothing: not a byte in ten thousand requests.
 ///
-/// Only of optimised code is that true, so `scripts/test` runs this suite in a release build too;
+/// This is true only of optimised code, so `scripts/test` runs this suite in a release build too;
 /// without optimisation it is skipped.
 @Suite struct AllocationTests {
     static let isOptimized: Bool = {
@@ -26,9 +26,9 @@ import Testing
     static let requestCount = 10_000
     static let depth = 16
 
-    /// How many bytes the calling thread has ever asked the allocator for.
+    /// The bytes that the calling thread has allocated in all.
     struct Counter {
-        /// Only jemalloc counts by thread; a build for a sanitizer goes without.
+        /// Only jemalloc counts per thread; a sanitizer build has no such count.
         static let isThere = (try? Counter()) != nil
         struct NotCounted: Error {}
 
@@ -46,7 +46,7 @@ import Testing
         var value: UInt64 { bytes.pointee }
     }
 
-    /// Requests in batches as they arrive together, made before anything is counted.
+    /// Batches of requests that arrive together, made before counting starts.
     static func batches(_ request: (Int) -> [String]) -> [[UInt8]] {
         (0..<requestCount / depth).map { batch in
             Array(
@@ -56,8 +56,8 @@ import Testing
         }
     }
 
-    /// Serves all batches and returns how many bytes that allocated; what was replied goes into
-    /// `size`, as a proof that the requests ran.
+    /// Serves all batches and returns the number of bytes allocated. `size` gets the size of the
+    /// replies, as proof that the requests ran.
     @inline(never)
     static func allocated(
         _ batches: [[UInt8]], _ session: inout Session, _ host: Host, _ counter: Counter,

@@ -5,7 +5,7 @@ import Storage
 import Tenancy
 import Testing
 
-/// What is found out about a key when its batch is parsed may be wrong when its turn comes.
+/// What parsing a batch finds out about a key may be wrong when the key's turn comes.
 @Suite struct BatchTests {
     private func host() throws -> Host {
         Host(patterns: [try KeyPattern("tenant:{tenant}:*")])

@@ -4,8 +4,8 @@ import Commands
 import Storage
 import Testing
 
-/// CLIENT and its neighbours, each form and each way to get it wrong. The replies are those of
-/// redis-server 7.0, but where a comment says 7.2.
+/// CLIENT and related commands, each form and each way to get it wrong. The replies are those of
+/// redis-server 7.0, except where a comment says 7.2.
 @Suite struct ClientCommandTests {
     @Test func namesRepliesAndPauses() {
         Client(Host()).converse(
@@ -137,7 +137,7 @@ import Testing
             """)
     }
 
-    /// What came with 7.2.
+    /// Forms that are new in 7.2.
     @Test func newerForms() {
         let client = Client(Host())
         client.converse(
@@ -168,7 +168,7 @@ import Testing
 
     // MARK: - Several sessions
 
-    /// The lines of CLIENT LIST, each by its names.
+    /// The lines of CLIENT LIST, as fields by name.
     private static func fields(_ reply: String) -> [[String: String]] {
         reply.split { $0.isNewline }.filter { $0.hasPrefix("id=") }.map { line in
             var fields: [String: String] = [:]
@@ -246,7 +246,7 @@ import Testing
         #expect(crowd.server.closed == [10])
     }
 
-    @Test func whoKillsItselfIsAnsweredFirst() {
+    @Test func aClientThatKillsItselfIsAnsweredFirst() {
         let crowd = Crowd()
         #expect(crowd.clients[0].ask("CLIENT", "KILL", "ID", "30", "SKIPME", "no") == ":1\r\n")
         #expect(crowd.clients[0].next == .close && crowd.server.closed == [])
@@ -282,7 +282,7 @@ import Testing
 
     // MARK: - HELP
 
-    /// Every subcommand that there is has a line of its own in its container's HELP, and no other.
+    /// Every subcommand has a line in its container's HELP, and HELP has no other lines.
     @Test func helpNamesEverySubcommand() {
         let host = Host()
         let client = Client(host)

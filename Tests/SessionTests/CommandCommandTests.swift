@@ -121,7 +121,7 @@ import Wire
             """)
     }
 
-    /// In 7.2 a request without arguments may be asked about.
+    /// 7.2 accepts a request without arguments.
     @Test func newerForms() {
         let host = Host()
         Client(host).converse(
@@ -140,7 +140,7 @@ import Wire
         return Set(lines.filter { !$0.hasPrefix("$") && !$0.hasPrefix("*") }.map(String.init))
     }
 
-    /// Those that Redis puts into the category, as far as they are here.
+    /// The commands that Redis puts into the category, as far as Martlet has them.
     @Test func categories() {
         #expect(
             Self.list("FILTERBY", "ACLCAT", "transaction")
@@ -181,7 +181,7 @@ import Wire
 
     // MARK: - DOCS
 
-    /// The reply about one command: the values of its names, nested ones in RESP.
+    /// The reply about one command: values by name, nested ones in RESP.
     private static func docs(_ name: String) -> String {
         let client = Client(Host())
         client.send(["COMMAND", "DOCS", name])
@@ -199,7 +199,7 @@ import Wire
     }
 
     @Test func keysNameTheirSpecification() {
-        // Two keys of one specification, and two of two, as redis-server tells.
+        // Two keys with one specification, and two with two, as in redis-server's answer.
         #expect(Self.docs("lcs").components("key_spec_index ") == [":0", ":0"])
         #expect(Self.docs("copy").components("key_spec_index ") == [":0", ":1"])
         #expect(Self.docs("sinterstore").components("key_spec_index ") == [":0", ":1"])
@@ -216,8 +216,8 @@ import Wire
         #expect(Self.docs("memory|purge").hasPrefix("*2 $12 memory|purge *8 $7 summary "))
     }
 
-    /// Not held against redis-server, which finds such a name once in a while: it compares names up
-    /// to the first zero, but looks for them by the hash of all their bytes.
+    /// Not compared with redis-server, which finds such a name once in a while: it compares names
+    /// up to the first zero, but looks for them by the hash of all their bytes.
     @Test(arguments: [
         ["GET\0", "a"], ["\0"], ["PING\0\0"], ["PI\0NG"], ["CLIENT\0", "ID"], ["CLIENT", "ID\0"],
         ["OBJECT\0", "HELP"],

@@ -2,7 +2,7 @@
 import Commands
 import Testing
 
-/// CONFIG, INFO and SHUTDOWN: what a session asks of the server, and how its answers are put.
+/// CONFIG, INFO and SHUTDOWN: what a session asks of the server, and how it replies.
 @Suite struct ConfigCommandTests {
     @Test func badForms() {
         Client(Host()).converse(
@@ -75,7 +75,7 @@ import Testing
         client.send(["HELLO", "3"])
         _ = client.takeReplies()
         client.converse("INFO x => =\(own.utf8.count + 8) txt:# \(own)")
-        // A tenant may ask; the server is told who does.
+        // A tenant may ask; the server learns which one asks.
         Client(host, tenant: "acme").converse("INFO => $8 # acme")
         #expect(
             server.notes

@@ -44,16 +44,16 @@ final class Host {
     func advance(milliseconds: Milliseconds) { worker.pointee.now += milliseconds }
 }
 
-/// A client of a `Host`: what it sends arrives in pieces, what it is answered is collected.
+/// A client of a `Host`: its bytes arrive in pieces, and its replies are collected.
 final class Client {
     let host: Host
     private var session: Session
-    /// What has arrived and was not consumed.
+    /// Bytes that have arrived and are not consumed.
     private var received: [UInt8] = []
     private(set) var replies: [UInt8] = []
-    /// What the session said last.
+    /// The last outcome of the session.
     private(set) var next = Session.Served.Next.receive
-    /// How often it was full of replies.
+    /// How often its reply buffer was full.
     private(set) var sendCount = 0
 
     init(
@@ -81,7 +81,7 @@ final class Client {
         return text
     }
 
-    /// Bytes arrive. While the session waits or is closed they are only kept.
+    /// Delivers bytes. While the session waits or is closed they are only kept.
     func send(_ bytes: [UInt8]) {
         received += bytes
         serve()
@@ -104,11 +104,11 @@ final class Client {
     }
 
     private func serve() {
-        // A tick, as a reactor's: what the session finds may be retired meanwhile.
+        // A tick, like a reactor's: what the session finds may be retired meanwhile.
         host.worker.pointee.participant.enter()
         defer { host.worker.pointee.participant.leave() }
         while session.suspension == nil && next != .close {
-            // Why a copy: nothing may rely on where the bytes lie from one call to the next.
+            // Why a copy: nothing may rely on the address of the bytes from one call to the next.
             let window = received
             let served = window.withBytes { session.serve($0, on: &host.thread) }
             received.removeFirst(served.consumed)

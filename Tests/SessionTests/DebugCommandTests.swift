@@ -6,7 +6,7 @@ import Testing
 
 @testable import Commands
 
-/// DEBUG, where it is allowed and where it is not. The replies are those of redis-server 7.0.
+/// DEBUG where it is allowed, and where it is not. The replies are those of redis-server 7.0.
 @Suite struct DebugCommandTests {
     private static func host() -> Host {
         let host = Host()

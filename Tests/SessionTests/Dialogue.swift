@@ -2,9 +2,9 @@
 import Base
 import Testing
 
-/// Conversations as tests write them: in each line a request, `=>`, and the reply with its line
-/// ends as blanks. A line that begins with blanks goes on with the one before. Single quotes keep a
-/// word together; `#` begins a comment.
+/// The notation of conversations in tests: on each line a request, `=>`, and the reply with its
+/// line ends as blanks. A line that begins with blanks continues the one before. Single quotes keep
+/// a word together; `#` begins a comment.
 extension Client {
     func converse(_ text: String, _ location: SourceLocation = #_sourceLocation) {
         for line in Client.joined(text) {
@@ -19,7 +19,7 @@ extension Client {
         }
     }
 
-    /// What was replied, with blanks for line ends.
+    /// The reply, with blanks for line ends.
     func flatReply() -> String {
         let lines = takeReplies().split(separator: "\r\n", omittingEmptySubsequences: false)
         return Client.trimmed(Substring(lines.joined(separator: " ")))

@@ -75,7 +75,7 @@ import Testing
             """)
     }
 
-    @Test func idleTimeIsLeftAloneByThoseWhoLook() {
+    @Test func inspectionLeavesTheIdleTimeAlone() {
         let host = Host()
         let client = Client(host)
         client.converse("SET s abc => +OK")

@@ -4,9 +4,9 @@ import Storage
 import Tenancy
 import Testing
 
-/// What the application sees of tenants that have a credential of their own, and they of others.
+/// What the application sees of tenants with their own credentials, and what these see of others.
 @Suite struct IsolationTests {
-    /// A key that the application is shown it can also read.
+    /// The application can read every key that it is shown.
     @Test func theApplicationSeesWhatItCanName() throws {
         let host = Host(patterns: [try KeyPattern("tenant:{tenant}:*")])
         try host.registry.create(id: Array("acme".utf8), plan: nil, secretDigest: [1])
@@ -25,7 +25,7 @@ import Testing
     }
 }
 
-/// EXEC holds the shards of the tenant and the databases that it began with.
+/// EXEC holds the shards of the tenant and the databases of the transaction's start.
 @Suite struct TransactionIsolationTests {
     @Test func nobodyBecomesAnotherTenantInATransaction() throws {
         let (host, server) = StageServer.host()

@@ -5,7 +5,7 @@ import Storage
 import Tenancy
 import Testing
 
-/// Commands without keys are counted together, and yet before anybody can see it.
+/// Commands without keys are counted in batches, but before anyone can see the counts.
 @Suite struct KeylessTests {
     @Test func whatWasAnsweredIsCounted() {
         let host = Host()
@@ -68,7 +68,7 @@ import Testing
 }
 
 extension String {
-    /// How often `part` stands in the text.
+    /// How often `part` occurs in the text.
     fileprivate func components(of part: String) -> Int {
         let text = Array(utf8)
         let pattern = Array(part.utf8)

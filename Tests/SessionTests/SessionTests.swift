@@ -6,7 +6,7 @@ import Tenancy
 import Testing
 import Wire
 
-/// Conversations as the bytes of both sides, cut everywhere.
+/// Conversations as the bytes of both sides, with every possible cut.
 @Suite struct ConversationTests {
     struct Script: CustomTestStringConvertible {
         let name: String

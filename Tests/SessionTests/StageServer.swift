@@ -5,18 +5,18 @@ import Storage
 import Tenancy
 import TestSupport
 
-/// A server whose answers a test chooses, and who notes what it is asked to do.
+/// A server whose answers a test chooses, and which notes what it is asked to do.
 final class StageServer: QuietServer, @unchecked Sendable {
-    /// What it was asked to do, in words.
+    /// The requests so far, in words.
     var notes: [String] = []
-    /// The sessions that CLIENT LIST and CLIENT KILL go over.
+    /// The sessions that CLIENT LIST and CLIENT KILL visit.
     var sessions: [SessionReference] = []
     var closed: [UInt64] = []
     var configuration: [(name: String, value: String)] = []
-    /// What the next change of the configuration or of the tenants file fails with.
+    /// The failure of the next change of the configuration or of the tenants file.
     var refusal: String?
     var memory = MemoryFigures()
-    /// Where AUTH looks for the tenant whose id the password is.
+    /// Where AUTH looks for the tenant whose id is the password.
     var registry: TenantRegistry?
     var records: [[(name: String, value: String)]] = []
 

@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 import Wire
 
-/// What a thread counts of the requests that it serves.
+/// What a thread counts for the requests that it serves.
 @Suite struct StatisticsTests {
     private static func errors(_ host: Host) -> [String] {
         var all: [String] = []

@@ -4,7 +4,7 @@ import Storage
 import Tenancy
 import Testing
 
-/// What a tenant's limits are to its transactions: each runs whole, later, or not at all, and no
+/// How a tenant's limits apply to its transactions: each runs whole, later, or not at all, and no
 /// session stays in one that cannot end.
 @Suite struct TransactionLimitTests {
     static func host(_ change: (inout Limits) -> Void) throws -> Host {
@@ -34,7 +34,8 @@ import Testing
         #expect(client.takeReplies().hasSuffix("*3\r\n+OK\r\n:2\r\n:3\r\n"))
     }
 
-    /// What a transaction used beyond the second's operations is earned before the next command.
+    /// A transaction that exceeds the second's operations must pay them off before the next
+    /// command.
     @Test func aLongTransactionIsPaidFor() throws {
         let host = try Self.host {
             $0.operationsPerSecond = 10
@@ -44,7 +45,7 @@ import Testing
         let began = host.worker.pointee.now
         for round in 0..<5 {
             client.send(["MULTI"])
-            // Another key in each, so another shard owes it.
+            // Another key in each, so each time another shard is in debt.
             for _ in 0..<40 { client.send(["GET", "key \(round)"]) }
             client.send(["EXEC"])
             for _ in 0..<1000 {
@@ -59,7 +60,7 @@ import Testing
             host.advance(milliseconds: wait)
             client.resume()
         }
-        // 200 commands at 10 per second; the first second's are there at the start.
+        // 200 commands at 10 per second; the first second's tokens are there at the start.
         let seconds = Double(host.worker.pointee.now - began) / 1000
         #expect(seconds > 15, "\(seconds) s")
     }
@@ -67,7 +68,7 @@ import Testing
     @Test func aTransactionBeyondTheDaysLimitIsOver() throws {
         let host = try Self.host { $0.operationsPerDay = 5 }
         let client = Client(host, tenant: "acme")
-        // Watched keys are in the shard that is asked, among others.
+        // Watched keys are among others in the shard that is asked.
         client.send(["WATCH"] + (0..<64).map { "k\($0)" })
         client.send(["MULTI"], ["SET", "a", "1"], ["SET", "b", "1"])
         #expect(client.takeReplies() == "+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n")

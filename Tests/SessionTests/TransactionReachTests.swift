@@ -4,7 +4,7 @@ import Tenancy
 import TestSupport
 import Testing
 
-/// What a transaction touches is what EXEC has locked: no queued command takes it elsewhere.
+/// A transaction touches only what EXEC has locked: no queued command reaches further.
 @Suite struct TransactionReachTests {
     @Test func aDatabaseThatIsNotThereIsNotUsed() {
         let host = Host()
@@ -50,7 +50,7 @@ import Testing
             """)
     }
 
-    /// A tenant who has only one of the databases has both exchanged all the same.
+    /// A swap exchanges both databases even for a tenant that has only one of them.
     @Test func databasesAreSwappedForEveryTenant() throws {
         let host = Host(patterns: [try KeyPattern("tenant:{tenant}:*")])
         Client(host).converse(
@@ -73,7 +73,7 @@ import Testing
             """)
     }
 
-    /// EXEC forgets what is watched; UNWATCH in it changes nothing more.
+    /// EXEC forgets the watched keys; UNWATCH inside it has no further effect.
     @Test func unwatchInsideIt() {
         Client(Host()).converse(
             """

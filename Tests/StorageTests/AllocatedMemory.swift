@@ -2,12 +2,12 @@
 import CAllocator
 import Testing
 
-/// What the calling thread has taken from the allocator and not given back. Other tests run beside,
-/// so the process's sum would say little.
+/// The memory that the calling thread has allocated and not freed. Other tests run at the same
+/// time, so the sum of the process would say little.
 enum AllocatedMemory {
-    /// Only jemalloc counts by thread; a build for a sanitizer goes without.
+    /// Only jemalloc counts per thread; a sanitizer build has no such count.
     static let isCounted = (try? number("thread.allocated")) != nil
-    /// Such a build gives exactly what it is asked for.
+    /// A sanitizer build allocates exactly the requested size.
     static let hasSizeClasses = isCounted
 
     static func bytes() throws -> Int {

@@ -5,12 +5,12 @@ import Testing
 
 @testable import Storage
 
-/// Rates: what leases give out, what they leave, and when the budget refills.
+/// Rates: what leases grant, what they leave, and when the budget refills.
 @Suite struct BudgetTests {
     static let day: Milliseconds = 86_400_000
     static let start: Milliseconds = 20_000 * day
 
-    /// A tenant of one plan, with the shards of its first database.
+    /// A tenant with one plan, and the shards of its first database.
     struct Metered {
         let store: Store
         let keyspace: KeyspaceReference
@@ -33,7 +33,7 @@ import Testing
             #expect(keyspace.shardCount == shards)
         }
 
-        /// One operation on a shard: nil where it ran.
+        /// Runs one operation on a shard. Returns nil if it ran.
         func run(_ shard: Int, bytes: Int = 0) -> LimitRefusal? {
             let shard = keyspace.shard(at: shard)
             shard.acquire()
@@ -43,7 +43,8 @@ import Testing
             return nil
         }
 
-        /// Runs operations over all shards until every shard has refused one; returns how many ran.
+        /// Runs operations on all shards until every shard has refused one; returns the number that
+        /// ran.
         func exhaust(bytes: Int = 0) -> Int {
             var ran = 0
             var refused = Set<Int>()
@@ -87,7 +88,7 @@ import Testing
         #expect(ran <= 1000 + metered.keyspace.shardCount, "ran \(ran)")
     }
 
-    @Test func whoIsRefusedIsToldWhenToComeBack() throws {
+    @Test func aRefusalSaysWhenToComeBack() throws {
         var metered = try Metered({ $0.operationsPerSecond = 10 }, shards: 1)
         _ = metered.exhaust()
         guard case .operationsPerSecond(let limit, let wait)? = metered.run(0) else {
@@ -102,7 +103,7 @@ import Testing
     @Test func aDayHasItsOperations() throws {
         var metered = try Metered { $0.operationsPerDay = 5000 }
         let ran = metered.exhaust()
-        // A lease is at most 1/32 of what is left when it is taken.
+        // A lease is at most 1/32 of what remains when it is taken.
         #expect(ran >= 5000 - 16 * 157 && ran <= 5000 + 16, "ran \(ran)")
         guard case .operationsPerDay(let limit, let used)? = metered.run(0) else {
             Issue.record("not refused")
@@ -120,7 +121,7 @@ import Testing
     @Test func aDayHasItsBytes() throws {
         var metered = try Metered { $0.bandwidthPerDay = 1_000_000 }
         let ran = metered.exhaust(bytes: 100)
-        // A shard may overrun its lease by the operation that used it up.
+        // A shard may exceed its lease by the operation that used it up.
         #expect(ran * 100 <= 1_000_000 + 16 * 100, "moved \(ran * 100)")
         #expect(ran * 100 >= 1_000_000 - 16 * 31_250, "moved \(ran * 100)")
         guard case .bandwidthPerDay(let limit, _)? = metered.run(0, bytes: 1) else {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Storage
 
-/// The arithmetic at the top of Entry.swift, and what the allocator makes of it.
+/// The arithmetic at the top of Entry.swift, and the allocator's size classes.
 @Suite struct EntryLayoutTests {
     struct Line: Sendable {
         let key: Int
@@ -74,7 +74,7 @@ import Testing
         #expect(entry.valueSize == 3 && entry.key == Bytes("key" as StaticString))
     }
 
-    /// A segment with its header fills a class of the allocator, so that nothing is wasted or
+    /// A segment with its header fills a size class of the allocator, so nothing is wasted or
     /// uncharged.
     @Test(arguments: Segment.bucketCounts) func segmentsFillTheirBlocks(_ buckets: Int) {
         let segment = Segment.make(buckets: buckets, depth: 3)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Storage
 
-/// Who gives way when memory is full, and that nobody else does.
+/// Which tenant's keys are evicted when memory is full, and that no others are.
 @Suite struct EvictionTests {
     static func store(_ plans: [Plan] = []) throws -> Store {
         let store = try Store(plans: plans, patterns: ["tenant:{tenant}:*"])
@@ -13,7 +13,7 @@ import Testing
         return store
     }
 
-    @Test func theTenantBeyondItsShareGivesWay() throws {
+    @Test func theTenantBeyondItsShareIsEvicted() throws {
         let store = try Self.store()
         for number in 0..<100 { store.set("tenant:modest:\(number)", size: 100) }
         for number in 0..<5000 { store.set("tenant:greedy:\(number)", size: 1000) }
@@ -40,7 +40,7 @@ import Testing
         #expect(try #require(store.tenant("free")).keyCount < 3000)
     }
 
-    @Test func equalTenantsGiveWayAlike() throws {
+    @Test func equalTenantsLoseAlike() throws {
         let store = try Self.store()
         for number in 0..<2000 {
             for name in ["a", "b", "c"] { store.set("tenant:\(name):\(number)", size: 500) }
@@ -51,7 +51,7 @@ import Testing
         #expect((counts.max() ?? 0) - (counts.min() ?? 0) < 200, "\(counts)")
     }
 
-    @Test func whoHasOnlyTheKeyOfTheCommandIsPassedOver() throws {
+    @Test func aTenantWithOnlyTheCommandsKeyIsPassedOver() throws {
         let store = try Self.store()
         store.set("tenant:writer:only", size: 40_000)
         for number in 0..<20 { store.set("tenant:other:\(number)", size: 1000) }
@@ -64,7 +64,7 @@ import Testing
         for name in 0..<30 { #expect(store.exists("tenant:\(name):key"), "within its share") }
     }
 
-    @Test func theKeyOfTheCommandGoesWhereNobodyElseIsBeyondTheirShare() throws {
+    @Test func theCommandsKeyIsEvictedIfNoOtherTenantIsBeyondItsShare() throws {
         let store = try Self.store()
         store.set("tenant:writer:only", size: 400_000)
         for name in 0..<30 { store.set("tenant:\(name):key", size: 100) }
@@ -75,7 +75,7 @@ import Testing
         for name in 0..<30 { #expect(store.exists("tenant:\(name):key"), "within its share") }
     }
 
-    @Test func whoHasNothingThatMayGoIsPassedOver() throws {
+    @Test func aTenantWithoutVictimsIsPassedOver() throws {
         let store = try Self.store()
         store.settings.values.pointee.evictionPolicy.set(EvictionPolicy.volatileLRU.rawValue)
         for number in 0..<1000 { store.set("tenant:lasting:\(number)", size: 1000) }
@@ -92,7 +92,7 @@ import Testing
         #expect(try #require(store.tenant("expiring")).keyCount < 500)
     }
 
-    @Test func nothingGoesWhereThePolicySaysSo() throws {
+    @Test func nothingIsEvictedAgainstThePolicy() throws {
         let store = try Self.store()
         for number in 0..<100 { store.set("key:\(number)", size: 1000) }
         store.settings.values.pointee.evictionPolicy.set(EvictionPolicy.noEviction.rawValue)

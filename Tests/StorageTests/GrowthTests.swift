@@ -5,20 +5,20 @@ import Testing
 
 @testable import Storage
 
-/// Neither growth nor shrinking holds a command up: the dearest insert on the way to ten million
-/// keys, and the dearest removal on the way back.
+/// Neither growth nor shrinking delays a command: the slowest insert on the way to ten million
+/// keys, and the slowest removal on the way back.
 ///
-/// The thread's own CPU time is looked at, so that what else the machine does is not in it. A page
-/// fault of a busy virtual machine is, and takes milliseconds. It comes at random where growth
-/// comes at the same key each time: so the same is done again, and a step costs what it cost at its
-/// best. Without optimisation the table is smaller and the bound wider; the figure that counts is
-/// the other.
+/// The test measures the thread's own CPU time, so other work on the machine does not count. A page
+/// fault on a busy virtual machine does count, and takes milliseconds. But it comes at random,
+/// while growth comes at the same key each time: so the test repeats the walk, and each step costs
+/// its best time. Without optimisation the table is smaller and the bound wider; only the optimised
+/// figure matters.
 @Suite(.serialized) struct GrowthTests {
     private static let isOptimized = !_isDebugAssertConfiguration()
     private static let keyCount = isOptimized ? 10_000_000 : 100_000
     private static let limitNanoseconds: Int64 = isOptimized ? 1_000_000 : 20_000_000
     private static let roundsMax = 4
-    /// Keys per reading of the clock, which costs as much as several of them.
+    /// Keys per clock reading, which costs as much as several keys.
     private static let stepSize = 8
 
     private static var cpuNanoseconds: Int64 {
@@ -27,8 +27,8 @@ import Testing
         return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     }
 
-    /// Runs `body` with the name of every key, and adds to `dear` the steps that took over a tenth
-    /// of the limit, under `label` and number: growth is among them each time.
+    /// Runs `body` with the name of every key, and adds to `dear`, under `label` and number, the
+    /// steps that took over a tenth of the limit. Growth is among them each time.
     private static func walk(
         _ label: String, _ dear: inout [String: Int64], _ body: (Hash, Bytes) -> Void
     ) {
@@ -45,7 +45,7 @@ import Testing
         }
     }
 
-    /// One table for all, as a tenant with one shard has it: the largest directory there can be.
+    /// One table for all keys, as a tenant with one shard has it: the largest possible directory.
     private static func dearSteps() -> [String: Int64] {
         var table = Table()
         var dear: [String: Int64] = [:]

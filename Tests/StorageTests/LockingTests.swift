@@ -4,8 +4,7 @@ import Testing
 
 @testable import Storage
 
-/// Commands of several keys: each shard is locked once, in ascending order, whichever way it was
-/// found.
+/// Commands with several keys: each shard is locked once, in ascending order, however it was found.
 @Suite(.serialized) struct LockingTests {
     /// Calls `body` with views of the names, which lie in one buffer.
     private func withKeys(_ names: [String], _ body: ([Bytes]) -> Void) {
@@ -22,7 +21,7 @@ import Testing
 
     private static func noHold() { Issue.record("no keyspace was dropped") }
 
-    /// Collects `names` and compares what is then held with what should be.
+    /// Adds `names` and compares the shards then held with those expected.
     private func check(
         _ store: Store, _ names: [String], databases: [Int], atOnce: Bool,
         source: SourceLocation = #_sourceLocation
@@ -172,8 +171,8 @@ import Testing
         }
     }
 
-    /// A transaction that goes over whole databases holds what there was when it began. What came
-    /// into being since is not there for it, as waiting for it would break the order of locks.
+    /// A transaction over whole databases holds what existed when it began. It does not see what
+    /// came later, because waiting for that would break the order of locks.
     @Test func whatCameLaterIsLeftAlone() throws {
         let store = try Store()
         let registry = store.registry
@@ -201,7 +200,8 @@ import Testing
         #expect(store.worker.flush(later, Reclaimer.shared) == 1)
     }
 
-    /// Commands get between the steps: what they leave alone is met once, whatever else they do.
+    /// Commands run between the steps: keys that they leave alone are met once, whatever else they
+    /// do.
     @Test func aWalkInStepsMeetsWhatStaysOnce() throws {
         let store = try Store()
         let keyspace = store.registry.keyspace(store.registry.server, 0)
@@ -221,7 +221,7 @@ import Testing
         walker.forEachEntryInSteps(of: keyspace) { entry in
             let name = String(decoding: entry.key.array, as: UTF8.self)
             if name.hasPrefix("stays") { met[name, default: 0] += 1 }
-            // Keys of the shards that the walk has not reached, and of those behind it.
+            // Keys of shards that the walk has not reached, and of shards behind it.
             let own = keyspace.shard(Hash(entry.key))
             guard own != lastShard else { return }
             lastShard = own

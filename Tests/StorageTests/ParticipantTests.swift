@@ -4,10 +4,10 @@ import Testing
 
 @testable import Storage
 
-/// What is retired stays until every thread has been quiet.
+/// A retired block stays until every thread has passed a quiescent state.
 ///
-/// The list is the process's, and other suites retire too: so these tests look for what must not
-/// have been freed, by a thread that is never quiet meanwhile, and count nothing exactly.
+/// The list belongs to the process, and other suites retire blocks too. So these tests check only
+/// that nothing is freed while a thread is not quiescent, and count nothing exactly.
 @Suite(.serialized) struct ParticipantTests {
     @Test func aBlockStaysWhileSomebodyMayReadIt() {
         let reader = Reclamation.Participant()

@@ -55,8 +55,8 @@ import Testing
         other.leave()
         #expect(Reclamation.waitingCount >= 2000)
         reader.leave()
-        // What the end of the tick leaves is freed by the reclaimer's thread; other tests retire
-        // blocks meanwhile.
+        // The reclaimer's thread frees what the end of the tick leaves; other tests retire blocks
+        // meanwhile.
         var turns = 0
         while Reclamation.waitingCount >= 2000 && turns < 5000 {
             usleep(1000)
@@ -65,9 +65,9 @@ import Testing
         #expect(Reclamation.waitingCount < 2000)
     }
 
-    /// A look at a moment when no tick runs, and a block that is retired behind it: a tick may have
-    /// begun in between and found the block, so what that look allows does not reach so far.
-    @Test func aLookAllowsNothingThatIsRetiredBehindIt() throws {
+    /// The oldest epoch, read while no tick runs, and a block retired after that. A tick may have
+    /// begun in between and found the block, so that epoch does not allow freeing it.
+    @Test func anEpochAllowsNothingThatIsRetiredAfterIt() throws {
         let state = Reclamation.State()
         let allowed = state.oldestEpoch
         state.retire(Block.allocate(64))
@@ -92,7 +92,7 @@ import Testing
         reader.enter()
         reclaimer.free(table)
         usleep(20_000)
-        // The tick that may be reading the table's segments goes on, so nothing is freed.
+        // A tick that may be reading the table's segments is still running, so nothing is freed.
         #expect(reclaimer.pendingCount.load(ordering: .relaxed) == 10_000)
         #expect(reclaimer.pendingSize.load(ordering: .relaxed) == size)
         reader.leave()

@@ -4,7 +4,7 @@ import Tenancy
 
 @testable import Storage
 
-/// A registry and one worker: keys set and removed as commands do it, without commands.
+/// A registry and one worker: sets and removes keys as commands do, without commands.
 final class Store {
     let settings = SettingsReference()
     let registry: TenantRegistry
@@ -18,7 +18,7 @@ final class Store {
         // Why: what is allocated beside tables is the process's, in which other tests run. Measured
         // at the moment at which the clock stands, it is not measured again.
         registry.otherMemoryMeasuredAt.store(worker.now, ordering: .relaxed)
-        // Why now: so that sums compared before and after do not differ by its structures.
+        // Why now: so that its structures do not change sums compared before and after.
         _ = registry.keyspace(registry.server, 0)
     }
 
@@ -30,7 +30,8 @@ final class Store {
         Array(id.utf8).withBytes { registry.find($0) }
     }
 
-    /// Runs `body` with the key's shard held, in the database of `tenant`, or of the server's own.
+    /// Runs `body` with the key's shard held, in the database of `tenant`, or else in the server's
+    /// own.
     func with<Result>(
         _ key: String, _ tenant: TenantReference? = nil, creating: Bool = true,
         _ body: (Bytes, borrowing Hold) -> Result
@@ -54,7 +55,7 @@ final class Store {
         }
     }
 
-    /// Whether the key was there.
+    /// Returns whether the key was there.
     @discardableResult
     func remove(_ key: String, _ tenant: TenantReference? = nil) -> Bool {
         with(key, tenant, creating: false) { key, keys in
@@ -68,13 +69,13 @@ final class Store {
         with(key, tenant, creating: false) { key, keys in keys.find(0) != nil }
     }
 
-    /// What the tenant has used of the day that `now` is in.
+    /// What the tenant has used on the day of `now`.
     func usedToday(of tenant: TenantReference, now: Milliseconds) -> (operations: Int, bytes: Int) {
         worker.pointee.now = now
         return worker.usedToday(of: tenant)
     }
 
-    /// A tick of the thread: what was retired before it is freed at its end.
+    /// One tick of the thread: frees at its end what was retired before it.
     func tick() {
         worker.pointee.participant.enter()
         worker.pointee.participant.leave()

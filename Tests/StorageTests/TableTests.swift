@@ -7,7 +7,7 @@ import Testing
 
 /// Tables against Swift's dictionary, and against their own invariants.
 @Suite struct TableTests {
-    /// Random numbers that are the same in every run.
+    /// Random numbers, the same in every run.
     struct Numbers {
         var state: UInt64
 
@@ -55,7 +55,8 @@ import Testing
         let operations: Int
     }
 
-    /// Every key of the model is found with its value, none else; and all invariants hold.
+    /// Checks that every key of the model is found with its value, that no other is, and that all
+    /// invariants hold.
     static func compare(_ table: Table, _ model: [Int: Model], keys: Int) {
         #expect(table.invariantViolations == [])
         #expect(table.count == model.count)
@@ -78,8 +79,8 @@ import Testing
         var table = Table(prefixBits: course.prefixBits)
         var model: [Int: Model] = [:]
         var numbers = Numbers(state: UInt64(course.keys))
-        // The balance swings between filling and emptying, so that segments split, merge, and the
-        // table gets empty.
+        // The balance swings between filling and emptying, so segments split and merge, and the
+        // table becomes empty.
         for step in 0..<course.operations {
             let number = numbers.next(below: course.keys)
             let isFilling = step * 8 / course.operations % 2 == 0
@@ -103,7 +104,7 @@ import Testing
         #expect(table.invariantViolations == [])
     }
 
-    /// A table that has shrunk is as small as one that never was large.
+    /// A table that has shrunk is as small as one that was never large.
     @Test func shrinkingGivesMemoryBack() {
         var table = Table()
         for number in 0..<100_000 { Self.set(&table, Self.key(number), [1]) }
@@ -119,8 +120,8 @@ import Testing
         #expect(table.invariantViolations == [])
     }
 
-    /// Beyond one page of the directory: pages split, the array of them doubles, and all of it goes
-    /// back, with every invariant looked at on the way.
+    /// Beyond one page of the directory: pages split, their array doubles, and all of it goes
+    /// again, with every invariant checked on the way.
     @Test func pagesComeAndGo() {
         var table = Table(prefixBits: 2)
         var depths: Set<Int> = []
@@ -147,7 +148,7 @@ import Testing
         #expect(table.root == 0 && table.allocatedSize == 0)
     }
 
-    /// Fill of buckets at many sizes: what the bytes per key in Table.swift go by.
+    /// The fill of buckets at many sizes, from which Table.swift computes the bytes per key.
     @Test func bucketsAreWellFilled() {
         var table = Table(prefixBits: 6)
         var sum = 0.0
@@ -297,8 +298,8 @@ import Testing
         table.freeAll()
     }
 
-    /// Who frees the blocks of a directory must not free what names the others before them.
-    @Test func whatNamesTheBlocksIsGivenLast() {
+    /// `body` may free each block, so the block that names the others must come last.
+    @Test func theBlockThatNamesTheOthersComesLast() {
         var table = Table()
         for number in 0..<200_000 { TableTests.set(&table, TableTests.key(number), [1]) }
         var blocks: [UnsafeMutableRawPointer] = []

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Storage
 
-/// Tenants that keys name: they come with their first key, cost little, and go with their last.
+/// Implicit tenants: they come with their first key, cost little, and go with their last.
 @Suite(.serialized) struct TenantTests {
     static let pattern = "tenant:{tenant}:*"
 
@@ -49,8 +49,8 @@ import Testing
         #expect(store.tenant("acme")?.pointee.origin == .created)
     }
 
-    /// What the layout at the top of Shard.swift goes by: whole cache lines, so that no two shards
-    /// share one, and nothing of line 2 for a GET.
+    /// The layout at the top of Shard.swift: whole cache lines, so that no two shards share one,
+    /// and nothing in line 2 for a GET.
     @Test func aShardIsThreeCacheLines() {
         #expect(MemoryLayout<Shard>.stride == 3 * 64)
         #expect(8 + MemoryLayout<Table>.stride + 2 * MemoryLayout<Int>.size == 64 + 8)
@@ -91,7 +91,8 @@ import Testing
         }
     }
 
-    /// Names that clients invent must not stay: neither on the books nor in the allocator.
+    /// Names that clients invent must leave nothing behind, neither in the counters nor in the
+    /// allocator.
     @Test(.enabled(if: AllocatedMemory.isCounted)) func inventedNamesLeaveNothingBehind() throws {
         let store = try Store(patterns: [Self.pattern])
         func invent(_ numbers: Range<Int>) {
@@ -109,8 +110,8 @@ import Testing
         #expect(store.registry.tenantCount == 1)
         #expect(store.registry.settledMemory.value == settled)
         let growth = try AllocatedMemory.bytes() - allocated
-        // Others may free what was retired here, which looks like growth; fifty thousand tenants
-        // would be more than thirty megabytes.
+        // Other tests may free what was retired here, which looks like growth; fifty thousand
+        // tenants would be more than thirty megabytes.
         #expect(growth < 16 << 20, "\(growth) bytes stayed")
         #expect(store.registry.departed.count == 51_000)
     }

@@ -3,8 +3,8 @@ import Base
 import Commands
 import Storage
 
-/// A server that has nothing to say, for tests of what runs without one. A test that needs an
-/// answer overrides the question.
+/// A server with empty answers, for tests of code that needs no server. A test that needs an answer
+/// overrides the method.
 open class QuietServer: ServerControl, @unchecked Sendable {
     public let commands: CommandTable
     public let reclaimer = Reclaimer.shared

@@ -3,7 +3,7 @@ import Base
 import Tenancy
 import Testing
 
-/// Which keys name a tenant, which one, and which patterns are none.
+/// Which keys name a tenant, which tenant that is, and which patterns are invalid.
 @Suite struct KeyPatternTests {
     static func tenant(_ pattern: String, _ key: String) throws -> String? {
         let pattern = try KeyPattern(pattern)

@@ -2,7 +2,7 @@
 import Tenancy
 import Testing
 
-/// Limits are none until somebody sets them, and usage adds up field by field.
+/// There are no limits by default, and usage adds up field by field.
 @Suite struct LimitsTests {
     @Test func nothingIsLimitedAtFirst() {
         let limits = Limits()

@@ -2,9 +2,9 @@
 import Testing
 
 /// Which module may import which. The compiler lets a file import whatever was built before it, so
-/// the layers hold only because this looks.
+/// only this test enforces the layers.
 @Suite struct LayerTests {
-    /// The module's folder and what its files may import, beside `system`.
+    /// The module's folder, and what its files may import besides `system`.
     static let allowed: [(folder: String, modules: Set<String>)] = [
         // L1
         ("Sources/Base", ["CLinux", "CAllocator"]),
@@ -59,8 +59,8 @@ import Testing
         ("Tests/TidyTests", ["Testing"]),
     ]
 
-    /// What comes with the compiler. Foundation is not among it: it doubles the program and its
-    /// start.
+    /// Modules that come with the compiler. Foundation is not among them: it doubles the size of
+    /// the program and the time of its start.
     static let system: Set<String> = ["Glibc", "Synchronization"]
 
     /// The module that a line imports.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 
-/// A Swift file of the repository, as lines, and again with strings and comments blanked out.
+/// A Swift file of the repository as lines, and again with strings and comments blanked out.
 struct SourceFile {
     /// Relative to the repository's root.
     let path: String
@@ -17,7 +17,7 @@ struct SourceFile {
         code = SourceFile.blanked(all)
     }
 
-    /// `path:line`, as compilers say it.
+    /// `path:line`, as compilers write it.
     func place(_ index: Int) -> String { "\(path):\(index + 1)" }
 
     /// Every Swift file below the folders that hold code.
@@ -60,7 +60,7 @@ struct SourceFile {
 
     // MARK: - Strings and comments
 
-    /// Knows line comments, strings with interpolations, and strings of several lines. Interpolated
+    /// Handles line comments, strings with interpolations, and multi-line strings. Interpolated
     /// code counts as string.
     private static func blanked(_ lines: [String]) -> [String] {
         var isLongString = false
@@ -99,7 +99,7 @@ struct SourceFile {
         return (String(blank), false)
     }
 
-    /// Behind the quote that closes a string which began before `start`.
+    /// The position behind the quote that closes a string which began before `start`.
     private static func stringEnd(_ letters: [Character], _ start: Int) -> Int {
         var index = start
         while index < letters.count {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Testing
 
-/// The conventions that a machine can check, file by file. What fails names the place.
+/// The conventions that a machine can check, file by file. A failure names the place.
 @Suite struct TidyTests {
     static let files = SourceFile.all()
 
@@ -9,13 +9,13 @@ import Testing
     static let functionLineMax = 70
     static let columnMax = 100
 
-    /// Fails with all places at once, each on a line of its own.
+    /// Fails with all places at once, each on its own line.
     static func expectNone(_ rule: String, _ places: [String]) {
         let list = places.joined(separator: "\n")
         #expect(places.isEmpty, "\(rule):\n\(list)")
     }
 
-    /// The places of lines for which `isBroken` holds.
+    /// The places of lines for which `isBroken` is true.
     static func places(_ isBroken: (_ line: String, _ code: String) -> Bool) -> [String] {
         files.flatMap { file in
             file.lines.indices
@@ -59,7 +59,7 @@ import Testing
         Self.expectNone("forced", forced)
     }
 
-    /// What the compiler is asked to take on trust says nearby why it may.
+    /// Every unsafe construct must have a justification nearby.
     @Test func whatIsUnsafeIsJustified() {
         let marks = [
             "@unchecked Sendable", "nonisolated(unsafe)", "unowned(unsafe)", "unsafelyUnwrapped",
@@ -93,7 +93,7 @@ import Testing
         Self.expectNone("tabs or spaces at the end", loose)
     }
 
-    /// What finds functions, tried on what is hard to find.
+    /// The search for functions, on difficult input.
     @Test func everyFunctionIsFound() {
         let file = SourceFile(
             path: "a.swift",
@@ -117,7 +117,7 @@ import Testing
     }
 }
 
-/// Functions by their braces: enough to tell how long they are.
+/// Functions, found by their braces: enough to measure their length.
 enum Functions {
     struct Found: Equatable {
         /// Index of the line that declares it.
@@ -146,7 +146,7 @@ enum Functions {
         "inlinable", "inline", "__always", "never", "usableFromInline", "mutating", "static",
     ]
 
-    /// The line on which the function's body ends; nil where it has none.
+    /// The line on which the function's body ends; nil without a body.
     private static func end(_ code: [String], from first: Int) -> Int? {
         var parentheses = 0
         var braces = 0

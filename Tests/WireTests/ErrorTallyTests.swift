@@ -7,7 +7,7 @@ import Testing
 
 /// Error replies are counted by their first words.
 @Suite struct ErrorTallyTests {
-    /// What was counted, as "WORD=n" in the order of appearance.
+    /// The counts, as "WORD=n" in the order of appearance.
     static func counts(_ tally: borrowing ErrorTally) -> [String] {
         var all: [String] = []
         tally.forEachWord { all.append("\(String(decoding: $0, as: UTF8.self))=\($1)") }
@@ -32,7 +32,7 @@ import Testing
         let letters = String(repeating: "A", count: 40)
         for text in ["", "nothing", letters, letters + " b"] { Self.count(text, in: tally) }
         #expect(Self.counts(tally) == ["ERR=4"])
-        // As Redis, which looks at 32 bytes with the minus sign.
+        // Redis looks at 32 bytes too, including the minus sign.
         let longest = String(repeating: "A", count: 30)
         Self.count(longest + " b", in: tally)
         Self.count(longest + "A b", in: tally)

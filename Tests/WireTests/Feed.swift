@@ -3,7 +3,7 @@ import Base
 
 @testable import Wire
 
-/// What a parser made of an input that arrived in pieces.
+/// What a parser found in an input that arrived in pieces.
 struct Parsed: Equatable {
     var requests: [[[UInt8]]] = []
     var error: RESPParser.ParseError?
@@ -12,23 +12,22 @@ struct Parsed: Equatable {
     /// Calls that asked for more.
     var waits = 0
 
-    /// Whether both found the same, however the input was cut.
+    /// Whether both parses agree, however the input was cut.
     func agrees(with other: Parsed) -> Bool {
         requests == other.requests && error == other.error && rest == other.rest
     }
 
-    /// The requests as text, for tests whose requests are.
+    /// The requests as text, for tests with text requests.
     var texts: [[String]] { requests.map { $0.map { String(decoding: $0, as: UTF8.self) } } }
 }
 
 /// Feeds a parser as a connection does: bytes that were not consumed are shown again, in front of
-/// what has arrived. Each window is a block of its own, so that a slice kept from the last call
-/// would show as garbage.
+/// new ones. Each window is a new block, so a slice kept from the last call would show as garbage.
 struct Feed: ~Copyable {
     var parser = RESPParser()
     private var list = ArgumentList()
 
-    /// Shows `input` up to each of `cuts`, which rise, and then whole.
+    /// Shows `input` up to each of `cuts`, which must rise, and then whole.
     mutating func parse(_ input: [UInt8], cuts: [Int] = []) -> Parsed {
         var parsed = Parsed()
         var consumed = 0
@@ -76,7 +75,7 @@ struct Feed: ~Copyable {
         parse(Array(input.utf8), cuts: cuts)
     }
 
-    /// Where a random number of cuts falls in an input of `count` bytes.
+    /// Random cuts, in random number, of an input of `count` bytes.
     static func randomCuts(_ count: Int, _ random: inout Random) -> [Int] {
         guard count > 1 else { return [] }
         let number = random.next(below: UInt64(min(count, 12)))

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Wire
 
-/// What is no request is refused in the words of redis-server 7.0, which these were taken from.
+/// Malformed requests are refused in the words of redis-server 7.0, from which these are taken.
 @Suite struct MalformedRequestTests {
     static let invalidCount = "invalid multibulk length"
     static let invalidSize = "invalid bulk length"

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Wire
 
-/// Requests come out of bytes the same however the bytes are cut.
+/// However the bytes are cut, the parser finds the same requests.
 @Suite struct RESPParserTests {
     static func request(_ arguments: [String]) -> String {
         "*\(arguments.count)\r\n" + arguments.map { "$\($0.utf8.count)\r\n\($0)\r\n" }.joined()
@@ -14,7 +14,7 @@ import Testing
     static let twelve = (1...12).map { "argument-\($0)" }
     static let empty = ["ECHO", ""]
 
-    /// Inputs and the requests that are in them.
+    /// Inputs, and the requests in them.
     static let inputs: [(String, [[String]])] = [
         (request(["PING"]), [["PING"]]),
         (request(set), [set]),
@@ -64,8 +64,8 @@ import Testing
         }
     }
 
-    /// The parser takes the byte behind a CR for granted and skips the two bytes behind a bulk
-    /// unseen, as Redis does.
+    /// The parser does not check the byte behind a CR, and skips the two bytes behind a bulk, as
+    /// Redis does.
     @Test func lineEndsAreNotLookedAt() {
         #expect(Feed.parse("*1\rX$4\rXPINGXX").texts == [["PING"]])
     }

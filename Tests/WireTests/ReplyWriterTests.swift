@@ -154,7 +154,7 @@ import Testing
     }
 }
 
-/// Doubles as redis-server 7.0 writes scores.
+/// Doubles in the form in which redis-server 7.0 writes scores.
 @Suite struct DecimalTests {
     @Test(
         arguments: [

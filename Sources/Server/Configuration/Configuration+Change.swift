@@ -5,8 +5,9 @@ import Storage
 
 // CONFIG GET and CONFIG SET, with Redis's error texts.
 extension Configuration {
-    /// Name and value of every directive that one of the patterns matches, sorted. An alias counts
-    /// as a name. As in Redis a name is shown as it was asked for, in whatever case.
+    /// The name and value of every directive that one of the patterns matches, sorted. An alias
+    /// counts as a name. As in Redis, a name without a glob character is shown as the caller wrote
+    /// it.
     public func get(_ patterns: [[UInt8]]) -> [(name: String, value: String)] {
         var found: [(name: String, value: String)] = []
         for directive in Directive.all {
@@ -18,8 +19,8 @@ extension Configuration {
         return found.sorted { $0.name < $1.name }
     }
 
-    /// What `name` is shown as: itself where a glob pattern matches it, else the pattern; nil where
-    /// none does.
+    /// The name to show for `name`: itself if a glob pattern matches it, the pattern if one spells
+    /// it out, nil if none matches.
     private static func shownName(_ name: String, _ patterns: [[UInt8]]) -> String? {
         let bytes = Array(name.utf8)
         for pattern in patterns {
@@ -33,7 +34,7 @@ extension Configuration {
         return nil
     }
 
-    /// Sets all or none; returns an error's text without "ERR".
+    /// Sets all changes or none. Returns an error text without "ERR", or nil.
     public func set(_ changes: [(name: [UInt8], value: [UInt8])]) -> String? {
         var checked: [(directive: Directive, value: Directive.Value)] = []
         for change in changes {
@@ -65,10 +66,10 @@ extension Configuration {
         return nil
     }
 
-    /// Descriptors that the server keeps for itself.
+    /// Descriptors reserved for the server itself.
     static let reservedDescriptors = 32
 
-    /// Whether the system allows the value: so many clients need so many descriptors.
+    /// Throws if the system does not allow the value: each client needs a descriptor.
     private static func checkResources(
         _ directive: Directive, _ value: Directive.Value
     ) throws(Directive.Unacceptable) {
@@ -81,7 +82,8 @@ extension Configuration {
         }
     }
 
-    /// Asks the system for descriptors for `count` clients; returns for how many there are now.
+    /// Asks the system for descriptors for `count` clients. Returns the number of clients, at most
+    /// `count`, that there are descriptors for.
     static func raiseDescriptorLimit(forClients count: Int) -> Int {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
@@ -98,8 +100,8 @@ extension Configuration {
         return min(count, max(0, Int(clamping: limit.rlim_cur) - reservedDescriptors))
     }
 
-    /// At start: makes `dir` the working directory, and names it from the root from then on. False,
-    /// with errno set, where that cannot be.
+    /// At start: makes `dir` the working directory and stores its absolute path. Returns false,
+    /// with errno set, if it cannot be entered.
     func enterDirectory() -> Bool {
         guard chdir(text("dir")) == 0 else { return false }
         if let directive = Directive.find("dir") {
@@ -108,8 +110,7 @@ extension Configuration {
         return true
     }
 
-    /// At start: makes room for `maxclients`, or lowers it to what the system allows, with a line
-    /// in the log.
+    /// At start: makes room for `maxclients`, or lowers it to what the system allows and logs that.
     public func fitClientsToSystem() {
         let wanted = integer("maxclients")
         let possible = Configuration.raiseDescriptorLimit(forClients: wanted)

@@ -4,24 +4,25 @@ import Glibc
 import Synchronization
 import Tenancy
 
-/// The values of all directives: the command line over the environment over the file over the
-/// defaults.
+/// The values of all directives. The command line overrides the environment, the environment the
+/// file, and the file the defaults.
 ///
-/// Why texts here and numbers in `Settings`: this is asked at start and by CONFIG; the path of a
-/// request reads `Settings`, which every change is copied to.
+/// Why texts here and numbers in `Settings`: this type is read at start and by CONFIG. The request
+/// path reads `Settings`, and every change is copied there.
 ///
 /// Invariant: every directive has a value of its kind.
 public final class Configuration: Sendable {
     public let settings: SettingsReference
-    /// The file that the server was started with, from the root; nil where there was none.
+    /// The absolute path of the file that the server was started with; nil without a file.
     public let file: String?
     let defaults: [String: Directive.Value]
-    /// Directives that only the environment names: CONFIG REWRITE leaves them there.
+    /// Directives set by the environment and not by the command line. CONFIG REWRITE does not write
+    /// them.
     let fromEnvironment: Set<String>
     private let values: Mutex<[String: Directive.Value]>
     private let observer = Mutex<(@Sendable (Set<String>) -> Void)?>(nil)
 
-    /// `arguments`: what follows the program's name, and `serve` where it stands there.
+    /// `arguments`: what follows the program's name, with or without `serve`.
     public init(
         arguments: [String], environment: [String: String], settings: SettingsReference
     ) throws(ConfigurationError) {
@@ -57,7 +58,7 @@ public final class Configuration: Sendable {
     /// The environment of this process.
     public static var processEnvironment: [String: String] {
         var variables: [String: String] = [:]
-        // Safety: environ is a list of C strings that a nil ends; nothing changes it while the
+        // Safety: environ is a list of C strings that ends with nil; nothing changes it while the
         // server starts.
         var next = environ
         while let line = next.pointee {
@@ -83,13 +84,14 @@ public final class Configuration: Sendable {
 
     private static var coreCount: Int { sysconf(Int32(_SC_NPROCESSORS_ONLN)) }
 
-    /// One thread for each core, but one on two cores: the second is the network's, the records'
-    /// and that of whoever else is on so small a machine. With a load beside them two threads take
-    /// 1.4 times the CPU for each request at depth 1, where each wakes for two requests instead of
-    /// many, and answer no more of them at depth 64.
+    /// One thread per core, but one thread on two cores: the second core is for the network, the
+    /// records and whatever else runs on so small a machine. With a load generator beside them, two
+    /// threads take 1.4 times the CPU per request at depth 1, where each wakes for two requests
+    /// instead of many, and answer no more requests at depth 64.
     static func threadsDefault(cores: Int) -> Int { cores <= 2 ? 1 : min(256, cores) }
 
-    /// What no single line shows: two plans of one name, a tenant with a plan that is not there.
+    /// Checks what no single line shows: two plans or two tenants of one name, a tenant with an
+    /// undeclared plan.
     private func checkTenants() throws(ConfigurationError) {
         var names: Set<String> = ["default"]
         var seen: Set<String> = []
@@ -113,7 +115,7 @@ public final class Configuration: Sendable {
 
     // MARK: - Reading
 
-    /// A value by its directive's name; naming one that is not declared stops the process.
+    /// The value of the directive `name`. An undeclared name stops the process.
     func value(_ name: String) -> Directive.Value {
         guard let value = values.withLock({ $0[name] }) else { fatal("no directive \(name)") }
         return value
@@ -152,8 +154,8 @@ public final class Configuration: Sendable {
 
     var tenantLines: [TenantLine] { lines("tenant").compactMap { try? TenantLine($0) } }
 
-    /// Where created tenants are kept: in `dir` where somebody set it, else beside the file, else
-    /// here.
+    /// The file of created tenants: relative to `dir` if that is set, else to the configuration
+    /// file's folder, else to the working directory.
     public var tenantsPath: String {
         let name = text("tenants-file")
         if let file, value("dir") == defaults["dir"] {
@@ -164,13 +166,13 @@ public final class Configuration: Sendable {
 
     // MARK: - Changing
 
-    /// `body` is called, without any lock held, after CONFIG SET has changed directives, with their
-    /// names.
+    /// Calls `body`, without holding a lock, after each CONFIG SET with the names of the changed
+    /// directives.
     public func observe(_ body: @escaping @Sendable (Set<String>) -> Void) {
         observer.withLock { $0 = body }
     }
 
-    /// Takes over values that were checked.
+    /// Stores checked values.
     func take(_ changes: [(directive: Directive, value: Directive.Value)]) {
         values.withLock { values in
             for change in changes {
@@ -184,7 +186,7 @@ public final class Configuration: Sendable {
 }
 
 extension Directive {
-    /// The value of a directive that nobody set.
+    /// The default value.
     var initialValue: Value {
         if isRepeatable { return .lines([]) }
         let words = takesWords ? ConfigurationText.words(initial) ?? [] : [initial]

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// What one place says of the directives: a file with those that it includes, the environment, or
-/// the command line.
+/// The directives set in one place: a file with the files that it includes, the environment, or the
+/// command line.
 ///
-/// Within a layer the last word counts, and directives that may be repeated add up. A layer above
-/// replaces what those below say of a directive, all its lines.
+/// Within a layer the last value wins, and repeatable directives add up. A higher layer replaces
+/// all lines that lower layers have for a directive.
 struct ConfigurationLayer {
     private(set) var values: [String: Directive.Value] = [:]
 
     private static let includeDepthMax = 16
 
-    /// Takes over one line; `place` names it in the error.
+    /// Adds one line; `place` names it in errors.
     mutating func add(
         _ name: String, _ words: [String], place: String
     ) throws(ConfigurationError) {
@@ -34,7 +34,7 @@ struct ConfigurationLayer {
 
     // MARK: - The file
 
-    /// Reads a file as redis.conf; `include` names further ones.
+    /// Reads a file in the format of redis.conf; `include` names more files.
     mutating func read(file path: String, depth: Int = 0) throws(ConfigurationError) {
         let content: [UInt8]
         do throws(TextFile.Failure) { content = try TextFile.read(path) } catch {
@@ -61,7 +61,8 @@ struct ConfigurationLayer {
 
     // MARK: - The environment
 
-    /// Reads `MARTLET_DIRECTIVE_NAME`; lines of one that may be repeated are parted by line breaks.
+    /// Reads `MARTLET_DIRECTIVE_NAME` variables. Line breaks separate the lines of a repeatable
+    /// directive.
     mutating func read(environment: [String: String]) throws(ConfigurationError) {
         for (variable, text) in environment.sorted(by: { $0.key < $1.key })
         where variable.hasPrefix("MARTLET_") {
@@ -105,7 +106,7 @@ struct ConfigurationLayer {
         return file
     }
 
-    /// The words that one text is to the directive `name`.
+    /// Splits `text` into words if the directive `name` takes several, else returns it as one word.
     private func split(
         _ text: String, for name: String, place: String
     ) throws(ConfigurationError) -> [String] {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// Words and quotes of configuration lines, by redis.conf's rules.
+/// Words and quotes in configuration lines, by redis.conf's rules.
 ///
-/// Words are parted by blanks. "…" understands \n \r \t \b \a \xHH and \ before any other byte; '…'
-/// only \'. A closing quote must be followed by a blank or the end. A line whose first word begins
-/// with # is a comment.
+/// Blanks separate words. "…" understands \n \r \t \b \a \xHH and \ before any other byte; '…' only
+/// \'. A blank or the end must follow a closing quote. A line whose first word begins with # is a
+/// comment.
 enum ConfigurationText {
-    /// The words of a line; nil where a quote is not closed.
+    /// The words of a line, or nil if a quote is not closed.
     static func words(_ line: some Sequence<UInt8>) -> [String]? {
         let bytes = Array(line)
         var words: [String] = []
@@ -37,7 +37,7 @@ enum ConfigurationText {
         return word
     }
 
-    /// Reads up to the closing quote; false where there is none.
+    /// Reads up to the closing quote. Returns false if there is none.
     private static func quoted(
         _ bytes: [UInt8], _ index: inout Int, quote: UInt8, _ word: inout [UInt8]
     ) -> Bool {
@@ -79,8 +79,7 @@ enum ConfigurationText {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// The word as it must be written so that `words` reads it back: quoted where it is empty or
-    /// has bytes that mean something.
+    /// The word in the form that `words` reads back: quoted if it is empty or has special bytes.
     static func quote(_ word: String) -> String {
         let isPlain = word.utf8.allSatisfy {
             $0 > 32 && $0 != 127 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "'")
@@ -106,7 +105,7 @@ enum ConfigurationText {
     }
 }
 
-/// What was wrong with the configuration, and where: one line for the person who starts the server.
+/// What is wrong with the configuration, and where: one line for the person who starts the server.
 public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
     public let description: String
     public init(_ description: String) { self.description = description }

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// A directive: its name, what it takes, what it is by default, and what it changes. Declared once,
-/// in `Directive.all`; the file, the command line, the environment, CONFIG and README's table
-/// derive from it.
+/// A directive: its name, kind, default and effect. Each is declared once, in `Directive.all`; the
+/// file, the command line, the environment, CONFIG and README's table derive from that.
 public struct Directive: Sendable {
     public let name: String
-    /// The name that Redis knew it by before.
+    /// Redis's older name for it.
     public let alias: String?
     public let kind: Kind
-    /// As it would be written; `defaultWords` where it is computed.
+    /// The default as text. `Configuration.defaults` replaces the ones that it computes.
     public let initial: String
     /// Whether CONFIG SET may change it.
     public let isChangeable: Bool
     public let summary: String
-    /// Brings a new value to where the server reads it: `Settings`, or the log.
+    /// Copies a new value to where the server reads it: `Settings`, or the log.
     let apply: (@Sendable (SettingsReference, Value) -> Void)?
 
     public enum Kind: Sendable {
@@ -28,10 +27,11 @@ public struct Directive: Sendable {
         /// Several words on one line.
         case words
         case outputLimits
-        /// A line of words each time it is given; the function checks them and returns what is
-        /// kept.
+        /// One line of words per occurrence. The function checks the words and returns those to
+        /// keep.
         case lines(@Sendable ([String]) throws(Unacceptable) -> [String])
-        /// Known from Redis, and off: the only words that are accepted, and why others are not.
+        /// A Redis directive that is not supported: the only words that are accepted, and why
+        /// others are not.
         case off([[String]], reason: String)
     }
 
@@ -43,7 +43,7 @@ public struct Directive: Sendable {
         case lines([[String]])
     }
 
-    /// Why words were not accepted, in Redis's words where it has them.
+    /// Why words are not accepted, in Redis's words if it has them.
     public struct Unacceptable: Error, Equatable, Sendable {
         public let reason: String
         public init(_ reason: String) { self.reason = reason }
@@ -82,7 +82,7 @@ public struct Directive: Sendable {
 
 // From words to values and back.
 extension Directive {
-    /// The value that the words of one line mean.
+    /// The value of the words on one line.
     func value(of words: [String]) throws(Unacceptable) -> Value {
         switch kind {
         case .words:
@@ -145,7 +145,7 @@ extension Directive {
         return number
     }
 
-    /// Four words for each class of clients; only normal clients are there to be limited.
+    /// Four words per client class; Martlet limits only normal clients.
     private static func outputLimits(_ words: [String]) throws(Unacceptable) -> [String] {
         guard words.count == 4 else {
             throw Unacceptable("Wrong number of arguments in buffer limit configuration.")
@@ -188,13 +188,13 @@ extension Directive {
         }
     }
 
-    /// Whether several lines of it add up instead of the last one counting.
+    /// Whether several lines add up. Without this the last line wins.
     var isRepeatable: Bool {
         if case .lines = kind { true } else { false }
     }
 
-    /// Whether one text holds several words: what CONFIG SET, an option or a variable gives is then
-    /// split.
+    /// Whether the directive takes several words, so that the text of CONFIG SET, an option or a
+    /// variable must be split.
     var takesWords: Bool {
         switch kind {
         case .words, .lines, .outputLimits: true

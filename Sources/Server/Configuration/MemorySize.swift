@@ -2,8 +2,8 @@
 import Base
 import Glibc
 
-/// Sizes as configuration says them: digits and a unit, k = 1000, kb = 1024, and so on, in any
-/// case.
+/// Sizes in the notation of the configuration: digits and a unit, k = 1000, kb = 1024, and so on,
+/// in any case.
 enum MemorySize {
     private static let units: [(name: String, factor: Int)] = [
         ("", 1), ("b", 1), ("k", 1000), ("kb", 1 << 10), ("m", 1_000_000), ("mb", 1 << 20),
@@ -21,23 +21,23 @@ enum MemorySize {
         return overflowed ? nil : size
     }
 
-    /// The memory that the control group of this process may take, where one limits it: version 2,
-    /// then 1.
+    /// The memory limit of this process's control group, version 2 first, then 1; nil without a
+    /// limit.
     static var containerLimit: Int? {
         for path in candidates() {
             guard let content = try? TextFile.read(path),
                 let limit = Int(String(decoding: content.filter { $0 > 32 }, as: UTF8.self))
             else { continue }
-            // Why the machine's memory: without a limit, version 1 shows a number beyond any
-            // machine.
+            // Why compare with the machine's memory: without a limit, version 1 shows a number
+            // beyond any machine.
             let machine = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
             if limit > 0 && limit < machine { return limit }
         }
         return nil
     }
 
-    /// Where a limit may stand: the group that /proc/self/cgroup names, and the root as a container
-    /// sees it.
+    /// The files that may hold a limit: those of the group in /proc/self/cgroup, and those of the
+    /// root, which is what a container sees.
     private static func candidates() -> [String] {
         var paths: [String] = []
         let content = (try? TextFile.read("/proc/self/cgroup")) ?? []
@@ -58,11 +58,11 @@ enum MemorySize {
         return paths + ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
     }
 
-    /// `client-output-buffer-limit` unless told: a quarter of the memory that there is, and a
-    /// sixteenth for longer than a minute.
+    /// The default of `client-output-buffer-limit`: a quarter of the memory as the hard limit, and
+    /// a sixteenth for at most a minute as the soft one.
     ///
-    /// Redis has no limit for normal clients. Here a client that never reads must not take the
-    /// memory of all tenants.
+    /// Redis does not limit normal clients. Here a client that never reads must not take the memory
+    /// of all tenants.
     static var outputLimitDefault: [String] {
         let machine = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
         let memory = min(containerLimit ?? .max, machine > 0 ? machine : .max)
@@ -70,7 +70,7 @@ enum MemorySize {
         return ["normal", String(hard), String(hard / 4), "60"]
     }
 
-    /// What `maxmemory` is where nobody says: three quarters of the container's limit, else 0, no
+    /// The default of `maxmemory`: three quarters of the container's limit, else 0, which means no
     /// limit.
     static var memoryMaxDefault: Int {
         containerLimit.map { $0 / 4 * 3 } ?? 0

@@ -10,7 +10,7 @@ struct PlanLine {
 
     init(_ words: [String]) throws(Directive.Unacceptable) {
         guard let name = words.first, !name.isEmpty, !name.contains("=") else {
-            throw Directive.Unacceptable("a plan begins with its name")
+            throw Directive.Unacceptable("a plan must begin with its name")
         }
         var limits = Limits()
         var seen: Set<String> = []
@@ -60,9 +60,8 @@ struct PlanLine {
     }
 }
 
-/// `ID [plan=] [secret=]`: the words of a `tenant` directive, and of a line of the tenants file,
-/// where the digest of the secret stands instead: `secret-digest=`. A secret is forgotten as soon
-/// as it is read.
+/// `ID [plan=] [secret=]`: the words of a `tenant` directive. In the tenants file `secret-digest=`
+/// holds the digest of the secret instead. A secret is forgotten as soon as its digest is made.
 struct TenantLine: Equatable {
     let id: String
     let plan: String?
@@ -80,7 +79,7 @@ struct TenantLine: Equatable {
             id.utf8.allSatisfy({ ASCII.isPrintable($0) && $0 != 32 })
         else {
             throw Directive.Unacceptable(
-                "a tenant's id is 1 to \(KeyPattern.tenantSizeMax) printable characters "
+                "a tenant's id must be 1 to \(KeyPattern.tenantSizeMax) printable characters "
                     + "without blanks"
             )
         }
@@ -92,11 +91,11 @@ struct TenantLine: Equatable {
             switch key {
             case "plan": plan = value
             case "secret":
-                guard !value.isEmpty else { throw Directive.Unacceptable("a secret is empty") }
+                guard !value.isEmpty else { throw Directive.Unacceptable("the secret is empty") }
                 digest = Secret.digest(Array(value.utf8))
             case "secret-digest":
                 guard let bytes = Secret.digest(hexadecimal: value) else {
-                    throw Directive.Unacceptable("a secret-digest is 64 hexadecimal digits")
+                    throw Directive.Unacceptable("a secret-digest must be 64 hexadecimal digits")
                 }
                 digest = bytes
             default: throw Directive.Unacceptable("'\(key)' is no option of a tenant")
@@ -125,7 +124,7 @@ enum OptionWord {
         }
         let key = String(word[..<sign])
         guard seen.insert(key).inserted else {
-            throw Directive.Unacceptable("'\(key)' stands twice")
+            throw Directive.Unacceptable("'\(key)' is given twice")
         }
         return (key, String(word[word.index(after: sign)...]))
     }

@@ -2,8 +2,7 @@
 import Base
 import Glibc
 
-/// Small files read whole and written so that a crash leaves the old content or the new, never a
-/// part.
+/// Small files, read and written whole. A crash leaves the old content or the new, never a part.
 enum TextFile {
     /// Why a file could not be read or written, in the system's words.
     struct Failure: Error, Equatable {
@@ -29,8 +28,8 @@ enum TextFile {
         }
     }
 
-    /// Writes a temporary file beside `path`, brings it to the disk, and renames it over `path`,
-    /// whose permissions it takes over. `mode` is for a file that does not exist yet.
+    /// Writes a temporary file beside `path`, syncs it to disk, and renames it to `path`. It keeps
+    /// the permissions of an existing file and gives a new one `mode`.
     static func write(_ text: String, to path: String, mode: mode_t) throws(Failure) {
         var status = stat()
         let mode = stat(path, &status) == 0 ? status.st_mode & 0o7777 : mode
@@ -51,10 +50,10 @@ enum TextFile {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw Failure(code: errno) }
         defer { close(descriptor) }
-        // Why: the umask may have taken bits away that the old file had.
+        // Why: the umask may have removed bits that the old file had.
         guard fchmod(descriptor, mode) == 0 else { throw Failure(code: errno) }
         var rest = Array(text.utf8)[...]
-        while !rest.isEmpty {  // Bound: each turn writes at least a byte.
+        while !rest.isEmpty {  // Bound: each turn writes at least one byte.
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 {
                 if errno == EINTR { continue }
@@ -72,13 +71,13 @@ enum TextFile {
         guard fsync(descriptor) == 0 else { throw Failure(code: errno) }
     }
 
-    /// The folder that `path` lies in, with its slash where it is the root.
+    /// The folder of `path`; "/" for a file in the root.
     static func directory(of path: String) -> String {
         guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    /// `path` seen from `directory`, unless it begins at the root.
+    /// `path` relative to `directory`, unless it is absolute.
     static func resolve(_ path: String, in directory: String) -> String {
         if path.utf8.first == UInt8(ascii: "/") { return path }
         return directory == "/" ? "/" + path : "\(directory)/\(path)"

@@ -23,14 +23,14 @@ extension Server {
         return all
     }
 
-    /// A counter of all threads, summed.
+    /// A counter, summed over all threads.
     func total(_ counter: (borrowing Statistics) -> Int) -> Int {
         reactors.reduce(0) { $0 + counter($1.statistics.pointee) }
     }
 
     var errorReplyTotal: Int { reactors.reduce(0) { $0 + $1.errorTally.pointee.total.value } }
 
-    /// What all threads have done of late, for a second.
+    /// The recent rates of all threads, per second.
     func recentRates() -> RecentRates.Counts {
         var all = RecentRates.Counts()
         let now = Clock.nowMilliseconds
@@ -43,7 +43,7 @@ extension Server {
         return all
     }
 
-    /// The words that error replies of all threads began with, and how often, in order.
+    /// The first words of all threads' error replies, with counts, sorted.
     func errorTotals() -> [(word: String, count: Int)] {
         var counts: [String: Int] = [:]
         for reactor in reactors {
@@ -54,7 +54,7 @@ extension Server {
         return counts.sorted { $0.key < $1.key }.map { (word: $0.key, count: $0.value) }
     }
 
-    /// What all threads counted of one command.
+    /// The counts of one command, summed over all threads.
     func commandTotals(_ number: Int) -> (calls: Int, ticks: Int, rejected: Int, failed: Int) {
         var all = (calls: 0, ticks: 0, rejected: 0, failed: 0)
         for reactor in reactors {
@@ -67,7 +67,7 @@ extension Server {
         return all
     }
 
-    /// CONFIG RESETSTAT: every thread's counters begin again, while no thread counts.
+    /// CONFIG RESETSTAT: resets every thread's counters, while no thread counts.
     public func resetStatistics() {
         whileStandingStill {
             for reactor in reactors {
@@ -88,7 +88,7 @@ extension Server {
         memoryPeak.store(Allocator.figure("stats.allocated"), ordering: .relaxed)
     }
 
-    /// How fast `martlet_ticks` counts, measured over the time since the start.
+    /// The rate of `martlet_ticks`, measured over the time since the start.
     var ticksPerMicrosecond: Double {
         let microseconds = Double(Clock.monotonicNanoseconds - startedAtNanoseconds) / 1000
         return max(1, Double(martlet_ticks() &- startedAtTicks)) / max(1, microseconds)
@@ -97,7 +97,7 @@ extension Server {
     public func memoryFigures() -> MemoryFigures {
         Allocator.refresh()
         var figures = MemoryFigures()
-        // Why less what waits to be freed: nobody uses it, and `maxmemory` does not count it
+        // Why subtract what waits to be freed: nothing uses it, and `maxmemory` does not count it
         // either.
         let pending = reclaimer.pendingSize.load(ordering: .relaxed)
         figures.allocated = max(0, Allocator.figure("stats.allocated") - pending)
@@ -114,15 +114,15 @@ extension Server {
     public func purgeMemory() { Allocator.purge() }
 }
 
-/// jemalloc's figures.
+/// Statistics and control of jemalloc.
 enum Allocator {
-    /// Brings the figures up to date.
+    /// Updates the figures.
     static func refresh() {
         var epoch: UInt64 = 1
         mallctl("epoch", nil, nil, &epoch, MemoryLayout<UInt64>.size)
     }
 
-    /// As "5.3.0".
+    /// For example "5.3.0".
     static var version: String {
         var text: UnsafePointer<CChar>?
         var size = MemoryLayout<UnsafePointer<CChar>?>.size
@@ -136,10 +136,11 @@ enum Allocator {
         return mallctl(name, &value, &size, nil, 0) == 0 ? value : 0
     }
 
-    /// Unused pages of all arenas go back to the system; 4096 is jemalloc's number for all of them.
+    /// Returns the unused pages of all arenas to the system; 4096 is jemalloc's number for all
+    /// arenas.
     static func purge() { mallctl("arena.4096.purge", nil, nil, nil, 0) }
 
-    /// Purges where so much is unused that faulting some of it in again costs less than keeping it.
+    /// Purges if so much is unused that faulting some of it in again costs less than keeping it.
     static func purgeIfWorthwhile() {
         refresh()
         guard figure("stats.resident") - figure("stats.active") > purgeWorthBytes else { return }

@@ -10,15 +10,15 @@ import Tenancy
 
 /// INFO's text: sections of "name:value" lines, with Redis's names where Redis has the figure.
 ///
-/// A field that Redis has is here, with its name and format, where it says something true of
-/// Martlet. What belongs to a part that Martlet has not (replication, forks, scripts, tracking, a
-/// timer that beats `hz` times) is left out, but for the few fields that clients decide by. A
-/// tenant is shown the server's version and its own figures, nothing of others.
+/// A Redis field is here, with Redis's name and format, if it says something true of Martlet.
+/// Fields of parts that Martlet does not have (replication, forks, scripts, tracking, a timer that
+/// beats `hz` times) are left out, except for the few that clients decide by. A tenant sees the
+/// server's version and its own figures, nothing about others.
 struct Information {
     typealias Lines = [(name: String, value: String)]
 
     let server: Server
-    /// The caller's, for its locks and its random numbers.
+    /// The caller's worker, for its locks and its random numbers.
     let worker: WorkerReference
     private(set) var text = ""
 
@@ -26,11 +26,11 @@ struct Information {
         "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules",
         "commandstats", "errorstats", "cluster", "keyspace", "tenants", "records",
     ]
-    /// What only "all" and its own name show.
+    /// Sections that only "all" and their own name show.
     private static let onlyWhenNamed: Set<String> = ["commandstats"]
     private static let forTenants: Set<String> = ["server", "keyspace", "tenants"]
 
-    /// What the heading of a section is where it is more than the name with a capital.
+    /// Headings that are more than the section's name with a capital.
     private static let headings = ["cpu": "CPU"]
 
     static func text(
@@ -56,7 +56,7 @@ struct Information {
         self.worker = worker
     }
 
-    /// `tenant`: the only one that may be told of; nil is all.
+    /// `tenant`: the only tenant to show; nil shows all.
     private mutating func add(_ section: String, _ tenant: TenantReference?) {
         let lines: Lines
         switch section {
@@ -64,8 +64,8 @@ struct Information {
         case "clients": lines = clientLines
         case "memory": lines = memoryLines
         case "persistence":
-            // Why no more: nothing is kept on disk. Clients wait for these two to be 0 before they
-            // begin, and Martlet answers nobody before it is ready.
+            // Why no more: nothing is kept on disk. Clients wait until these two are 0, and Martlet
+            // answers nobody before it is ready.
             lines = [("loading", "0"), ("async_loading", "0")]
         case "stats": lines = statisticsLines
         case "replication":
@@ -98,7 +98,7 @@ struct Information {
             ("redis_mode", "standalone"), ("os", System.name), ("arch_bits", "64"),
             ("monotonic_clock", "POSIX clock_gettime"), ("multiplexing_api", "epoll"),
             ("process_id", "\(getpid())"),
-            // Whoever supervises Martlet is not told when it is ready.
+            // A supervisor is not told when Martlet is ready.
             ("process_supervised", "no"), ("run_id", server.runID),
             ("tcp_port", "\(server.configuration.integer("port"))"),
             ("server_time_usec", "\(Clock.nowMicroseconds)"), ("uptime_in_seconds", "\(uptime)"),
@@ -110,7 +110,7 @@ struct Information {
         ] + listenerLines
     }
 
-    /// Where the server listens, by Redis's numbers for the kinds of listeners.
+    /// The server's listeners, by Redis's numbers for their kinds.
     private var listenerLines: Lines {
         var lines: Lines = []
         let port = server.configuration.integer("port")
@@ -148,7 +148,7 @@ struct Information {
         func percentage(_ name: String, _ part: Int, of whole: Int) {
             lines.append((name, Information.hundredths(100 * Information.ratio(part, whole)) + "%"))
         }
-        /// How much more `larger` is than `smaller`, as a ratio and in bytes.
+        /// How much larger `larger` is than `smaller`, as a ratio and in bytes.
         func excess(_ name: String, _ larger: Int, over smaller: Int) {
             let ratio = Information.ratio(larger, smaller)
             lines.append((name + "_ratio", Information.hundredths(ratio)))
@@ -162,7 +162,7 @@ struct Information {
             ("used_memory_overhead", "\(max(0, figures.allocated - charged))"),
             ("used_memory_startup", "\(figures.startup)"), ("used_memory_dataset", "\(charged)"),
         ]
-        // Why not less than the data: what was there at the start may have been freed since.
+        // Why at least the data: some of the memory used at the start may have been freed since.
         let grown = max(charged, figures.allocated - figures.startup)
         percentage("used_memory_dataset_perc", charged, of: grown)
         lines += [
@@ -250,7 +250,7 @@ struct Information {
         return lines
     }
 
-    /// Keys and expiries by database, over the tenants given.
+    /// Keys and expiries per database, summed over `tenants`.
     private func keyspaceLines(_ tenants: [TenantReference]) -> Lines {
         var lines: Lines = []
         for number in 0..<Tenant.databaseCount {
@@ -268,7 +268,7 @@ struct Information {
         return lines
     }
 
-    /// How many tenants there are, and those that take most memory, as many as a page shows.
+    /// The number of tenants, and the 100 that take the most memory: as many as a page shows.
     private var tenantLines: Lines {
         let tenants = server.tenants
         let largest = tenants.sorted { $0.memoryInUse > $1.memoryInUse }.prefix(100)

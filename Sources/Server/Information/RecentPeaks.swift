@@ -2,14 +2,13 @@
 import Base
 import Synchronization
 
-/// The largest buffers that clients of one thread needed in the last eight seconds, which is as far
-/// back as Redis looks: one place for each second, used again eight seconds later.
+/// The largest buffers that clients of one thread needed in the last eight seconds, the same window
+/// as in Redis: one place for each second, reused eight seconds later.
 ///
-/// Only clients whose request is not there whole, or that do not take their replies, have buffers
-/// of their own, and only theirs are noted, each time they change. So the usual request costs
-/// nothing, and most servers show 0.
+/// A client has its own buffer only while a request is incomplete or replies wait. `note` is called
+/// each time such a buffer changes, so the usual request costs nothing, and most servers show 0.
 ///
-/// Threads: `note` is called by the thread whose clients they are, `largest` by any.
+/// Threads: only the thread of the clients calls `note`; any thread calls `largest`.
 final class RecentPeaks: Sendable {
     struct Sizes: Equatable {
         var input = 0

@@ -3,20 +3,20 @@ import Base
 import Storage
 import Synchronization
 
-/// How much one thread has done in the last 1.6 seconds: INFO's instantaneous figures. Redis
-/// averages sixteen samples of a tenth of a second, which is the same.
+/// The work of one thread in the last 1.6 seconds: INFO's instantaneous figures. Redis averages
+/// sixteen samples of a tenth of a second, which is the same window.
 ///
-/// Nothing wakes a thread for this. It takes a reading at the beginning of a tick, where the last
-/// reading is a tenth of a second old, and says with it how long the counters have stood like that:
-/// from the last tick before, until now. Whoever asks draws the line between what was read, so that
-/// a server that does nothing, and reads nothing, shows 0.
+/// No timer wakes a thread for this. A tick begins by taking a reading if the last one is a tenth
+/// of a second old. The reading also says since when the counters have had these values: since the
+/// last tick. A reader interpolates between readings, so an idle server, which takes no readings,
+/// shows 0.
 ///
 ///     count        until __ since   until
 ///       |      since _ /      |_____|  now, while nothing ran
 ///       |      |____|/
 ///       +---------------|<--- 1.6 s --->|
 ///
-/// Threads: `note` is called by the thread whose counters they are, `perSecond` by any.
+/// Threads: only the thread that owns the counters calls `note`; any thread calls `perSecond`.
 final class RecentRates: Sendable {
     struct Counts: Equatable {
         var commands = 0
@@ -32,12 +32,12 @@ final class RecentRates: Sendable {
 
     static let interval: Milliseconds = 100
     static let window: Milliseconds = 16 * interval
-    /// So many readings reach back for a window, and one is on its other side.
+    /// This many readings cover a window, with one on its far side.
     private static let readingsMax = 18
 
     // Safety: allocated with the thread's worker, which is never freed; every field is atomic.
     private let statistics: StatisticsReference
-    /// The oldest first; never empty.
+    /// Oldest first; never empty.
     private let readings: Mutex<[Reading]>
     private let lastTickAt: Atomic<Int>
     private let nextReadingAt: Atomic<Int>
@@ -52,12 +52,12 @@ final class RecentRates: Sendable {
         nextReadingAt = Atomic(Int(now + RecentRates.interval))
     }
 
-    /// A tick begins.
+    /// Called when a tick begins.
     @inline(__always)
     func note(now: Milliseconds) {
         let last = lastTickAt.value
         lastTickAt.set(Int(now))
-        // Why also where time runs backwards: the next reading might be years off.
+        // Why also when time runs backwards: the next reading might be years away.
         if Int(now) >= nextReadingAt.value || Int(now) < last {
             read(since: Milliseconds(last), now: now)
         }
@@ -78,7 +78,7 @@ final class RecentRates: Sendable {
         }
     }
 
-    /// Begins anew, with counters that have been set to 0. The thread stands still.
+    /// Starts over after the counters were set to 0. The thread must stand still.
     func reset(now: Milliseconds) {
         readings.withLock { readings in
             readings.removeAll(keepingCapacity: true)
@@ -93,7 +93,7 @@ final class RecentRates: Sendable {
             bytesOut: statistics.pointee.bytesOut.value)
     }
 
-    /// What was counted in the window that ends now, for a second of it.
+    /// The counts in the window that ends now, per second.
     func perSecond(now: Milliseconds) -> Counts {
         let counts = current
         let lastTick = Milliseconds(lastTickAt.value)
@@ -109,7 +109,7 @@ final class RecentRates: Sendable {
             commands: rate(\.commands), bytesIn: rate(\.bytesIn), bytesOut: rate(\.bytesOut))
     }
 
-    /// What had been counted at `moment`, which is before `latest`.
+    /// The counts at `moment`, which is before `latest`.
     private static func counts(
         at moment: Milliseconds, in readings: [Reading], _ latest: Reading
     ) -> Counts {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 
-/// What the kernel says of this machine and process, for INFO.
+/// What the kernel reports about this machine and process, for INFO.
 enum System {
     static var name: String {
         var name = utsname()
@@ -10,7 +10,7 @@ enum System {
             separator: " ")
     }
 
-    /// A field of a C structure that is an array of characters.
+    /// The text in a field of a C structure that is an array of characters.
     private static func text<Field>(_ field: inout Field) -> String {
         withUnsafeBytes(of: &field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
@@ -24,7 +24,7 @@ enum System {
 
     static var memory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
-    /// Bytes of the process in memory.
+    /// The process's bytes in memory.
     static var residentSet: Int {
         let content = (try? TextFile.read("/proc/self/statm")) ?? []
         let fields = content.split(separator: 32)
@@ -32,7 +32,7 @@ enum System {
         return (Int(String(decoding: fields[1], as: UTF8.self)) ?? 0) * sysconf(Int32(_SC_PAGESIZE))
     }
 
-    /// The time of the processor that the process has used, or its children that have ended.
+    /// The processor time used by the process, or by its children that have ended.
     static func processorTime(ofChildren: Bool = false) -> (system: String, user: String) {
         var usage = rusage()
         let whose = ofChildren ? RUSAGE_CHILDREN : RUSAGE_SELF

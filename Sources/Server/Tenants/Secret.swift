@@ -4,10 +4,10 @@ import CLinux
 import COpenSSL
 import Glibc
 
-/// Tenants' secrets: what is handed out, and the digest that is kept.
+/// Tenants' secrets: generating them, and digesting them for storage.
 ///
 /// Why plain SHA-256 and no slow hash: generated secrets are 256 random bits, which nobody guesses,
-/// and AUTH must not cost a core. A secret that somebody chose is as strong as it is.
+/// and AUTH must not cost a core. A secret that a person chose is as strong as that choice.
 public enum Secret {
     public static let digestSize = 32
 
@@ -18,7 +18,7 @@ public enum Secret {
         return digest
     }
 
-    /// The digest that 64 hexadecimal digits write; nil of anything else.
+    /// The digest in 64 hexadecimal digits; nil for anything else.
     static func digest(hexadecimal text: String) -> [UInt8]? {
         let digits = text.utf8.compactMap(ASCII.hexadecimal)
         guard digits.count == digestSize * 2, text.utf8.count == digits.count else { return nil }
@@ -31,7 +31,7 @@ extension Secret {
     static func make() -> String {
         var bytes = [UInt8](repeating: 0, count: digestSize)
         guard getrandom(&bytes, bytes.count, 0) == bytes.count else {
-            fatal("the kernel gives no random bytes")
+            fatal("the kernel returns no random bytes")
         }
         let alphabet = Array(
             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)

@@ -5,15 +5,15 @@ import Storage
 import Synchronization
 import Tenancy
 
-// Tenants that outlive the process: those of the configuration, and the file that TENANT commands
-// keep.
+// Tenants that outlive the process: those in the configuration, and those in the file that TENANT
+// commands write.
 extension Server {
     private static let heading =
         "# Tenants made by TENANT CREATE. Written by the server; secrets are kept as SHA-256 "
         + "digests.\n"
 
-    /// Creates the tenants of the configuration, then those of the file. Where both name a tenant
-    /// the configuration decides what it says, and the file the rest.
+    /// Creates the tenants in the configuration, then those in the file. The configuration wins for
+    /// a tenant in both.
     func loadTenants() throws(StartError) {
         for tenant in configuration.tenantLines { try load(tenant, place: "tenant \(tenant.id)") }
         let path = configuration.tenantsPath
@@ -39,14 +39,15 @@ extension Server {
             } catch {
                 throw .message("\(place): \(error.reason)")
             }
-            // Why no line is passed over: the next TENANT CREATE writes the file without it.
+            // Why an invalid line is an error: if it were skipped, the next TENANT CREATE would
+            // write the file without it.
             if !declared.contains(tenant.id) { try load(tenant, place: place) }
         }
         try checkPassword()
         refreshPasswordRequired()
     }
 
-    /// Whoever has a secret that is the password would administer the server.
+    /// Throws if a tenant's secret is also the password: that tenant would administer the server.
     private func checkPassword() throws(StartError) {
         let password = Array(configuration.text("requirepass").utf8)
         guard !password.isEmpty,
@@ -65,7 +66,8 @@ extension Server {
         }
     }
 
-    /// Writes the tenants that TENANT CREATE made; returns an error's text without "ERR".
+    /// Writes the tenants made by TENANT CREATE to the file. Returns an error text without "ERR",
+    /// or nil.
     public func saveTenants() -> String? {
         refreshPasswordRequired()
         let declared = Set(configuration.tenantLines.map(\.id))
@@ -88,7 +90,8 @@ extension Server {
         }
     }
 
-    /// Sessions begin unauthenticated where there is anything to authenticate with.
+    /// Makes sessions begin unauthenticated if there is a secret or a password to authenticate
+    /// with.
     func refreshPasswordRequired() {
         let isRequired = registry.hasSecrets || !configuration.text("requirepass").isEmpty
         settings.values.pointee.passwordRequired.set(isRequired ? 1 : 0)

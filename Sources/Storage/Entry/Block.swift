@@ -2,8 +2,8 @@
 import Base
 import CAllocator
 
-/// Blocks of memory from jemalloc, charged at their true size: the size class, not the size asked
-/// for.
+/// Blocks of memory from jemalloc, charged at their true size: the size class, not the requested
+/// size.
 public enum Block {
     /// A block of at least `size` bytes, aligned to 16.
     @inline(__always)
@@ -20,17 +20,17 @@ public enum Block {
         return block
     }
 
-    /// What the block at `address` really takes.
+    /// The true size of the block at `address`.
     @inline(__always)
     public static func size(_ address: UnsafeMutableRawPointer) -> Int { sallocx(address, 0) }
 
-    /// What a block of `size` bytes really takes.
+    /// The true size of a block of `size` bytes.
     static func sizeClass(_ size: Int) -> Int { nallocx(size, 0) }
 
     @inline(__always)
     public static func free(_ address: UnsafeMutableRawPointer) { dallocx(address, 0) }
 
-    /// The block moved or resized so that it holds at least `size` bytes; its first bytes are kept.
+    /// Resizes or moves the block to hold at least `size` bytes, and keeps its first bytes.
     public static func reallocate(
         _ address: UnsafeMutableRawPointer, _ size: Int
     ) -> UnsafeMutableRawPointer {

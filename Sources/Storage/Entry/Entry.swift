@@ -2,10 +2,10 @@
 import Base
 import Glibc
 
-/// What kind of value an entry holds, as TYPE names it.
+/// The type of an entry's value, as TYPE names it.
 public enum ValueType: UInt8, Sendable {
     case string, hash, set, list, sortedSet, stream
-    /// A record that PostgreSQL is known not to have: every reader sees no key.
+    /// A negative entry: the record is known not to exist in PostgreSQL. Readers see no key.
     case absent
 
     public var name: StaticString {
@@ -21,18 +21,18 @@ public enum ValueType: UInt8, Sendable {
     }
 }
 
-/// How a value is laid out. The numbers mean something only together with the type.
+/// The layout of a value. The numbers have a meaning only together with the type.
 public enum Encoding: UInt8, Sendable {
-    /// The value's bytes stand in the entry: a string as it was set, or a packed hash or set.
+    /// The value's bytes are in the entry: a string as it was set, or a packed hash or set.
     case embedded = 0
     /// The payload is an integer (string), or points to a table (hash, set).
     case payload = 1
-    /// The value's bytes stand in the entry: a string that was changed in place, or sorted integers
+    /// The value's bytes are in the entry: a string that was changed in place, or sorted integers
     /// (set).
     case embeddedOther = 2
 }
 
-/// One key with its value: one allocation, which everything about the key is in.
+/// One key with its value and expiry, in one allocation.
 ///
 /// Why: one pointer in the table, one cache miss to the header and the key, no second block for the
 /// expiry, the value or a small collection.
@@ -47,11 +47,12 @@ public enum Encoding: UInt8, Sendable {
 ///     +8  if payload: Int64 or pointer
 ///     +…  key bytes, then value bytes
 ///
-/// So a key of 16 bytes and a value of 32 take 56 bytes, with an expiry 64: both the 64-byte class.
+/// A 16-byte key with a 32-byte value takes 56 bytes, or 64 with an expiry: both fit the 64-byte
+/// class.
 ///
 /// Invariants:
-/// 1. The three flag bits stand side by side, so that the key begins at 8 + 8 x their number.
-/// 2. `byteCount <= Block.size(base)`; what lies between is room to grow in place.
+/// 1. The three flag bits are adjacent; the key begins at 8 + 8 x the number of flags set.
+/// 2. `byteCount <= Block.size(base)`; the rest of the block is room to grow in place.
 /// 3. An entry with a payload has no value bytes.
 public struct Entry: @unchecked Sendable {
     // Safety: `base` is a block of at least `byteCount` bytes, owned by the table that points to it
@@ -61,7 +62,7 @@ public struct Entry: @unchecked Sendable {
     static let payloadFlag: UInt64 = 1 << 5
     static let expiryFlag: UInt64 = 1 << 6
     static let longFlag: UInt64 = 1 << 7
-    /// The longest key: what a 24-bit size could say, although a long header has room for more.
+    /// The longest key: the largest 24-bit size, although a long header has room for more.
     public static let keySizeMax = (1 << 24) - 1
     public static let valueSizeMax = 512 << 20
 
@@ -84,7 +85,7 @@ public struct Entry: @unchecked Sendable {
         Encoding(rawValue: UInt8(truncatingIfNeeded: (header >> 3) & 3)) ?? .embedded
     }
 
-    /// Whether this stands for a record that is known not to exist.
+    /// Whether this is a negative entry: a record known not to exist.
     @inline(__always)
     public var isAbsent: Bool { header & 7 == UInt64(ValueType.absent.rawValue) }
 
@@ -120,14 +121,14 @@ public struct Entry: @unchecked Sendable {
         isLong ? Int(base.load(fromByteOffset: 8, as: UInt32.self)) : Int((header >> 32) & 0xFF)
     }
 
-    /// Bytes of the value that stand in the entry.
+    /// Bytes of the value in the entry.
     @inline(__always)
     public var valueSize: Int {
         isLong ? Int(base.load(fromByteOffset: 12, as: UInt32.self)) : Int(header >> 40)
     }
 
-    /// Changes how many of the block's bytes are value. The caller made sure that they fit the
-    /// block and the header.
+    /// Changes the number of value bytes. The caller ensures that they fit the block and the
+    /// header.
     func setValueSize(_ size: Int) {
         if isLong {
             base.storeBytes(of: UInt32(size), toByteOffset: 12, as: UInt32.self)
@@ -143,7 +144,7 @@ public struct Entry: @unchecked Sendable {
     @inline(__always)
     public var value: Bytes { Bytes(raw: base + (keyOffset + keySize), valueSize) }
 
-    /// The value's bytes, to be changed in place under the shard's lock.
+    /// The value's bytes, for changes in place under the shard's lock.
     @inline(__always)
     var mutableValue: UnsafeMutablePointer<UInt8> {
         (base + (keyOffset + keySize)).assumingMemoryBound(to: UInt8.self)
@@ -180,20 +181,20 @@ public struct Entry: @unchecked Sendable {
     @inline(__always)
     public var byteCount: Int { keyOffset + keySize + valueSize }
 
-    /// What the entry's block takes from the allocator. A large collection's own memory is not in
-    /// it.
+    /// The true size of the entry's block, without the memory that a large collection has of its
+    /// own.
     @inline(__always)
     public var allocatedSize: Int { Block.size(base) }
 }
 
-/// What a new entry shall be.
+/// The parts and sizes of a new entry.
 public struct EntryShape {
     public var type: ValueType
     public var encoding: Encoding
     public var key: Bytes
     public var expiry: Milliseconds?
     public var payload: Int64?
-    /// Bytes of value to begin with.
+    /// Bytes of value at first.
     public var valueSize: Int
     /// Bytes of value to make room for; at least `valueSize`.
     public var valueCapacity: Int
@@ -225,8 +226,7 @@ public struct EntryShape {
 }
 
 extension Entry {
-    /// Allocates an entry of `shape` with the key in place; value bytes are left for the caller to
-    /// write.
+    /// Allocates an entry of `shape` with the key in place; the caller writes the value bytes.
     @inline(__always)
     static func make(_ shape: EntryShape, access: UInt32) -> Entry {
         precondition(shape.key.count <= valueSizeMax && shape.valueCapacity <= valueSizeMax)
@@ -261,7 +261,7 @@ extension Entry {
         header = bits
     }
 
-    /// The shape of this entry as it stands.
+    /// The shape of this entry.
     var shape: EntryShape {
         EntryShape(
             type, encoding, key: key, expiry: expiry, payload: hasPayload ? payload : nil,

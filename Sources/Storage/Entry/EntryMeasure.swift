@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Measuring instead of charging: what tables take now, asked of the allocator block by block.
+// Measuring instead of charging: asks the allocator, block by block, what tables take now.
 extension Reference where Pointee == Tenant {
-    /// What the tenant is charged by its counter, what its blocks measure one by one, and how many
-    /// keys were walked. The two are of one moment where no command of the tenant runs meanwhile.
+    /// The memory charged to the tenant, the sum of its blocks measured one by one, and the number
+    /// of keys walked. The two sizes belong to the same moment if no command of the tenant runs
+    /// meanwhile.
     public func verify(_ worker: WorkerReference) -> (charged: Int, measured: Int, keys: Int) {
         var measured = ownSize
         var keys = 0
@@ -20,6 +21,6 @@ extension Reference where Pointee == Tenant {
 }
 
 extension Entry {
-    /// Bytes of the entry's block and of all that its value owns.
+    /// Bytes of the entry's block and of everything that its value owns.
     public var totalSize: Int { allocatedSize + Values.nestedSize(self) }
 }

@@ -7,11 +7,11 @@ import CXXHash
 /// Layout, 64 bytes:
 ///
 ///     byte  0 … 6   tags of slots 0 … 6: 0 is empty, 1 is removed, else a byte of the hash
-///     byte  7       free: kept for a snapshot's epoch
+///     byte  7       free: reserved for the epoch of a snapshot
 ///     byte  8 … 63  seven pointers to entries
 ///
-/// All seven tags are compared in four operations on one word; a pointer is followed only where a
-/// tag agrees, one in 254 times by mistake.
+/// All seven tags are compared in four operations on one word. A lookup follows a pointer only if
+/// the tag matches; a wrong key matches once in 254 times.
 struct Bucket {
     static let slotCount = 7
     static let byteCount = 64
@@ -66,8 +66,9 @@ struct Bucket {
         base.storeBytes(of: UInt(bitPattern: entry.base), toByteOffset: 8 + lane * 8, as: UInt.self)
     }
 
-    /// Marks the slot free. A bucket that was never full keeps ending probes; one that was full
-    /// must not begin to. Returns whether a removed mark was left.
+    /// Marks the slot free. A bucket with an empty slot ends probes and may go on ending them. A
+    /// bucket without one does not, and must not begin to, so its slot gets a removed mark. Returns
+    /// whether it did.
     func clear(_ lane: Int) -> Bool {
         let isFull = Bucket.matches(tags, Bucket.emptyTag) == 0
         let tag = isFull ? Bucket.removedTag : Bucket.emptyTag
@@ -76,7 +77,7 @@ struct Bucket {
         return isFull
     }
 
-    /// The occupied slots, as `matches` gives them.
+    /// The occupied slots, in the form of `matches`.
     @inline(__always)
     var occupied: UInt64 {
         let tags = self.tags
@@ -85,10 +86,10 @@ struct Bucket {
     }
 }
 
-/// The hash of keys: XXH3 with a seed drawn at start, so that nobody outside can aim at one bucket.
+/// The hash of keys: XXH3 with a seed drawn at start, so that no client can aim at one bucket.
 ///
 /// From the top: bits that choose the shard, bits that choose the segment, 32 bits that choose the
-/// bucket; the lowest byte is the tag.
+/// bucket. The lowest byte is the tag.
 public struct Hash: Equatable, Sendable {
     public let bits: UInt64
 

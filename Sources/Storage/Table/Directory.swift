@@ -3,12 +3,12 @@ import Base
 import CLinux
 import Synchronization
 
-/// What finds a table's segments by hash: a page of words, or an array of pages.
+/// Maps a hash to one of a table's segments: a page of words, or an array of pages.
 ///
 /// Why two levels: one array of words for ten million keys is a megabyte, and doubling it within a
-/// command takes milliseconds, most of them in page faults. Here a page of 512 words splits by
-/// itself as its own part of the hashes fills; what doubles as a whole is the array of pages, eight
-/// bytes for 150,000 keys. A table of up to that many has the one page and no array.
+/// command takes milliseconds, most of them in page faults. Here a page of 512 words splits alone
+/// when its part of the hashes fills. Only the array of pages doubles as a whole, and it takes
+/// eight bytes for 150,000 keys. A table of up to 150,000 keys has one page and no array.
 ///
 /// Layout:
 ///
@@ -23,10 +23,10 @@ import Synchronization
 /// 1. A page of prefix p is named by 2^(pages - p) consecutive words of the array, 1 <= p <= pages.
 /// 2. A segment of depth d is named by 2^(r - d) consecutive words of one page, where r is the
 ///    page's prefix and the bits of its index together: p <= d <= r.
-/// 3. Nothing is larger than it need be: of two pages that could be one, some segment's depth is r;
-///    some page's prefix is `pages`.
-/// 4. What was replaced is retired, not freed, and what replaces it is written before it is named:
-///    `word` may run without the lock.
+/// 3. Nothing is larger than necessary: of two pages that differ only in the last bit of their
+///    prefix, one has a segment of depth r; one page has the prefix `pages`.
+/// 4. A replaced block is retired, not freed, and its replacement is written before it is named,
+///    because `word` may run without the lock.
 struct Directory {
     var root: UInt
 
@@ -41,13 +41,13 @@ struct Directory {
         UnsafeMutablePointer(bitPattern: named & addressMask).unsafelyUnwrapped
     }
 
-    /// What `root` names.
+    /// The block that `root` names.
     private var words: UnsafeMutablePointer<UInt> { Directory.words(root) }
 
     @inline(__always)
     private var isArray: Bool { root & Directory.arrayFlag != 0 }
 
-    /// The page's bits, or the array's.
+    /// The bits of the page or of the array.
     @inline(__always)
     private var bits: Int { Int(truncatingIfNeeded: root >> 56) & 0x7F }
 
@@ -61,18 +61,18 @@ struct Directory {
             let rest = position &<< UInt64(page >> 56)
             return words(page)[Int(truncatingIfNeeded: rest &>> UInt64(64 - pageBits))]
         }
-        // Why in two steps: a shift by 64 in one would be by 0.
+        // Why two shifts: a single shift by 64 would be a shift by 0.
         let index = (position &>> 1) &>> (63 &- UInt64(root >> 56))
         return words(root)[Int(truncatingIfNeeded: index)]
     }
 
-    /// Asks for what `word` reads first. May run without the lock.
+    /// Prefetches what `word` reads first. May run without the lock.
     @inline(__always)
     static func prefetch(root: UInt) {
         martlet_prefetch(UnsafeRawPointer(bitPattern: root & addressMask))
     }
 
-    /// The hash bits that the directory tells apart at most.
+    /// The most hash bits that the directory distinguishes.
     var depth: Int { isArray ? bits + Directory.pageBits : bits }
 
     // MARK: - Making and freeing
@@ -83,7 +83,7 @@ struct Directory {
         Block.allocateLines(byteCount(words: words)).bindMemory(to: UInt.self, capacity: words)
     }
 
-    /// A directory of one segment.
+    /// A directory with one segment.
     static func make(_ segment: Segment) -> Directory {
         let page = allocate(words: 1)
         page[0] = segment.word
@@ -91,7 +91,8 @@ struct Directory {
     }
 
     private static func named(_ words: UnsafeMutablePointer<UInt>, _ bits: Int) -> UInt {
-        // Order: releasing, so that who reads the name without the lock reads what stands there.
+        // Order: releasing, so that a reader without the lock who sees the name also sees the words
+        // behind it.
         atomicMemoryFence(ordering: .releasing)
         return UInt(bitPattern: words) | UInt(bits) << 56
     }
@@ -100,7 +101,7 @@ struct Directory {
     func forEachBlock(_ body: (UnsafeMutableRawPointer, Int) -> Void) {
         guard root != 0 else { return }
         var index = 0
-        while isArray && index < 1 << bits {  // Bound: each turn moves on by a page's words.
+        while isArray && index < 1 << bits {  // Bound: each turn advances by a page's words.
             let page = words[index]
             index += 1 << (bits - Int(page >> 56))
             body(Directory.words(page), Directory.byteCount(words: Directory.pageWords))
@@ -122,7 +123,7 @@ struct Directory {
 
     // MARK: - Pointing
 
-    /// The page of `position`, the hash bits before it and those of its index.
+    /// The page of `position`, the number of hash bits in its prefix, and the number in its index.
     func page(_ position: UInt64) -> (word: UInt, prefix: Int, bits: Int) {
         guard isArray else { return (root, 0, bits) }
         let page = words[arrayIndex(position)]
@@ -133,13 +134,13 @@ struct Directory {
         Int(truncatingIfNeeded: position >> UInt64(64 - bits))
     }
 
-    /// The hash bits that are told apart at `position`.
+    /// The number of hash bits that are distinguished at `position`.
     func resolution(_ position: UInt64) -> Int {
         let page = self.page(position)
         return page.prefix + page.bits
     }
 
-    /// Names `segment`, whose hashes have the first bits of `position`, by all its words.
+    /// Points every word for `segment` to it. The segment's hashes begin like `position`.
     func point(to segment: Segment, position: UInt64) {
         let page = self.page(position)
         let span = 1 << (page.prefix + page.bits - segment.depth)
@@ -153,7 +154,7 @@ struct Directory {
 
     // MARK: - Growing
 
-    /// Tells one more bit apart at `position`. Returns the bytes that this takes.
+    /// Distinguishes one more bit at `position`. Returns the bytes that this takes.
     mutating func deepen(_ position: UInt64) -> Int {
         guard isArray else {
             if bits == Directory.pageBits { return makeArray() }
@@ -173,7 +174,7 @@ struct Directory {
         return size + Directory.byteCount(words: Directory.pageWords)
     }
 
-    /// Puts another page or array in the place of the one there. Returns how much larger it is.
+    /// Replaces the page or array that `root` names. Returns how much larger the new one is.
     private mutating func replaceRoot(
         by new: UnsafeMutablePointer<UInt>, bits newBits: Int, isArray: Bool = false
     ) -> Int {
@@ -185,7 +186,7 @@ struct Directory {
         return change
     }
 
-    /// `words` twice each.
+    /// A new block with each of `words` twice.
     private static func doubled(
         _ words: UnsafeMutablePointer<UInt>, count: Int
     ) -> UnsafeMutablePointer<UInt> {
@@ -197,7 +198,7 @@ struct Directory {
         return new
     }
 
-    /// The two pages of one more prefix bit that take the place of `page`.
+    /// The two pages, with one more prefix bit, that replace `page`.
     private static func split(_ page: UInt, prefix: Int) -> (lower: UInt, upper: UInt) {
         let half = pageWords / 2
         let lower = doubled(words(page), count: half)
@@ -214,7 +215,7 @@ struct Directory {
         return change + 2 * Directory.byteCount(words: Directory.pageWords)
     }
 
-    /// Names `page`, whose hashes have the first bits of `position`, by all its words of the array.
+    /// Points every word of the array for `page` to it. The page's hashes begin like `position`.
     private func setPages(_ page: UInt, _ position: UInt64) {
         let span = 1 << (bits - Int(page >> 56))
         let first = arrayIndex(position) & ~(span - 1)
@@ -223,8 +224,8 @@ struct Directory {
 
     // MARK: - Shrinking
 
-    /// Whether two words that differ in the last bit of their index name different things: then
-    /// that bit is needed.
+    /// Whether any two words whose indexes differ only in the last bit name different things, so
+    /// that the bit is necessary.
     private static func needsLastBit(_ words: UnsafeMutablePointer<UInt>, count: Int) -> Bool {
         for index in stride(from: 0, to: count, by: 2) where words[index] != words[index + 1] {
             return true
@@ -232,19 +233,19 @@ struct Directory {
         return false
     }
 
-    /// Every second of `count` words, into `target`.
+    /// Copies every second of `count` words to `target`.
     private static func copyHalf(
         _ words: UnsafeMutablePointer<UInt>, count: Int, to target: UnsafeMutablePointer<UInt>
     ) {
         for index in 0..<count / 2 { target[index] = words[2 * index] }
     }
 
-    /// Makes the directory at `position` as small as it can be, after segments there were joined.
-    /// Returns the bytes that this gives back.
+    /// Makes the directory at `position` as small as possible after a merge of segments. Returns
+    /// the bytes saved.
     mutating func narrow(_ position: UInt64) -> Int {
         var size = 0
         while isArray, let gain = joinPages(position) { size += gain }  // Bound: the prefix.
-        while isArray ? bits > 1 : bits > 0,  // Bound: each turn takes a bit.
+        while isArray ? bits > 1 : bits > 0,  // Bound: each turn removes a bit.
             !Directory.needsLastBit(words, count: 1 << bits)
         {
             let new = Directory.allocate(words: 1 << (bits - 1))
@@ -254,8 +255,8 @@ struct Directory {
         return size
     }
 
-    /// Joins the page of `position` with the one that differs in the last bit of its prefix, where
-    /// neither needs the last bit of its index. Returns the bytes that this gives back, or nil.
+    /// Merges the page of `position` with the page that differs in the last bit of its prefix, if
+    /// neither needs the last bit of its index. Returns the bytes saved, or nil.
     private mutating func joinPages(_ position: UInt64) -> Int? {
         let page = self.page(position)
         let bit = UInt64(1) << UInt64(64 - page.prefix)
@@ -271,7 +272,7 @@ struct Directory {
         Directory.copyHalf(Directory.words(upper.word), count: count, to: joined + count / 2)
         var gain = Directory.byteCount(words: count)
         if page.prefix == 1 {
-            // The array's two words go, and with them the second page.
+            // The array of two words goes, and so does the second page.
             gain += count * 8 - replaceRoot(by: joined, bits: Directory.pageBits)
         } else {
             setPages(Directory.named(joined, page.prefix - 1), position)

@@ -3,23 +3,24 @@ import Base
 import CLinux
 import Glibc
 
-/// A part of a table: a header and 1 to 63 buckets, probed linearly within itself.
+/// One part of a table: a header and 1 to 63 buckets, with linear probing inside the segment.
 ///
-/// Why: a table grows one segment at a time, so that no insertion moves more than 352 entries; and
-/// in steps of about a quarter, so that buckets are 64 to 80 % full at any number of keys.
+/// Why: a table grows one segment at a time, so no insertion moves more than 352 entries. It grows
+/// in steps of about a quarter, so buckets are 64 to 80 % full at any number of keys.
 ///
 /// Layout:
 ///
 ///     line 0       count, removed count, expiry bound
 ///     line 1 … n   buckets, in the order of the hash bits that follow the segment's own
 ///
-/// A segment is named by one word: address (48 bits) | bucket count (8) | depth (8). So a reader
-/// knows the bucket's address without touching the header.
+/// One word names a segment: address (48 bits) | bucket count (8) | depth (8). A reader finds a
+/// bucket's address without touching the header.
 ///
 /// Invariants:
 /// 1. count + removed <= 80 % of the slots: a probe always meets an empty slot. (A segment of one
 ///    bucket: five of seven.)
-/// 2. An entry lies in its home bucket or behind it, round the end, with no empty slot in between.
+/// 2. An entry is in its home bucket or in one behind it, wrapping around the end, with no empty
+///    slot in between.
 /// 3. expiryBound <= the expiry of every entry in the segment.
 struct Segment {
     let word: UInt
@@ -33,11 +34,11 @@ struct Segment {
     ]
     static let bucketCountMax = 63
 
-    /// How many entries and removed marks a segment of `buckets` takes.
+    /// The number of entries and removed marks that a segment of `buckets` holds.
     @inline(__always)
     static func capacity(_ buckets: Int) -> Int { buckets * Bucket.slotCount * 4 / 5 }
 
-    /// Less than a quarter full: worth a look whether memory can be given back.
+    /// Less than a quarter full: worth checking whether it can shrink.
     var isSparse: Bool { count * 4 < Segment.capacity(bucketCount) }
 
     /// The smallest bucket count that holds `entries` with room for a quarter more, or the largest.
@@ -74,7 +75,7 @@ struct Segment {
         depth == 0 ? 0 : position & ~(UInt64.max >> UInt64(depth))
     }
 
-    /// The first position behind the segment that holds `position`; nil behind the last.
+    /// The first position behind the segment that holds `position`; nil for the last segment.
     @inline(__always)
     func end(from position: UInt64) -> UInt64? {
         guard depth > 0 else { return nil }
@@ -90,7 +91,7 @@ struct Segment {
         get { Int(base.load(fromByteOffset: 4, as: Int32.self)) }
         nonmutating set { base.storeBytes(of: Int32(newValue), toByteOffset: 4, as: Int32.self) }
     }
-    /// No entry expires before this moment; Int64.max where none expires.
+    /// No entry expires before this moment; Int64.max if none expires.
     var expiryBound: Milliseconds {
         get { base.load(fromByteOffset: 8, as: Int64.self) }
         nonmutating set { base.storeBytes(of: newValue, toByteOffset: 8, as: Int64.self) }
@@ -99,7 +100,7 @@ struct Segment {
     @inline(__always)
     func bucket(_ index: Int) -> Bucket { Bucket(base + (index &+ 1) &* Bucket.byteCount) }
 
-    /// The home bucket of a hash whose shard and segment bits were shifted out.
+    /// The home bucket of a hash whose shard and segment bits are shifted out.
     @inline(__always)
     func homeIndex(_ position: UInt64) -> Int {
         // Bound: a 32-bit fraction times at most 63, shifted down by 32, is below the bucket count.
@@ -109,8 +110,8 @@ struct Segment {
     @inline(__always)
     func next(_ index: Int) -> Int { index &+ 1 == bucketCount ? 0 : index &+ 1 }
 
-    /// Puts an entry that is known to be absent into the first free slot from its home on.
-    /// The caller made sure of invariant 1.
+    /// Inserts an entry, whose key must not be in the segment, into the first free slot from its
+    /// home bucket on. The caller ensures invariant 1.
     func insert(_ entry: Entry, tag: UInt8, home: Int) -> (index: Int, lane: Int) {
         var index = home
         while true {  // Bound: invariant 1, some bucket has a free slot.
@@ -133,8 +134,8 @@ struct Segment {
     @inline(__always)
     func forEach(_ body: (Entry) -> Void) {
         for index in 0..<bucketCount {
-            // Why: the walk is bound by the misses to the entries; the next bucket's are asked for
-            // now.
+            // Why: cache misses on the entries dominate the walk, so it prefetches those of the
+            // next bucket.
             if index + 1 < bucketCount { prefetchEntries(index + 1) }
             let bucket = self.bucket(index)
             var bits = bucket.occupied

@@ -2,17 +2,17 @@
 import Base
 import Glibc
 
-// Inserting and removing entries, and the entry's own changes of size. Growth is in Table+Grow.
+// Inserting and removing entries, and changing an entry's size. Growth is in Table+Grow.
 extension Table {
-    /// Inserts a new entry of `shape` whose key is known to be absent, and returns its slot.
-    /// The value's bytes are left for the caller to write.
+    /// Inserts a new entry of `shape`, whose key must not be in the table, and returns its slot.
+    /// The caller writes the value's bytes.
     public mutating func insert(_ hash: Hash, _ shape: EntryShape, access: UInt32) -> Slot {
         let entry = Entry.make(shape, access: access)
         allocatedSize += entry.allocatedSize
         return insert(hash, entry)
     }
 
-    /// Inserts an entry whose memory is charged already.
+    /// Inserts an entry whose memory is already charged.
     mutating func insert(_ hash: Hash, _ entry: Entry) -> Slot {
         if root == 0 { makeFirstSegment() }
         let position = self.position(hash)
@@ -33,8 +33,8 @@ extension Table {
         return Slot(segment, place.index, place.lane)
     }
 
-    /// Takes the entry out of the table and gives it to the caller, charged as before.
-    /// Shrinks the segment where it has become sparse: slots found earlier are then void.
+    /// Takes the entry out of the table and returns it, still charged. Shrinks the segment if it
+    /// has become sparse, which invalidates slots found earlier.
     mutating func detach(_ slot: Slot, shrinking: Bool = true) -> Entry {
         let entry = slot.entry
         let segment = slot.segment
@@ -49,15 +49,16 @@ extension Table {
         return entry
     }
 
-    /// Removes the entry and frees it with all that it owns.
+    /// Removes the entry and frees it with everything that it owns.
     public mutating func remove(_ slot: Slot, shrinking: Bool = true) {
         let entry = detach(slot, shrinking: shrinking)
         allocatedSize -= entry.allocatedSize + Values.nestedSize(entry)
         Values.free(entry)
     }
 
-    /// Gives the entry in `slot` room for a value of `capacity` bytes, keeping what stands there,
-    /// and sets its value size to `size`. The slot stays good; views into the old entry do not.
+    /// Makes room in the entry in `slot` for a value of `capacity` bytes, keeps the bytes that are
+    /// there, and sets the value size to `size`. The slot stays valid; views into the old entry do
+    /// not.
     public mutating func resizeValue(_ slot: Slot, size: Int, capacity: Int) {
         let entry = slot.entry
         precondition(!entry.hasPayload && size <= capacity)
@@ -65,8 +66,8 @@ extension Table {
         let needed = entry.keyOffset + entry.keySize + capacity
         let current = entry.allocatedSize
         let fitsHeader = entry.isLong || capacity < 1 << 24
-        // Why: shrinking in place keeps the path of SET free of the allocator; only what wastes
-        // more than half of a block is moved.
+        // Why: shrinking in place keeps SET away from the allocator. Only an entry that wastes more
+        // than half of its block moves.
         if fitsHeader && needed <= current && (current <= 2 * needed || current <= 128) {
             entry.setValueSize(size)
             return
@@ -86,8 +87,8 @@ extension Table {
         replace(slot, shape, keepingValue: true)
     }
 
-    /// Lengthens the value of the entry in `slot` to `size` bytes within its block; the new bytes
-    /// are the caller's to write. False, with nothing changed, where the block is too small.
+    /// Lengthens the value of the entry in `slot` to `size` bytes within its block; the caller
+    /// writes the new bytes. Returns false, with nothing changed, if the block is too small.
     func lengthenInPlace(_ slot: Slot, size: Int) -> Bool {
         let entry = slot.entry
         precondition(!entry.hasPayload && size >= entry.valueSize)
@@ -98,9 +99,9 @@ extension Table {
         return true
     }
 
-    /// Replaces the entry in `slot` by one of another shape with the same key. Nothing that the old
-    /// one's payload pointed to is freed. With `keepingValue` as much of the value's bytes as fits
-    /// is carried over.
+    /// Replaces the entry in `slot` by one of another shape with the same key. Does not free what
+    /// the old payload points to. With `keepingValue` it copies as many of the value's bytes as
+    /// fit.
     public mutating func replace(_ slot: Slot, _ shape: EntryShape, keepingValue: Bool) {
         let old = slot.entry
         let new = Entry.make(shape, access: old.access)

@@ -2,11 +2,11 @@
 import Base
 import Glibc
 
-// How a table takes its size: segments grow by a quarter, split, shrink and merge; the directory
+// How a table changes its size: segments grow by a quarter, split, shrink and merge; the directory
 // follows (`Directory`).
 extension Table {
-    /// The deepest directory. Hashes are uniform and their seed secret, so 2^40 segments are never
-    /// reached.
+    /// The maximum depth of the directory. Hashes are uniform and their seed is secret, so no table
+    /// reaches 2^40 segments.
     static let depthMax = 40
 
     mutating func makeFirstSegment() {
@@ -29,7 +29,7 @@ extension Table {
         }
     }
 
-    /// Moves all entries of `segment` into a new one of `buckets`.
+    /// Moves all entries of `segment` into a new segment of `buckets`.
     private mutating func rebuild(_ segment: Segment, buckets: Int, position: UInt64) {
         let new = Segment.make(buckets: buckets, depth: segment.depth)
         fill(from: segment) { _ in new }
@@ -38,7 +38,7 @@ extension Table {
         retire(segment)
     }
 
-    /// Replaces a full segment by two, told apart by the next bit of the hash.
+    /// Splits a full segment in two by the next bit of the hash.
     private mutating func split(_ segment: Segment, position: UInt64) {
         if segment.depth == directory.resolution(position) {
             allocatedSize += directory.deepen(position)
@@ -76,7 +76,7 @@ extension Table {
         Reclamation.retire(segment.base)
     }
 
-    /// Gives memory back where removals have left a segment less than a quarter full.
+    /// Gives memory back if removals have left the segment less than a quarter full.
     mutating func shrinkIfSparse(_ segment: Segment, position: UInt64) {
         if count == 0 { return removeStructure() }
         let live = segment.count
@@ -88,8 +88,8 @@ extension Table {
         }
     }
 
-    /// Joins a sparse segment with the one that differs in its last bit, where both together stay
-    /// half empty.
+    /// Merges a sparse segment with its buddy, which differs in the last bit, if the two together
+    /// stay half empty.
     private mutating func mergeWithBuddy(_ segment: Segment, position: UInt64) -> Bool {
         let bit = UInt64(1) << UInt64(64 - segment.depth)
         let buddy = self.segment(at: position ^ bit)
@@ -116,7 +116,7 @@ extension Table {
         guard root != 0 else { return }
         let old = self
         allocatedSize -= structureSize
-        // Order: out of reach first, then retired: `Reclamation`'s invariant 3.
+        // Order: first unreachable, then retired: `Reclamation`'s invariant 3.
         root = 0
         expiryBound = .max
         isSweeping = false
@@ -141,12 +141,12 @@ extension Table {
         }
     }
 
-    /// The same until `body` returns false.
+    /// The same, until `body` returns false.
     @inline(__always)
     func forEachSegmentWhile(_ body: (Segment) -> Bool) {
         guard root != 0 else { return }
         var position: UInt64? = 0
-        while let start = position {  // Bound: each turn moves on by a segment's hashes.
+        while let start = position {  // Bound: each turn advances past a segment's hashes.
             let segment = self.segment(at: start)
             position = segment.end(from: start)
             guard body(segment) else { return }

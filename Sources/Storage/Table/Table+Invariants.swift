@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// What must always be true of a table, checked by looking at everything. For tests and for the
-// check of accounting while the server runs; never on the path of a request.
+// Full checks of a table's invariants, for tests and for checking the accounting of a running
+// server; never on the request path.
 extension Table {
-    /// What the table, its entries and their values take, measured block by block at the
+    /// The memory of the table, its entries and their values, measured block by block at the
     /// allocator's true sizes.
     public var measuredSize: Int {
         guard root != 0 else { return 0 }
@@ -22,7 +22,7 @@ extension Table {
         return size
     }
 
-    /// One line for each broken invariant; empty of a sound table. Nested tables are checked too.
+    /// One line for each broken invariant; empty for a sound table. Nested tables are checked too.
     public var invariantViolations: [String] {
         guard root != 0 else {
             let isEmpty = count == 0 && expiringCount == 0 && absentCount == 0 && allocatedSize == 0
@@ -80,7 +80,8 @@ extension Table {
         }
     }
 
-    /// The entry lies where a probe from its home meets it, and says no more than its block holds.
+    /// Checks that a probe from the entry's home bucket reaches it, and that the entry fits its
+    /// block.
     private func check(
         _ entry: Entry, at index: Int, _ lane: Int, _ segment: Segment, _ broken: inout [String]
     ) {
@@ -92,7 +93,7 @@ extension Table {
             broken.append("an entry lies in a segment that is not its own")
         }
         var probe = segment.homeIndex(position << UInt64(segment.depth))
-        // Bound: `index` is a bucket of the segment, so the walk comes by it.
+        // Bound: `index` is a bucket of the segment, so the walk reaches it.
         while probe != index {
             if Bucket.matches(segment.bucket(probe).tags, Bucket.emptyTag) != 0 {
                 broken.append("an entry lies behind an empty slot")
@@ -114,8 +115,8 @@ extension Table {
 }
 
 extension Directory {
-    /// Every segment is named by all the words that stand for its hash bits, and by no other; every
-    /// page likewise; and nothing is larger than it need be.
+    /// Checks that exactly the words for its hash bits name each segment, the same for each page,
+    /// and that nothing is larger than necessary.
     func check(_ broken: inout [String]) {
         var deepest: [UInt: Bool] = [:]
         var position: UInt64? = 0

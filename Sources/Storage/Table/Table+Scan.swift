@@ -9,9 +9,9 @@ extension Table {
     /// entries have been seen or `bucketLimit` buckets walked. Returns where the next step begins,
     /// or nil at the end.
     ///
-    /// Why it misses and repeats nothing: a position belongs to the hash of a key alone. However
-    /// the table grows, splits or shrinks between two steps, an entry is before or behind the
-    /// cursor, never both.
+    /// Why it misses and repeats nothing: a position depends only on the hash of a key. However the
+    /// table grows, splits or shrinks between two steps, an entry is either before or behind the
+    /// cursor.
     public func scan(
         from position: UInt64, limit: Int, bucketLimit: Int, _ body: (Entry) -> Void
     ) -> UInt64? {
@@ -31,8 +31,8 @@ extension Table {
         }
     }
 
-    /// The first position behind those whose home is bucket `home` of `segment`; nil behind the
-    /// last.
+    /// The first position behind those whose home is bucket `home` of `segment`; nil for the last
+    /// bucket of all.
     private func endOfHome(_ home: Int, _ segment: Segment, position: UInt64) -> UInt64? {
         guard home + 1 < segment.bucketCount else { return segment.end(from: position) }
         // The smallest 32-bit fraction f with f * buckets >> 32 == home + 1, rounded up.
@@ -87,13 +87,13 @@ extension Table {
         }
     }
 
-    /// An entry chosen at random, each with the same chance; nil of an empty table.
+    /// A uniformly random entry; nil for an empty table.
     ///
-    /// Why rejection: every segment is drawn by the first of the hashes that the directory tells
-    /// apart alone, and a place among as many as the largest segment has. So a place has the same
-    /// chance in each, however full and however deep they are. Nearly every table has found one
-    /// after five draws; where a table has shrunk so that hundreds were in vain, any filled place
-    /// near a random one has to do.
+    /// Why rejection sampling: a draw picks a word of the directory, at its full depth, and a place
+    /// in a segment of maximum size. It counts only if the word is the first of its segment and the
+    /// place is filled. So every place has the same chance, however full or deep its segment is.
+    /// Nearly every table finds an entry within five draws. If a table has shrunk so much that
+    /// hundreds of draws fail, any filled place near a random one must do.
     public func randomSlot(_ random: inout Random) -> Slot? {
         guard count > 0 else { return nil }
         let depth = directory.depth
@@ -112,7 +112,7 @@ extension Table {
     }
 
     private func nearRandomSlot(_ random: inout Random) -> Slot? {
-        // Bound: ends with probability 1; a slot is filled with a chance of 16 % at least.
+        // Bound: ends with probability 1; a slot is filled with a chance of at least 16 %.
         while true {
             let segment = self.segment(at: random.next())
             guard segment.count > 0 else { continue }
@@ -125,7 +125,8 @@ extension Table {
         }
     }
 
-    /// Up to `limit` neighbouring entries from a random place: candidates for eviction.
+    /// Calls `body` with up to `limit` neighbouring entries from a random place: candidates for
+    /// eviction.
     func sample(_ random: inout Random, limit: Int, onlyExpiring: Bool, _ body: (Slot) -> Void) {
         guard count > 0 else { return }
         var position = random.next()
@@ -156,6 +157,6 @@ extension Table {
 }
 
 extension Table.Slot {
-    /// Whether an entry is there.
+    /// Whether the slot has an entry.
     fileprivate var isFilled: Bool { bucket.occupied & (0x80 << UInt64(lane * 8)) != 0 }
 }

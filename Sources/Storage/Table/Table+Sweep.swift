@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Sweeping what has expired, in steps that hold the shard for microseconds each.
+// The active expiration cycle (sweep) of one table, in steps that each hold the shard for
+// microseconds.
 extension Table {
-    /// Where a sweep stands that is under way.
+    /// The progress of a sweep.
     struct Sweep {
-        /// The first position that it has not come to.
+        /// The first position not yet swept.
         var position: UInt64 = 0
-        /// No entry before `position` that was there when the sweep came by expires before this.
+        /// No entry before `position` expires before this, apart from entries added after the sweep
+        /// passed.
         var bound: Milliseconds = .max
     }
 
-    /// Segments that one step looks at, expired or not: each is a cache miss.
+    /// The most segments that one step visits, expired or not: each is a cache miss.
     static let sweepWalkMax = 256
 
-    /// Whether a sweep is under way or has something to find.
+    /// Whether a sweep is under way or a new one would find something.
     func isSweepDue(_ now: Milliseconds) -> Bool { isSweeping || expiryBound <= now }
 
-    /// One step of a sweep: looks at the next segments, and calls `body` for each expired entry's
-    /// slot; `body` removes it without shrinking. Ends after `segmentLimit` segments that had
-    /// something to find, and after `sweepWalkMax` in any case. `isSweeping` tells whether there is
-    /// more; when the last step has ended, `expiryBound` is exact again.
+    /// One step of a sweep: visits the next segments and calls `body` with the slot of each expired
+    /// entry; `body` removes it without shrinking. The step ends after `segmentLimit` segments
+    /// whose expiry bound has passed, and after `sweepWalkMax` in any case. `isSweeping` says
+    /// whether more is left. When the last step ends, `expiryBound` is exact again.
     ///
-    /// Positions are a hash's, as a scan's: what splits or is joined between two steps is still
-    /// before or behind.
+    /// Positions are hashes, as in a scan: whatever splits or merges between two steps is still
+    /// either before or behind.
     mutating func sweepExpired(
         _ sweep: inout Sweep, now: Milliseconds, segmentLimit: Int,
         _ body: (inout Table, Slot) -> Void
@@ -31,12 +33,12 @@ extension Table {
         if !isSweeping {
             isSweeping = true
             sweep = Sweep()
-            // What is added from now on lowers it, also where the sweep has passed already.
+            // Entries added from now on lower it, even where the sweep has already passed.
             expiryBound = .max
         }
         var swept = 0
         var walked = 0
-        // `root` becomes 0, and the sweep ends, where the last entry goes.
+        // When the last entry goes, `root` becomes 0 and the sweep ends.
         while root != 0, swept < segmentLimit, walked < Table.sweepWalkMax {
             let segment = self.segment(at: sweep.position)
             let end = segment.end(from: sweep.position)

@@ -5,11 +5,10 @@ import Glibc
 
 /// A hash table from keys to entries that grows and shrinks by segments: extendible hashing.
 ///
-/// Why: doubling one array would stop a command for as long as ten million entries take to move.
-/// Here a directory of pointers, eight bytes for some 300 entries, is indexed by the hash's first
-/// bits. A full segment grows by about a quarter, and from 63 buckets on splits in two; so do the
-/// directory's pages. The same table holds the keys of a shard and the members of a large hash or
-/// set.
+/// Why: doubling one array would block a command until ten million entries have moved. Here the
+/// first bits of the hash index a directory of pointers, eight bytes for some 300 entries. A full
+/// segment grows by about a quarter; at 63 buckets it splits in two. So do the directory's pages.
+/// The same table holds the keys of a shard and the members of a large hash or set.
 ///
 /// Layout:
 ///
@@ -17,46 +16,46 @@ import Glibc
 ///
 ///     hash   | prefix (shard) | segment bits | 32 bits: bucket within the segment | … | tag |
 ///
-/// The buckets, read from the first segment to the last, stand in the order of the hash. A scan
-/// walks that order, so that a cursor is a hash and keeps its meaning however the table changes:
-/// every entry that is there throughout is returned exactly once.
+/// From the first segment to the last, the buckets are in the order of the hash. A scan walks in
+/// that order, so its cursor is a hash and keeps its meaning however the table changes: a scan
+/// returns every entry that is there throughout exactly once.
 ///
 /// Invariants:
-/// 1. `root` is the directory's; 0 where there is no entry.
+/// 1. `root` is the directory's, or 0 if there is no entry.
 /// 2. `count` and `expiringCount` are the sums over the segments; `allocatedSize` is what entries,
 ///    their values, segments and the directory take from the allocator.
-/// 3. `expiryBound` is at most every segment's, but while a sweep is under way: then it is at most
-///    what was added since that began.
+/// 3. `expiryBound` is at most the bound of every segment. While a sweep is under way, it is at
+///    most the expiry of every entry added since the sweep began.
 ///
-/// Threads: one at a time, under the lock of its shard; it may be handed to another thread as a
-/// whole.
+/// Threads: one at a time, under the lock of its shard. Another thread may take over a whole table.
 ///
-/// Cost per entry: its block, and at 72 % mean fill 64 / 5.04 = 12.7 bytes of buckets and 0.2 of
-/// headers.
+/// Cost per entry: its block, and at 72 % mean fill 64 / 5.04 = 12.7 bytes of buckets and 0.2 bytes
+/// of headers.
 public struct Table: @unchecked Sendable {
     var root: UInt = 0
     public internal(set) var count = 0
-    /// Entries that have an expiry.
+    /// Entries with an expiry.
     public internal(set) var expiringCount: Int {
         get { Int(expiringCountWord) }
         set { expiringCountWord = UInt32(newValue) }
     }
-    // Why 32 bits for these two: the table fits in its shard's first cache line with the leases.
+    // Why 32 bits for these two: with the leases, the table then fits in its shard's first cache
+    // line.
     private var expiringCountWord: UInt32 = 0
-    /// Entries that stand for records known not to exist: no command sees them.
+    /// Negative entries: records known not to exist. No command sees them.
     public internal(set) var absentCount: UInt32 = 0
-    /// Bytes taken from the allocator, nested collections included.
+    /// Bytes taken from the allocator, including nested collections.
     public var allocatedSize = 0
     /// No entry expires before this moment: invariant 3.
     public internal(set) var expiryBound: Milliseconds = .max
-    /// Hash bits that the shard's number has used up.
+    /// Hash bits used for the shard's number.
     var prefixBits: UInt8 = 0
-    /// A sweep of what has expired is under way.
+    /// Whether a sweep is under way.
     var isSweeping = false
 
     public init(prefixBits: Int = 0) { self.prefixBits = UInt8(prefixBits) }
 
-    /// Entries that commands can see, expired ones that nobody has touched included.
+    /// Entries that commands can see, including expired ones not removed yet.
     public var visibleCount: Int { count - Int(absentCount) }
 
     @inline(__always)
@@ -69,13 +68,13 @@ public struct Table: @unchecked Sendable {
     @inline(__always)
     func position(_ hash: Hash) -> UInt64 { hash.bits << UInt64(prefixBits) }
 
-    /// The segment of the hashes that begin like `position`; `root` is not 0.
+    /// The segment of hashes that begin like `position`; `root` is not 0.
     @inline(__always)
     func segment(at position: UInt64) -> Segment {
         Segment(word: Directory.word(root: root, position: position))
     }
 
-    /// Where an entry is: good until the table inserts or removes another.
+    /// The place of an entry: valid until the table inserts or removes an entry.
     public struct Slot {
         let segment: Segment
         let index: Int32
@@ -117,8 +116,8 @@ public struct Table: @unchecked Sendable {
         }
     }
 
-    /// Asks for the bucket of `hash`. May run without the lock: segments and directories are freed
-    /// only after every thread has passed a quiet point (`Reclamation`).
+    /// Prefetches the bucket of a hash. May run without the lock: segments and directories are
+    /// freed only after every thread has passed a quiescent state (`Reclamation`).
     @inline(__always)
     static func prefetchBucket(root: UInt, position: UInt64) -> UInt {
         guard root != 0 else { return 0 }
@@ -129,8 +128,8 @@ public struct Table: @unchecked Sendable {
         return UInt(bitPattern: bucket)
     }
 
-    /// Asks for the entry that the bucket's tags promise. `bucket` is what `prefetchBucket`
-    /// returned in this tick.
+    /// Prefetches the first entry in `bucket` whose tag matches. `bucket` is a result of
+    /// `prefetchBucket` in this tick.
     @inline(__always)
     static func prefetchEntry(bucket: UInt, tag: UInt8) {
         guard let base = UnsafeMutableRawPointer(bitPattern: bucket) else { return }

@@ -2,28 +2,30 @@
 import Base
 import Synchronization
 
-/// What is left of a tenant's rates: operations of this second, operations and bytes of this day
-/// (UTC).
+/// What remains of a tenant's rates: a token bucket for operations per second, and the operations
+/// and bytes of the current UTC day.
 ///
-/// Why leases: a shard asks for a part of what is left and counts it down by itself, so that a
-/// check is a subtraction on a line that it holds anyway. The overrun of a limit is at most one
-/// lease for each shard.
+/// Why leases: a shard takes a part of what remains and counts it down alone, so a check is a
+/// subtraction on a cache line that it holds anyway. A tenant exceeds a limit by at most one lease
+/// per shard.
 ///
-/// Invariant: the counts of the day are what was used of it and the leases that are out, also those
-/// that stand for no limit; so what a shard gives back, under whatever plan, leaves what was used.
+/// Invariant: the counts of the day are what was used of it plus the leases that are out, including
+/// leases for no limit. So after a shard returns a lease, under whatever plan, what was used
+/// remains.
 struct Budget {
-    /// Operations that may be given out now; refilled continuously, never more than one second's.
+    /// The tokens: operations that may be leased now. They refill continuously, up to one second's
+    /// worth.
     var operations = 0
     var refilledAt: Milliseconds = 0
-    /// Days since 1970 that the two counts below belong to.
+    /// The day of the two counts below, in days since 1970.
     var day: Int64 = 0
     var operationsToday = 0
     var bytesToday = 0
 }
 
 extension Reference where Pointee == Shard {
-    /// Called under the shard's lock when a lease is used up: returns what is unused, and takes the
-    /// next leases from the tenant's budget. Returns why there are none.
+    /// Returns the unused part of the shard's leases and takes new ones from the tenant's budget.
+    /// Called under the shard's lock when a lease is used up.
     @inline(never)
     func renewLeases(now: Milliseconds) -> LimitRefusal? {
         let tenant = self.tenant
@@ -32,7 +34,7 @@ extension Reference where Pointee == Shard {
         return tenant.pointee.budget.renew(self, now: now)
     }
 
-    /// Gives back what is left of the leases. Under the shard's lock.
+    /// Returns the unused part of the leases. Called under the shard's lock.
     func returnLeases() {
         let tenant = self.tenant
         tenant.pointee.budgetLock.lock()
@@ -42,7 +44,7 @@ extension Reference where Pointee == Shard {
 }
 
 extension Reference where Pointee == Worker {
-    /// What the tenant has used of its day, without leases that are not used yet.
+    /// What the tenant has used today, without the unused part of leases.
     public func usedToday(of tenant: TenantReference) -> (operations: Int, bytes: Int) {
         tenant.pointee.budgetLock.lock()
         let budget = tenant.pointee.budget
@@ -60,8 +62,9 @@ extension Reference where Pointee == Worker {
     }
 }
 
-/// What tenants that keys name had used when their last key went, so that nobody begins the day
-/// anew by deleting it. At most so many, as clients invent names; of the last day that any is of.
+/// The budgets of implicit tenants that are gone, so that nobody restarts the day by deleting the
+/// last key. At most `countMax` of them, because clients can invent names, and only of the newest
+/// day.
 struct DepartedBudgets: Sendable {
     static let countMax = 1 << 16
     private var budgets: [[UInt8]: Budget] = [:]
@@ -81,7 +84,7 @@ struct DepartedBudgets: Sendable {
 }
 
 extension Reference where Pointee == Tenant {
-    /// Whether there is a limit that leases are of.
+    /// Whether the tenant has a limit that needs leases.
     var hasRates: Bool {
         pointee.operationsPerSecond.value != .max || pointee.operationsPerDay.value != .max
             || pointee.bandwidthPerDay.value != .max
@@ -94,7 +97,7 @@ extension Budget {
 
     static func day(of now: Milliseconds) -> Int64 { now / Budget.dayMilliseconds }
 
-    /// Whether the counts of the day have the shard's leases among them.
+    /// Whether the counts of the day include the shard's leases.
     func isOfToday(_ shard: ShardReference) -> Bool {
         shard.pointee.leaseDay == UInt16(truncatingIfNeeded: day)
     }
@@ -136,8 +139,8 @@ extension Budget {
         return nil
     }
 
-    /// What a shard did not use of its last leases; an overdraft is paid. What is left of another
-    /// day's has been counted there, and is no credit for this one.
+    /// Takes back what a shard did not use of its last leases; an overdraft is paid. The rest of
+    /// another day's lease was counted on that day, and is no credit for this one.
     mutating func takeBack(_ shard: ShardReference) {
         let operations = shard.pointee.operationLease
         let bytes = shard.pointee.byteLease
@@ -154,10 +157,10 @@ extension Budget {
             operations = 0
             return
         }
-        // Why: leases that came back may be of a plan with a higher limit, or with none.
+        // Why: returned leases may come from a plan with a higher limit, or with none.
         operations = min(perSecond, operations)
         let elapsed = now - refilledAt
-        // What is owed, as after a long transaction, takes more than one second to earn.
+        // A debt, for example after a long transaction, takes more than one second to pay off.
         if elapsed < 0 || elapsed >= 1000 && operations >= 0 {
             operations = perSecond
             refilledAt = now

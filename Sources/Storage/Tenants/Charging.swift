@@ -3,9 +3,9 @@ import Base
 import Synchronization
 import Tenancy
 
-// Counting what a command used, on the lines that its shard's lock brought in.
+// Counts what a command used, in cache lines that taking its shard's lock has just loaded.
 extension Reference where Pointee == Shard {
-    /// Counts one command, and takes it off the leases.
+    /// Counts one command and subtracts it from the leases.
     @inline(__always)
     func charge(isRead: Bool, isWrite: Bool, bytesIn: Int, bytesOut: Int) {
         pointee.usage.commands += 1
@@ -17,7 +17,7 @@ extension Reference where Pointee == Shard {
         pointee.byteLease -= bytesIn + bytesOut
     }
 
-    /// Counts commands that neither read nor wrote a key, and takes them off the leases.
+    /// Counts commands that neither read nor wrote a key, and subtracts them from the leases.
     func charge(keylessCommands count: Int, bytesIn: Int, bytesOut: Int) {
         pointee.usage.commands += count
         pointee.usage.bytesIn += bytesIn
@@ -26,8 +26,7 @@ extension Reference where Pointee == Shard {
         pointee.byteLease -= bytesIn + bytesOut
     }
 
-    /// Whether the leases are so large that some dozens of commands may run before they are looked
-    /// at again.
+    /// Whether the leases are large enough for some dozens of commands before the next check.
     var hasAmpleLease: Bool {
         pointee.operationLease > 1024 && pointee.byteLease > 1 << 20
     }
@@ -38,7 +37,7 @@ extension Reference where Pointee == Shard {
 }
 
 extension Reference where Pointee == Keyspace {
-    /// Records are answered in the application's first database.
+    /// Whether this is the application's first database, the only one that answers records.
     @inline(__always)
     public var answersRecords: Bool {
         pointee.number == 0 && pointee.tenant.pointee.origin == .server
@@ -46,7 +45,8 @@ extension Reference where Pointee == Keyspace {
 }
 
 extension Reference where Pointee == Worker {
-    /// Counts a rejection of a session whose tenant has the database `keyspace`.
+    /// Counts a rejected command that has no key to name a shard, on the first shard. Takes its
+    /// lock unless it is held.
     public func countRejection(_ keyspace: KeyspaceReference) {
         withShard(keyspace.shard(at: 0)) { $0.pointee.usage.rejected += 1 }
     }

@@ -6,7 +6,7 @@ import Base
 /// Layout: a cache line with the fields below, then the shards, in one block.
 public struct Keyspace: ~Copyable {
     public let tenant: TenantReference
-    /// The number that SELECT knows it by.
+    /// Its number for SELECT.
     public let number: Int
     let shards: UnsafeMutablePointer<Shard>
     public let shardBits: Int
@@ -58,8 +58,8 @@ extension Reference where Pointee == Keyspace {
         return ShardReference(pointee.shards + index)
     }
 
-    /// Calls `body` with every shard in turn, each under its lock unless `isLocked` says that they
-    /// are held.
+    /// Calls `body` with every shard in turn, under its lock. `isLocked` says that the caller
+    /// already holds all locks.
     public func forEachShard(isLocked: Bool, _ body: (ShardReference) -> Void) {
         for index in 0..<shardCount {
             let shard = ShardReference(pointee.shards + index)
@@ -69,15 +69,15 @@ extension Reference where Pointee == Keyspace {
         }
     }
 
-    /// The number of keys, expired ones that nobody has touched included. Reads without locks: it
-    /// is exact where no command runs beside it.
+    /// The number of keys, including expired ones not removed yet. Reads without locks, so it is
+    /// exact only if no command runs meanwhile.
     public var keyCount: Int {
         var count = 0
         for index in 0..<shardCount { count += (pointee.shards + index).pointee.table.count }
         return count
     }
 
-    /// Whether there is any key, or any with an expiry; read as `keyCount` is.
+    /// Whether there is any key, or any key with an expiry; read like `keyCount`.
     func hasKeys(expiring: Bool) -> Bool {
         for index in 0..<shardCount {
             let shard = pointee.shards + index
@@ -87,14 +87,14 @@ extension Reference where Pointee == Keyspace {
         return false
     }
 
-    /// `keyCount` without entries that no command sees: what DBSIZE says.
+    /// `keyCount` without negative entries: the answer of DBSIZE.
     public var visibleKeyCount: Int {
         var count = 0
         for index in 0..<shardCount { count += (pointee.shards + index).pointee.table.visibleCount }
         return count
     }
 
-    /// How many of the keys have an expiry; read as `keyCount` is.
+    /// The number of keys with an expiry; read like `keyCount`.
     public var expiringKeyCount: Int {
         var count = 0
         for index in 0..<shardCount {

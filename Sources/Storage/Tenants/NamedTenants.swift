@@ -4,19 +4,20 @@ import CLinux
 
 /// The tenants that the keys of a batch of requests name, looked up together.
 ///
-/// Why: from a key that names its tenant to its entry there are seven cache misses, each behind the
-/// one before: the index's bucket, its entry, the tenant, the keyspace, the directory, the bucket,
-/// the entry. Taken one key after the other they cost more than all the rest of a GET; here each is
-/// asked for, for all keys of the batch, before the first is waited for. A tenant that the key
+/// Why: from a key that names its tenant to its entry there are seven cache misses, each dependent
+/// on the one before: the index's bucket, its entry, the tenant, the keyspace, the directory, the
+/// bucket, the entry. One key after the other, they cost more than the rest of a GET. Here each
+/// step prefetches for all keys of the batch before it waits for the first. A tenant that the key
 /// before has named, which is the usual case, is looked up once.
 ///
-/// What is found is good until the thread's tick ends (`Reclamation`), and may be dead by then.
+/// What `find` returns stays valid until the thread's tick ends (`Reclamation`), but may be dead by
+/// then.
 struct NamedTenants {
     private struct Named {
         /// A view of the first key that names the tenant.
         let id: Bytes
         let hash: Hash
-        /// The index's bucket that was asked for.
+        /// The prefetched bucket of the index.
         let bucket: UInt
         let database: Int
         var tenant: TenantReference?
@@ -34,8 +35,8 @@ struct NamedTenants {
 
     mutating func removeAll() { count = 0 }
 
-    /// Notes the tenant that `key` names, and asks for its place in the index. Returns the number
-    /// under which `keyspace` gives its keyspace after `find`; -1 where the key names none.
+    /// Notes the tenant that `key` names, and prefetches its place in the index. Returns the number
+    /// to pass to `keyspace` after `find`, or -1 if the key names no tenant.
     @inline(never)
     mutating func note(_ key: Bytes, _ keyspace: KeyspaceReference, _ registry: TenantRegistry)
         -> Int
@@ -78,7 +79,7 @@ struct NamedTenants {
         }
     }
 
-    /// The keyspace of tenant `number`; nil where it does not exist.
+    /// The keyspace of tenant `number`; nil if it does not exist.
     @inline(__always)
     func keyspace(_ number: Int) -> KeyspaceReference? { named[number].keyspace }
 }

@@ -3,41 +3,42 @@ import Base
 import Synchronization
 import Tenancy
 
-/// A part of a keyspace: a lock, the table that it guards, and what is counted while it is held.
+/// One part of a keyspace: a lock, the table that it guards, and the counters that change under it.
 ///
-/// Layout, in cache lines, so that a GET touches the first two:
+/// Layout, in cache lines; a GET touches the first two:
 ///
 ///     line 0   table (root, counts, sizes), lock, flags, leases' day, operation lease
 ///     line 1   byte lease, the seven usage counters that commands change
 ///     line 2   the rest of the counters, watchers, back pointers, sweep
 ///
 /// Invariants:
-/// 1. Everything but `lock` is read and written under the lock; `root` may be read without it for
-///    prefetching.
-/// 2. Locks of several shards are taken in ascending order of address, and nothing blocks under
-///    one.
+/// 1. Everything except `lock` is read and written under the lock; prefetching may read `root`
+///    without it.
+/// 2. A thread takes the locks of several shards in ascending order of address, and never blocks
+///    while it holds one.
 public struct Shard: ~Copyable {
     public var table: Table
-    // Why not first: a change of any field is to the thread sanitizer one at the shard's address.
+    // Why not first: the thread sanitizer takes a change of any field for one at the shard's
+    // address.
     let lock = SpinLock()
-    /// The keyspace was dropped: whoever waited for the lock must look the keyspace up again.
+    /// The keyspace was dropped: a thread that waited for the lock must look the keyspace up again.
     var isDead = false
     /// The tenant has a limit of memory or of keys: what may need more of them asks first.
     /// Atomic, as plans change while others hold the lock.
     let isLimited = Atomic<Bool>(false)
-    /// The day that the leases are of, modulo 2^16.
+    /// The day of the leases, modulo 2^16.
     var leaseDay: UInt16 = 0
-    /// Operations that may still run before the tenant's budget is asked again.
+    /// Operations that may still run before the shard asks the tenant's budget again.
     var operationLease = 0
-    /// Bytes that may still be moved before the tenant's budget is asked again.
+    /// Bytes that may still be transferred before the shard asks the tenant's budget again.
     var byteLease = 0
     public var usage = Usage()
-    /// What of `table.allocatedSize` the tenant and the server have been told.
+    /// The part of `table.allocatedSize` that the tenant's and the server's counters include.
     var settledSize = 0
-    /// Sessions that WATCH keys of this shard; nil where none does.
+    /// Sessions that WATCH keys of this shard; nil if none does.
     var watchers: UnsafeMutablePointer<Watcher>?
     public let keyspace: KeyspaceReference
-    /// Where the sweep of expired entries goes on, if one is under way (`Table.isSweeping`).
+    /// The progress of the sweep of expired entries, if one is under way (`Table.isSweeping`).
     var sweep = Table.Sweep()
 
     init(keyspace: KeyspaceReference, prefixBits: Int) {
@@ -58,8 +59,8 @@ extension Reference where Pointee == Shard {
 
     public var tenant: TenantReference { pointee.keyspace.pointee.tenant }
 
-    /// Puts an empty table in the place of the shard's. What is returned no thread finds any more,
-    /// so it may be freed by the rules of `Reclamation`.
+    /// Replaces the shard's table by an empty one and returns the old one. No thread finds that any
+    /// more, so it may be freed by the rules of `Reclamation`.
     func takeTable() -> Table {
         let table = pointee.table
         pointee.table = Table(prefixBits: pointee.keyspace.pointee.shardBits)

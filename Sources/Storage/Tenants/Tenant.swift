@@ -4,13 +4,13 @@ import Glibc
 import Synchronization
 import Tenancy
 
-/// A customer's isolated database: its id, its limits, its keyspaces and what is left of its
+/// A customer's isolated database: its id, its limits, its keyspaces and what remains of its
 /// budgets.
 ///
-/// Why raw memory and no class: the path of a request reads it through a pointer that nobody
-/// counts. It is freed by `Reclamation`, after every thread has passed a quiet point.
+/// Why raw memory and no class: the request path reads it through a pointer without reference
+/// counting. `Reclamation` frees it after every thread has passed a quiescent state.
 ///
-/// Why one block: a key that names its tenant goes from the index to the tenant and on to the
+/// Why one block: a key that names its tenant leads from the index to the tenant and on to the
 /// keyspace, and each block on the way is a cache miss.
 ///
 /// Layout:
@@ -20,30 +20,30 @@ import Tenancy
 /// Invariants:
 /// 1. An implicit tenant exists while one of its keyspaces holds a key.
 /// 2. `settledMemory` is the sum of its shards' settled sizes and of its structures; between
-///    commands nothing is unsettled.
+///    commands everything is settled.
 public struct Tenant: ~Copyable {
     public enum Origin: UInt8, Sendable {
-        /// Who has no tenant of their own: the default user.
+        /// The tenant of sessions without one of their own: the default user.
         case server
         /// Made by TENANT CREATE or a directive; lives until it is deleted.
         case created
-        /// Named by a key that matched a pattern; goes when its last key goes.
+        /// Named by a key that matched a pattern; goes with its last key.
         case implicit
     }
 
-    /// How many databases SELECT reaches.
+    /// The number of databases that SELECT reaches.
     public static let databaseCount = 16
 
     let idCount: Int
     /// An `Origin`. Written under the registry's control lock, read by any thread.
     private let originNumber: Atomic<UInt8>
-    /// No index names it any more, and it will be freed: whoever found it before must look again.
-    /// Read and written under the registry's control lock.
+    /// Set when no index names it any more and it will be freed: a thread that found it before must
+    /// look again. Read and written under the registry's control lock.
     var isGone = false
     /// Index into the registry's plans.
     let planIndex: Atomic<Int>
-    /// Copies of the plan's limits; Int.max is none. Written by the control plane, read by any
-    /// thread.
+    /// Copies of the plan's limits; Int.max means no limit. Written by the control plane, read by
+    /// any thread.
     public let memoryMax: Atomic<Int>
     public let keysMax: Atomic<Int>
     let operationsPerSecond: Atomic<Int>
@@ -94,7 +94,7 @@ public struct Tenant: ~Copyable {
 public typealias TenantReference = Reference<Tenant>
 
 extension Reference where Pointee == Tenant {
-    // Safety: `make` is the only one to make tenants, and laid both out behind the fields.
+    // Safety: only `make` makes tenants, and it lays out the words and the id behind the fields.
     public var id: Bytes {
         Bytes(raw: raw + Tenant.idOffset, pointee.idCount)
     }
@@ -107,13 +107,13 @@ extension Reference where Pointee == Tenant {
             .assumingMemoryBound(to: Atomic<UInt>.self)
     }
 
-    /// The keyspace of database `number` where it exists.
+    /// The keyspace of database `number` if it exists.
     @inline(__always)
     public func keyspace(_ number: Int) -> KeyspaceReference? {
         KeyspaceReference(address: keyspaceWord(number).pointee.load(ordering: .acquiring))
     }
 
-    /// What the tenant at its limit meets.
+    /// What happens when the tenant reaches a limit.
     public var atLimit: Limits.AtLimit {
         Limits.AtLimit.allCases[pointee.atLimit.load(ordering: .relaxed)]
     }
@@ -131,7 +131,7 @@ extension Reference where Pointee == Tenant {
         return limits
     }
 
-    /// Takes on a plan's limits; leases given out under the old ones are taken back.
+    /// Applies a plan's limits and takes back the leases given out under the old ones.
     func apply(_ limits: Limits, planIndex: Int) {
         pointee.planIndex.set(planIndex)
         pointee.memoryMax.set(limits.memory ?? .max)
@@ -181,7 +181,7 @@ extension Reference where Pointee == Tenant {
         return found
     }
 
-    /// What the tenant takes as far as its shards have told: exact between commands.
+    /// The tenant's memory as settled by its shards: exact between commands.
     @inline(__always)
     public var memoryInUse: Int { pointee.settledMemory.load(ordering: .relaxed) }
 
@@ -192,7 +192,7 @@ extension Reference where Pointee == Tenant {
         return usage
     }
 
-    /// Every byte that the tenant takes from the allocator: its entries, its tables and itself.
+    /// All bytes that the tenant takes from the allocator: its entries, its tables and itself.
     public var memory: Int {
         var size = ownSize
         forEachKeyspace { keyspace in
@@ -202,7 +202,7 @@ extension Reference where Pointee == Tenant {
         return size
     }
 
-    /// Bytes of the tenant's own block and of its entry in the index, keyspaces excluded.
+    /// Bytes of the tenant's own block and of its entry in the index, without keyspaces.
     var ownSize: Int {
         TenantIndex.entrySize(id) + Block.size(raw)
     }

@@ -2,12 +2,11 @@
 import Base
 import Synchronization
 
-/// Tenants by id: the table that a key's tenant is looked up in, for every key that a pattern
-/// matches.
+/// Tenants by id. Each key that matches a pattern looks up its tenant here.
 ///
-/// Why 64 parts with a lock each: commands on different tenants then rarely meet, and a tenant that
-/// appears or goes stops nobody. A found tenant is used after its part's lock was released: its
-/// memory is retired, not freed, so the pointer is good until the tick ends.
+/// Why 64 parts with a lock each: commands for different tenants rarely contend, and a tenant that
+/// appears or goes stops nobody. Callers use a tenant after they release its part's lock: its
+/// memory is retired, not freed, so the pointer stays valid until the tick ends.
 struct TenantIndex: ~Copyable, @unchecked Sendable {
     private static let partBits = 6
 
@@ -56,14 +55,14 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// Asks for the bucket of an id, without the lock: as `Table.prefetchBucket`.
+    /// Prefetches the bucket of an id without the lock, like `Table.prefetchBucket`.
     func prefetchBucket(_ hash: Hash) -> UInt {
         let part = parts + Int(truncatingIfNeeded: hash.bits >> UInt64(64 - TenantIndex.partBits))
         return Table.prefetchBucket(
             root: part.pointee.table.root, position: hash.bits << UInt64(TenantIndex.partBits))
     }
 
-    /// The tenant of that id; where there is none, what `make` returns is entered and returned.
+    /// The tenant `id`. If there is none, enters and returns the result of `make`.
     func findOrInsert(_ id: Bytes, _ make: () -> TenantReference) -> TenantReference {
         let hash = Hash(id)
         return withPart(hash) { table in
@@ -92,8 +91,8 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// Calls `body` with every tenant. No lock is held meanwhile: a tenant that goes stays readable
-    /// until the calling thread's tick ends, and its shards are marked dead.
+    /// Calls `body` with every tenant, without holding a lock. A tenant that goes meanwhile stays
+    /// readable until the calling thread's tick ends, and its shards are marked dead.
     func forEach(_ body: (TenantReference) -> Void) {
         for index in 0..<1 << TenantIndex.partBits {
             let hash = Hash(bits: UInt64(index) << UInt64(64 - TenantIndex.partBits))
@@ -105,13 +104,13 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// Bits of the hash of an id by which `group` orders tenants.
+    /// The number of hash bits by which `group` orders tenants.
     static let groupBits = 30
 
-    /// The tenants of the first group from number `first` on that has any: those whose ids' hashes
-    /// begin with the same 30 bits. Nil behind the last. A group is nearly always one tenant; its
-    /// number never changes, so that who walks the groups by number meets every tenant that is
-    /// there throughout, once.
+    /// The first group from number `first` on that has tenants, or nil behind the last. A group is
+    /// the tenants whose ids' hashes begin with the same 30 bits, nearly always one tenant. Its
+    /// number never changes, so a walk over the groups by number meets each tenant that is there
+    /// throughout exactly once.
     func group(from first: UInt64) -> (number: UInt64, tenants: [TenantReference])? {
         let groupsInPart = UInt64(1) << UInt64(TenantIndex.groupBits - TenantIndex.partBits)
         var next = first
@@ -129,7 +128,7 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         var position: UInt64? = table.position(Hash(bits: first << 34))
         var best: UInt64?
         var tenants: [TenantReference] = []
-        // Bound: the position rises; behind the group that was found nothing is looked at.
+        // Bound: the position rises, and the walk ends behind the group that it has found.
         while let start = position {
             if let best, start > table.position(Hash(bits: best << 34 | (1 << 34 - 1))) { break }
             position = table.scan(from: start, limit: 1, bucketLimit: 64) { entry in

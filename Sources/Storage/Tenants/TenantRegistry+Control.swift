@@ -4,13 +4,13 @@ import Glibc
 import Synchronization
 import Tenancy
 
-// What TENANT commands, directives and records do to tenants.
+// The control plane: what TENANT commands, directives and records do to tenants.
 extension TenantRegistry {
     public enum Refusal: Error, Equatable, Sendable {
         case exists, missing, unknownPlan, badID, secretInUse
     }
 
-    /// What can be said of a tenant without counting.
+    /// What is known of a tenant without counting.
     public struct Description: Sendable {
         public var id: [UInt8]
         public var plan: String
@@ -36,13 +36,13 @@ extension TenantRegistry {
         }
         if let secretDigest { try enter(secretDigest, for: id) }
         var tenant: TenantReference
-        repeat {  // Bound: a tenant that goes meanwhile is no longer found in the next turn.
+        repeat {  // Bound: a tenant that goes meanwhile is not found in the next turn.
             tenant = id.withBytes { findOrMakeImplicit($0) }
         } while !takeOver(tenant)
         tenant.apply(limits(index), planIndex: index)
     }
 
-    /// Makes an implicit tenant one that stays. False where it has gone.
+    /// Makes an implicit tenant permanent. Returns false if it is gone.
     private func takeOver(_ tenant: TenantReference) -> Bool {
         control.withLock { _ in
             guard !tenant.pointee.isGone else { return false }
@@ -58,9 +58,9 @@ extension TenantRegistry {
         tenant.apply(limits(index), planIndex: index)
     }
 
-    /// What a record's plan column says: applied now if the tenant exists, and whenever a key names
-    /// it anew. Nil, a column that says nothing, takes back what it said before. A plan that no
-    /// directive declares is ignored with a line in the log.
+    /// Assigns the plan of a record's plan column: now if the tenant exists, and whenever a key
+    /// names it anew. Nil, an empty column, revokes the assignment. A plan that no directive
+    /// declares is ignored and logged.
     public func assignPlan(id: [UInt8], plan: String?) {
         guard id.count <= KeyPattern.tenantSizeMax else { return }
         guard let index = try? planIndex(plan) else {
@@ -84,10 +84,10 @@ extension TenantRegistry {
         tenant.apply(limits(index), planIndex: index)
     }
 
-    /// How many plans without a directive are told of.
+    /// The number of undeclared plans that are logged.
     private static var unknownPlansMax: Int { 100 }
 
-    /// Replaces the tenant's secret, or takes it away with nil.
+    /// Replaces the tenant's secret, or removes it if `digest` is nil.
     public func setSecret(id: [UInt8], digest: [UInt8]?) throws(Refusal) {
         guard id.withBytes({ find($0) }) != nil else { throw .missing }
         if let digest { return try enter(digest, for: id) }
@@ -105,7 +105,7 @@ extension TenantRegistry {
         control.withLock { $0.digests[id] }
     }
 
-    /// Deletes the tenant; its keys are freed by the reclaimer's thread. The caller has ended its
+    /// Deletes the tenant; the reclaimer's thread frees its keys. The caller has already ended its
     /// sessions.
     public func delete(id: [UInt8]) throws(Refusal) {
         guard let tenant = id.withBytes({ find($0) }), tenant.pointee.origin != .server else {
@@ -162,10 +162,10 @@ extension TenantRegistry {
             origin: tenant.pointee.origin, limits: tenant.limits)
     }
 
-    /// Calls `body` with every tenant; no lock is held meanwhile.
+    /// Calls `body` with every tenant, without holding a lock.
     public func forEachTenant(_ body: (TenantReference) -> Void) { index.forEach(body) }
 
-    /// Whether the databases of `viewer`'s sessions are made of many tenants' keyspaces.
+    /// Whether the databases of `viewer`'s sessions combine the keyspaces of many tenants.
     public func isMadeOfTenants(_ viewer: TenantReference) -> Bool {
         hasPatterns && viewer == server
     }
@@ -181,7 +181,7 @@ extension TenantRegistry {
 
     public var tenantCount: Int { index.count }
 
-    /// What tenants that are gone had used, and how many they were.
+    /// The usage of tenants that are gone, and their number.
     public var departed: (usage: Usage, count: Int) {
         control.withLock { ($0.departed, $0.departedCount) }
     }
@@ -214,7 +214,7 @@ extension TenantRegistry.Control {
         if let digest = digests.removeValue(forKey: id) { secrets[digest] = nil }
     }
 
-    /// Notes the plan of a tenant that only its keys name, for as often as it comes and goes.
+    /// Remembers the plan of an implicit tenant, however often it comes and goes.
     mutating func assign(_ plan: Int, to id: [UInt8]) {
         assignedPlans[id] = plan == 0 ? nil : plan
     }

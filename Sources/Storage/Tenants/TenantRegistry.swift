@@ -6,42 +6,43 @@ import Tenancy
 
 /// All tenants of the server, by id and by secret; the plans; the key patterns that name tenants.
 ///
-/// Threads: lookups by id come from the path of a request and go through `TenantIndex`. All else is
-/// the control plane, under one mutex.
+/// Threads: the request path looks tenants up by id, through `TenantIndex`. All else is the control
+/// plane, under one mutex.
 public final class TenantRegistry: Sendable {
-    /// The tenant of sessions that have none of their own.
+    /// The tenant of sessions without one of their own.
     // Safety: this one and the next are made in init and never freed; what changes in a tenant is
     // atomic, or guarded as its fields say.
     public let server: TenantReference
-    /// Who takes over the sessions of a tenant that is deleted, until they are closed: it has
-    /// nothing and no index names it.
+    /// The tenant of sessions whose tenant was deleted, until they are closed. It has nothing, and
+    /// no index names it.
     public let nobody: TenantReference
     public let settings: SettingsReference
     /// Patterns by which keys name their tenants; fixed at start.
     // Safety: written once in init, then only read.
     nonisolated(unsafe) let patterns: UnsafeMutableBufferPointer<KeyMatcher>
-    /// Keys that a pattern may match and that are the server's own all the same: those of records.
+    /// Whether a key is the server's own even if a pattern matches it: the keys of records.
     let isReserved: (@Sendable (Bytes) -> Bool)?
     let index: TenantIndex
     let control: Mutex<Control>
     /// Bytes of all tenants' tables and structures, as far as settled.
     public let settledMemory = Atomic<Int>(0)
-    /// Bytes that the process has allocated beside these: buffers, connections, itself. Measured
-    /// now and then.
+    /// The other bytes that the process has allocated: buffers, connections, itself. Measured now
+    /// and then.
     let otherMemory = Atomic<Int>(0)
     let otherMemoryMeasuredAt = Atomic<Int64>(0)
-    /// Of 2^bits shards: the default keyspaces, and those of tenants that were created.
+    /// A keyspace has 2^bits shards: these for the server's own keyspaces, and for those of created
+    /// tenants.
     let serverShardBits: Int
     let createdShardBits: Int
 
     struct Control: Sendable {
         var plans: [Plan]
-        /// Digest of a secret to the id of its tenant, and the other way round.
+        /// The tenant's id by the digest of its secret, and the digest by the id.
         var secrets: [[UInt8]: [UInt8]] = [:]
         var digests: [[UInt8]: [UInt8]] = [:]
-        /// Plans of tenants that keys alone name, by id, whether there is such a key or not: what
-        /// records assigned and what TENANT PLAN set. Rows and administrators make them, so clients
-        /// cannot fill memory with them.
+        /// Plans of implicit tenants by id, whether or not a key names them now: assigned by
+        /// records or by TENANT PLAN. Only rows and administrators add plans, so clients cannot
+        /// fill memory with them.
         var assignedPlans: [[UInt8]: Int] = [:]
         /// Plans that records named and no directive declares.
         var unknownPlans: Set<String> = []
@@ -51,7 +52,8 @@ public final class TenantRegistry: Sendable {
         var departedBudgets = DepartedBudgets()
     }
 
-    /// `threads`: how many threads will serve requests; the default keyspaces get shards to match.
+    /// `threads`: the number of threads that serve requests. The server's own keyspaces get shards
+    /// to match.
     public init(
         settings: SettingsReference, plans: [Plan], patterns: [KeyPattern], threads: Int,
         isReserved: (@Sendable (Bytes) -> Bool)? = nil
@@ -75,13 +77,14 @@ public final class TenantRegistry: Sendable {
         chargeStructure(server, server.ownSize)
     }
 
-    // MARK: - The path of a request
+    // MARK: - The request path
 
     /// Whether keys may name tenants at all.
     @inline(__always)
     public var hasPatterns: Bool { !patterns.isEmpty }
 
-    /// The tenant that `key` names by a pattern, as a part of the key; nil where none matches.
+    /// The id of the tenant that `key` names, as a part of the key; nil if no pattern matches or
+    /// the key is reserved.
     func tenantID(in key: Bytes) -> Bytes? {
         for index in 0..<patterns.count {
             guard let id = patterns[index].tenant(in: key) else { continue }
@@ -93,8 +96,9 @@ public final class TenantRegistry: Sendable {
 
     public func find(_ id: Bytes) -> TenantReference? { index.find(id) }
 
-    /// The tenant `id`; one that only keys have named so far is made here. Control characters name
-    /// nobody, so that key is the server's own: an id stands in lines that are read by machines.
+    /// The tenant `id`, made now if nothing has named it before. A key whose id has control
+    /// characters names no tenant and is the server's own, because ids appear in lines that
+    /// machines read.
     func findOrMakeImplicit(_ id: Bytes) -> TenantReference {
         if let found = index.find(id) { return found }
         guard id.buffer.allSatisfy({ $0 >= 32 && $0 != 127 }) else { return server }
@@ -106,7 +110,7 @@ public final class TenantRegistry: Sendable {
             chargeStructure(tenant, tenant.ownSize)
             return tenant
         }
-        // Order: a record that was read between the two looks found no tenant to give its plan to.
+        // Order: a record read between the two lookups found no tenant to give its plan to.
         let newest = planForNewTenant(id)
         if newest.index != plan.index, tenant.pointee.origin == .implicit {
             tenant.apply(newest.limits, planIndex: newest.index)
@@ -123,7 +127,7 @@ public final class TenantRegistry: Sendable {
         }
     }
 
-    /// Database `number` of `tenant`, made where it does not exist.
+    /// Database `number` of `tenant`, made if it does not exist.
     @inline(__always)
     public func keyspace(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
         tenant.keyspace(number) ?? makeKeyspace(tenant, number)
@@ -132,13 +136,14 @@ public final class TenantRegistry: Sendable {
     @inline(never)
     private func makeKeyspace(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
         if let made = makeUnlessGone(tenant, number) { return made }
-        // A session whose tenant was deleted while it ran a command: it is closed when that ends.
+        // The session's tenant was deleted while it ran a command. The session is closed when that
+        // ends.
         return makeKeyspace(nobody, number)
     }
 
-    /// Database `number` of the tenant `id` that keys name. Both are made where they do not exist.
+    /// Database `number` of the implicit tenant `id`. Makes both if they do not exist.
     func implicitKeyspace(_ id: Bytes, _ number: Int) -> KeyspaceReference {
-        while true {  // Bound: a tenant that goes meanwhile is no longer found in the next turn.
+        while true {  // Bound: a tenant that goes meanwhile is not found in the next turn.
             let tenant = findOrMakeImplicit(id)
             if let keyspace = tenant.keyspace(number) { return keyspace }
             if let keyspace = makeUnlessGone(tenant, number) { return keyspace }
@@ -170,10 +175,10 @@ public final class TenantRegistry: Sendable {
         return keyspace
     }
 
-    /// Called under the lock of the only shard of an implicit tenant's keyspace that holds no key:
-    /// drops the keyspace, and the tenant with its last one.
+    /// Drops the keyspace of an implicit tenant if it holds no key, and the tenant with its last
+    /// keyspace. Called under the lock of the keyspace's only shard.
     ///
-    /// Order: the shard's lock, then the control lock, then the index's. Nobody takes them the
+    /// Order: the shard's lock, then the control lock, then the index's. No code takes them the
     /// other way round.
     func dropIfEmpty(_ shard: ShardReference) {
         let keyspace = shard.pointee.keyspace
@@ -206,19 +211,20 @@ public final class TenantRegistry: Sendable {
         Reclamation.retire(keyspace.raw)
     }
 
-    /// Charges what a tenant or a keyspace is made of, beside its tables.
+    /// Charges the structures of a tenant or a keyspace, apart from its tables.
     func chargeStructure(_ tenant: TenantReference, _ size: Int) {
         tenant.pointee.settledMemory.wrappingAdd(size, ordering: .relaxed)
         settledMemory.wrappingAdd(size, ordering: .relaxed)
     }
 
-    /// Frees a tenant that no index names any more, when nobody can be looking at it.
+    /// Retires a tenant that no index names any more. It is freed when no thread can read it.
     func retire(_ tenant: TenantReference) {
         settledMemory.wrappingSubtract(tenant.ownSize, ordering: .relaxed)
         Reclamation.retire(tenant.raw)
     }
 
-    /// Tells the tenant and the server what the shard's memory has become. Under the shard's lock.
+    /// Adds the change of the shard's memory to the tenant's and the server's counters. Called
+    /// under the shard's lock.
     @inline(__always)
     func settle(_ shard: ShardReference) {
         let change = shard.pointee.table.allocatedSize - shard.pointee.settledSize

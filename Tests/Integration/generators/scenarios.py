@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random command lists: segments of single commands, and short scenes.
 
-A scene is a few commands that mean something together: a transaction that two
-connections disturb, an excursion to another database, keys that expire while
+A scene is a few commands that belong together: a transaction that two
+connections disturb, some commands in another database, keys that expire while
 everybody waits.
 """
 
@@ -45,15 +45,15 @@ def step(connection: int, *arguments: object) -> Step:
 
 
 def pause(milliseconds: int) -> Step:
-    """A step in which both servers are left alone."""
+    """A step that sends nothing to either server."""
     return step(SLEEP, "PAUSE", milliseconds)
 
 
 def mutate(source: Source, arguments: list) -> list:
     """Breaks a command: wrong arity, a wrong option, a value where none fits.
 
-    Numbers that it puts in are never small and positive, because one of them
-    could become a TTL that ends during the run.
+    It never puts in small positive numbers, because one of them could become
+    a TTL that ends during the run.
     """
     result = list(arguments)
     kind = source.randrange(5)
@@ -84,11 +84,11 @@ def single(source: Source) -> list:
 
 
 def followed(connection: int, arguments: list) -> Iterator[Step]:
-    """The command, and what must come right after it.
+    """The command, and the commands that must follow it at once.
 
-    A SET with a time that is over leaves a key that either server may still
-    count until somebody touches it. A long argument list or value may have
-    changed the key's encoding, which nobody would see at a later time.
+    A SET with a time in the past leaves a key that either server may still
+    count until a command touches it. A long argument list or value may have
+    changed the key's encoding, which later commands might hide.
     """
     first = step(connection, *arguments)
     yield first
@@ -112,7 +112,7 @@ def segment(source: Source) -> Iterator[Step]:
 
 
 def deterministic(source: Source) -> list:
-    """A command whose reply may stand inside EXEC: no random pick, no cursor."""
+    """A command that EXEC may contain: no random pick, no cursor."""
     while True:
         arguments = single(source)
         name = to_bytes(arguments[0]).upper()
@@ -241,7 +241,7 @@ def steps(source: Source, count: int) -> Iterator[Step]:
     weights = [weight for weight, _ in SCENES]
     while made < count:
         scene = source.choices(SCENES, weights)[0][1]
-        # Why: waiting is what costs time, so once in a thousand or so commands.
+        # Why: waiting costs time, so only once in a thousand or so commands.
         if made - waited_at > 1200:
             scene, waited_at = expiry, made
         for item in scene(source):

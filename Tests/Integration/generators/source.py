@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where random commands take keys, values and numbers from.
 
-Keys are few, so that commands meet, and each family prefers keys of its own,
-so that most commands reach a value of their type; one in eight takes any key,
+There are few keys, so that commands meet, and each family prefers its own keys,
+so that most commands find a value of their type. One in eight takes any key,
 which gives wrong types and missing keys. No command may depend on the clock by
 less than hours: a TTL is long, or already over. `scenarios.py` has the short
 ones, on keys that only it touches.
@@ -43,7 +43,7 @@ def names(prefix: str, count: int) -> list[bytes]:
 
 
 class Source(random.Random):
-    """A seeded random source that knows what commands are made of."""
+    """A seeded random source of the parts of commands."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -93,7 +93,7 @@ class Source(random.Random):
         return self.choice([0, 1, 2, 3, 5, 10, 40, 1000])
 
     def integer_without_magnitude(self) -> int | bytes:
-        """What is refused or harmless as a count: never millions of picks."""
+        """A count that is refused or harmless: never millions of picks."""
         return self.choice([INT64_MIN, INT64_MIN - 1, INT64_MAX + 1, *NOT_NUMBERS])
 
     def floating(self) -> bytes:
@@ -138,7 +138,7 @@ class Source(random.Random):
         return self.value()
 
     def seconds(self) -> int:
-        """A TTL in seconds that no run outlives; wide, so that none is drawn twice."""
+        """A TTL in seconds that no run outlives, from a wide range, so that none is drawn twice."""
         return self.randint(10_000, 10_000_000)
 
     def milliseconds(self) -> int:

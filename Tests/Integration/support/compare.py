@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """When two replies to one command count as equal.
 
-Byte for byte and type for type, but for three freedoms: elements whose order
-Redis leaves open are compared as sorted, times to live as within a tolerance,
-and random picks only by what they must have in common (`check_pick`).
+Byte for byte and type for type, with three exceptions: elements whose order
+Redis leaves open are sorted first, times to live may differ by a tolerance,
+and random picks need agree only in what all of them share (`check_pick`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SHAPE_ONLY = {b"SPOP", b"SRANDMEMBER", b"HRANDFIELD", b"RANDOMKEY", b"SCAN", b"H
 
 
 def ordered(name: bytes, reply: Reply) -> Reply:
-    """The reply with its elements sorted where their order means nothing."""
+    """The reply with its elements sorted if their order means nothing."""
     if name in UNORDERED and reply.kind in "*~" and reply.value:
         return Reply(reply.kind, sorted(reply.value, key=lambda item: item.value))
     if name == b"HGETALL":
@@ -41,7 +41,7 @@ def shape(reply: Reply) -> tuple[str, object]:
 
 
 def same(arguments: Sequence[bytes], reference: Reply, candidate: Reply) -> bool:
-    """True when the candidate's reply may stand for the reference's."""
+    """True when the candidate's reply counts as equal to the reference's."""
     if reference == candidate:
         return True
     if not arguments:
@@ -68,7 +68,7 @@ def same_transaction(
 ) -> bool:
     """EXEC's reply: each element by the rules of the command that gave it.
 
-    `allowed` is asked where those do not suffice: it knows the data.
+    `allowed` decides if those do not suffice: it knows the data.
     """
     if reference == candidate:
         return True
@@ -96,7 +96,7 @@ def picked(reply: Reply, with_values: bool) -> list:
 
 
 def check_pick(arguments: Sequence[bytes], population: dict | set, reply: Reply) -> str | None:
-    """Why a random pick is wrong, given what it had to pick from; None if right."""
+    """Why a random pick is wrong, given its choices; None if it is right."""
     if reply.is_error:
         return None
     with_values = any(word.upper() == b"WITHVALUES" for word in arguments[3:])

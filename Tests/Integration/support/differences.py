@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The deliberate differences from redis-server 7.0.15, all of them, in one table.
+"""All deliberate differences from redis-server 7.0.15, in one table.
 
-Martlet follows Redis 7.2. Where 7.2 answers otherwise than the 7.0.15 that the
-oracle asks, the pair of replies is listed here with its reason; whatever is
-not listed is a fault.
+Martlet follows Redis 7.2. If 7.2 answers differently from the oracle's 7.0.15,
+the pair of replies is listed here with its reason. Any other difference is a
+fault.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def set_encoding_allowed(
 ) -> bool:
     """OBJECT ENCODING of a set: 7.2 packs small sets that 7.0.15 keeps in a table.
 
-    `after_pop`: SPOP with a count rebuilds the set in 7.0.15, in the encoding
-    that what is left allows, so its answer depends on what was popped.
+    `after_pop`: SPOP with a count rebuilds the set in 7.0.15, in an encoding
+    that fits the rest, so its answer depends on what was popped.
     """
     if candidate == b"intset":
         integers = all(_is_integer(member) for member in members)

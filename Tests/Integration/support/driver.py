@@ -14,7 +14,7 @@ from typing import Callable, Iterator
 
 from .server import DEFAULT_BINARY
 
-# Set by scripts/sanitize: what the server under test is built with.
+# The sanitizer that the server under test is built with; set by scripts/sanitize.
 SANITIZER = os.environ.get("SANITIZER", "")
 
 
@@ -23,7 +23,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(description=description)
     result.add_argument(
         "--server-binary",
-        # Why: servers run in directories of their own; a bare name is looked up in PATH.
+        # Why: servers run in their own directories; a bare name is looked up in PATH.
         type=lambda path: os.path.abspath(path) if os.sep in path else path,
         default=DEFAULT_BINARY,
         help="the server under test; redis-server proves the driver itself",
@@ -33,7 +33,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def seed_of(options: argparse.Namespace) -> int:
-    """The seed asked for, or a new one, printed either way."""
+    """The given seed or a new one, printed either way."""
     seed = options.seed
     if seed is None:
         seed = random.SystemRandom().randrange(1 << 32)
@@ -79,7 +79,7 @@ class Report:
         return self.check(what, condition, detail)
 
     def skip(self, what: str, reason: str) -> None:
-        """Records what could not be tried, and why."""
+        """Records a skipped check, and why."""
         self.skipped += 1
         print(f"  skip {what} ({reason})", flush=True)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What connections.py checks with servers of its own: limits, ends, the process and its verbs."""
+"""The checks of connections.py with their own servers: limits, ends, the process, its verbs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Ends:
         self.redis = is_redis(binary)
 
     def soft_limit(self) -> None:
-        """A client that reads nothing is closed when the soft limit's time is over, though it is silent."""
+        """A client that reads nothing is closed at the soft limit's end, even if it is silent."""
         directives = [("client-output-buffer-limit", "normal 0 1048576 1")]
         with Server(self.binary, directives) as server, server.client() as client:
             client.value("SET", "large", b"x" * MEGABYTE)
@@ -68,7 +68,7 @@ class Ends:
             self.report.check("closed within 6 s", took is not None and took > 0.8, took)
 
     def end_while_paused(self) -> None:
-        """SIGTERM while sessions wait: who still waits at the deadline gets an error; exit 0."""
+        """SIGTERM while sessions wait: those waiting at the deadline get an error; exit 0."""
         if self.redis:
             self.report.skip("who still waits", "redis-server says nothing")
             return
@@ -89,7 +89,7 @@ class Ends:
         self.report.check("by the deadline", took < 8, f"{took:.1f} s")
 
     def end_under_load(self) -> None:
-        """SIGTERM answers what has arrived, of clients that have not been accepted yet too."""
+        """SIGTERM answers what has arrived, even from clients not accepted yet."""
         server = Server(self.binary, [("threads", 1)] if not self.redis else []).start()
         with server.client() as client:
             client.value("SET", "a", "v" * 1000)
@@ -110,7 +110,7 @@ class Ends:
             self.report.equal("bytes to each client", sizes, {500 * each})
 
     def no_descriptors(self) -> None:
-        """Without descriptors clients are turned away, and nobody spins."""
+        """Without free descriptors clients are refused, and no thread spins."""
         server = Server(self.binary, [("maxclients", 100)])
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with server, server.client() as client:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""INFO of both servers, field by field: what has Redis's name has its place and its format."""
+"""INFO of both servers, field by field: a field with Redis's name has its place and format."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .driver import Report, wait_until
 from .resp import Client, connect, encode
 from .server import Server
 
-# What a Redis before 7.2 does not say, and what only Martlet has to say.
+# Fields that a Redis before 7.2 does not have, and Martlet's own.
 NEWER = {
     "listener0", "acl_access_denied_auth", "client_query_buffer_limit_disconnections",
     "client_output_buffer_limit_disconnections",
 }
 OWN = {"martlet_version", "threads", "tenants", "departed_tenants", "tenant_default"}
-# What monitors and clients read.
+# Fields that monitors and clients read.
 NEEDED = """
     redis_version redis_mode process_id process_supervised run_id tcp_port server_time_usec
     uptime_in_seconds uptime_in_days lru_clock executable config_file io_threads_active
@@ -65,7 +65,7 @@ def values(client: Client, *sections: str) -> dict[str, str]:
 
 
 def formats(reference: Server, candidate: Server, report: Report) -> None:
-    """Each field that both have is in the same section, in the same order, and looks the same."""
+    """Each common field is in the same section, in the same order, in the same format."""
     both = []
     for server in (reference, candidate):
         with server.client() as client:
@@ -90,7 +90,7 @@ def formats(reference: Server, candidate: Server, report: Report) -> None:
 
 
 def rates(server: Server, report: Report) -> None:
-    """The instantaneous figures follow the work, and an idle server comes to nothing."""
+    """The instantaneous figures follow the work, and fall to 0 on an idle server."""
     with server.client() as client, server.client() as worker:
         end = time.monotonic() + 2.2
         done = 0

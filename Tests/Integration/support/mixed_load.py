@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of every kind, all at once, that meet on few keys and few tenants.
+"""Commands of every kind at the same time, which meet on few keys and few tenants.
 
-Nothing is known of what a reply should be: what is wanted is that all of it
-happens beside each other. Errors that such a mix brings about are expected.
+The load does not check the replies: its purpose is that everything happens
+concurrently. The errors that such a mix causes are expected.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Mix:
         ]
         self.kinds = common + control
 
-    # What each kind asks for: lists of commands.
+    # Each kind returns a list of commands.
 
     def key(self) -> str:
         """A key of the application, of a named tenant, or a record's."""
@@ -128,7 +128,7 @@ class Mix:
         ]
 
     def expire(self) -> list:
-        """Keys that go soon by themselves."""
+        """Keys that expire soon."""
         return [["PEXPIRE", key, self.random.randint(0, 60)] for key in self.keys(6)]
 
     def transfer(self) -> list:
@@ -178,7 +178,7 @@ class Mix:
         ]
 
     def look(self) -> list:
-        """What administrators read."""
+        """Commands of administrators."""
         return [
             self.random.choice(
                 (
@@ -192,14 +192,14 @@ class Mix:
         ]
 
     def huge(self) -> list:
-        """What another thread frees."""
+        """Values that another thread frees."""
         return [
             ["SADD", "huge", *range(3000)], ["MSET", *(f"h{n // 2}" for n in range(800))],
             ["DEL", "huge"],
         ]
 
     def tenants(self) -> list:
-        """Created tenants come, change and go; so may those that keys name."""
+        """Created tenants come, change and go; implicit ones may too."""
         number = self.random.randrange(CREATED)
         name = self.random.choice((f"c{number}", f"c{number}", f"n{self.random.randrange(NAMED)}"))
         create = ["TENANT", "CREATE", f"c{number}", "SECRET", secret(number)]
@@ -217,7 +217,7 @@ class Mix:
         ]
 
     def configure(self) -> list:
-        """Settings change under way."""
+        """Settings change while the load runs."""
         policy = self.random.choice(
             ("allkeys-lru", "allkeys-lfu", "volatile-ttl", "allkeys-random")
         )
@@ -309,14 +309,14 @@ class Mix:
                 self.unexpected.append(f"{command[:3]}: {reply.value[:120]!r}")
 
     def run(self, seconds: float) -> None:
-        """Turns until the time is up."""
+        """Sends batches until the time is up."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and len(self.unexpected) < 20:
             place = self.random.randrange(len(self.clients))
             try:
                 self.turn(place)
             except (ConnectionLost, ConnectionError):
-                self.clients[place] = None  # Somebody killed it, or its tenant is gone.
+                self.clients[place] = None  # It was killed, or its tenant is gone.
             except (ProtocolError, TimeoutError) as error:
                 self.unexpected.append(f"{type(error).__name__}: {error}")
                 self.clients[place] = None
@@ -339,7 +339,7 @@ def _work(
 def run_mix(
     address: tuple[str, int], processes: int, connections: int, seconds: float, seed: int
 ) -> tuple[int, list[str]]:
-    """How many commands were asked for, and what came back that should not have."""
+    """The number of commands sent, and the replies that should not have come."""
     results: Queue = _context.Queue()
     workers = [
         _context.Process(

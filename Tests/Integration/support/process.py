@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Child processes that cannot outlive the driver, and what /proc tells of them."""
+"""Child processes that cannot outlive the driver, and their figures in /proc."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 _EPHEMERAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
-# Why not the seeded generator: two drivers with one seed would want the same ports.
+# Why not the seeded generator: two drivers with one seed would choose the same ports.
 _choices = random.SystemRandom()
 
 # Names in the abstract namespace of unix sockets: they go with the process, however it ends.
@@ -39,10 +39,10 @@ def die_with_parent(signal_number: int) -> Callable[[], None]:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on, and that no other driver takes while this one runs."""
+    """A free TCP port, which no other driver takes while this one runs."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     lowest_ephemeral = int(_EPHEMERAL_PORTS.read_text(encoding="ascii").split()[0])
-    # Why below: a port that the kernel gives to outgoing connections may be one's end by now.
+    # Why below: the kernel may already use a port of its own range for an outgoing connection.
     ports = range(lowest_ephemeral // 2, lowest_ephemeral)
     for _ in ports:
         port = _choices.choice(ports)

@@ -22,7 +22,7 @@ UNAVAILABLE = b"TRYAGAIN record source tenants is unavailable"
 
 
 def directives(postgres: Postgres) -> list[Directive]:
-    """What makes Martlet answer tenant records."""
+    """The directives that make Martlet answer tenant records."""
     plans = [("tenant-plan", name) for name in ("free", "pro", "enterprise")]
     return [("postgres-url", postgres.url), ("record-source", SOURCE), *plans]
 
@@ -61,7 +61,7 @@ def matches(reply: Reply, number: int) -> bool:
 
 
 def prefill(client: Client, rows: int) -> None:
-    """Stores every row by hand: what redis-server needs to stand in."""
+    """Stores every row by hand, which redis-server needs in Martlet's place."""
     numbers = range(1, rows + 1)
     client.pipeline([("SET", f"tenant:id:{n}", json.dumps(expected_row(n))) for n in numbers])
 
@@ -94,7 +94,7 @@ class Repeated:
 
 
 class History:
-    """When which version was committed, and which versions a read may give."""
+    """When each version was committed, and which versions a read may return."""
 
     def __init__(self, first: int) -> None:
         self._commits: list[tuple[float, int]] = [(time.monotonic(), first)]
@@ -104,7 +104,7 @@ class History:
         self._commits.append((time.monotonic(), version))
 
     def lateness(self, read_began: float, version: int) -> float:
-        """How long before the read the version that it gave had been replaced; 0 if it had not."""
+        """How long before the read its version was replaced; 0 if it was not."""
         for moment, newer in list(self._commits):
             if newer > version:
                 return max(0.0, read_began - moment)
@@ -112,10 +112,10 @@ class History:
 
 
 class Stalls:
-    """The longest that this machine lets a trivial statement, or a short sleep, wait.
+    """The longest delay that this machine adds to a trivial statement or a short sleep.
 
-    What happens within milliseconds on an idle machine takes longer where other programs want
-    the processors; this tells the one from the other.
+    Work of milliseconds takes longer if other programs use the processors; this measures how
+    much of a delay is the machine's.
     """
 
     def __init__(self, postgres: Postgres) -> None:

@@ -28,7 +28,7 @@ class ProtocolError(Exception):
 
 
 class ReplyError(Exception):
-    """An error reply where the caller wanted a value."""
+    """An error reply when the caller wanted a value."""
 
 
 class Reply(NamedTuple):

@@ -2,9 +2,9 @@
 """Starts and stops one server: Martlet, or redis-server in its place.
 
 The same driver must run against both, because a driver that redis-server does
-not pass proves nothing about Martlet. What only one of the two understands is
-kept here: how the command line begins, and which directives make redis-server
-as quiet as a cache.
+not pass proves nothing about Martlet. The differences between the two are kept
+here: how the command line begins, and which directives turn redis-server into
+a mere cache.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Directive = tuple[str, str | int]
 
 
 def is_redis(binary: str) -> bool:
-    """True when a Redis or Valkey stands in Martlet's place."""
+    """True when the server is a Redis or Valkey instead of Martlet."""
     return os.path.basename(binary).startswith(("redis", "valkey"))
 
 
@@ -61,7 +61,7 @@ class Server:
         self.config_path = self.directory / "server.conf"
         self.directives = list(directives)
         if not self.is_redis and all(name != "threads" for name, _ in self.directives):
-            # Two whatever the machine has: commands then run beside each other.
+            # Two on any machine, so that commands run concurrently.
             self.directives.append(("threads", os.environ.get("TEST_THREADS", "2")))
         self.environment = environment
         self.process: subprocess.Popen[bytes] | None = None
@@ -118,7 +118,7 @@ class Server:
                 )
             try:
                 with Client(self.address, timeout=timeout) as client:
-                    # A password makes the answer an error, which is one too.
+                    # With a password the answer is an error, which counts too.
                     client.call("PING")
                 self.seconds_to_pong = time.monotonic() - began
                 return self
@@ -165,7 +165,7 @@ class Server:
         return self.process is not None and self.process.poll() is None
 
     def log(self, last_bytes: int = 4000) -> str:
-        """The end of what the server printed."""
+        """The end of the server's output."""
         if not self.log_path.exists():
             return ""
         return self.log_path.read_bytes()[-last_bytes:].decode("utf-8", "replace")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a failing list of steps short, by leaving out ever smaller parts."""
+"""Shortens a failing list of steps by leaving out ever smaller parts."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs one list of steps against two servers and finds the first difference.
 
-Steps on one connection go out as a block to both servers before either reply
-is read. A step that needs more than one exchange (random picks, cursors) is
-run alone. A third connection to each server looks at data without disturbing
-the transaction state of the other two.
+Steps on one connection go out as a block to both servers before any reply is
+read. A step that needs more than one exchange (random picks, cursors) runs
+alone. A third connection to each server reads data without disturbing the
+transaction state of the other two.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Side:
 
 
 class SideBySide:
-    """Both servers, and what the run knows about its connections."""
+    """Both servers, and the state of the run's connections."""
 
     def __init__(self, reference: Server, candidate: Server) -> None:
         self.servers = (reference, candidate)
@@ -116,9 +116,9 @@ class SideBySide:
         return step.name in CURSORS and step.arguments[place : place + 1] == [b"0"]
 
     def _block_end(self, steps: Sequence[Step], start: int) -> int:
-        """Where the block ends: same connection, no surprise in the middle.
+        """The end of the block: one connection, no special step in the middle.
 
-        MULTI and EXEC end it because they change how the next step is run, and
+        MULTI and EXEC end it because they change how the next step runs, and
         OBJECT because explaining an encoding needs the key as it was.
         """
         connection = steps[start].connection
@@ -197,7 +197,7 @@ class SideBySide:
     ) -> bool:
         """OBJECT ENCODING inside EXEC.
 
-        The key as it was asked for may be gone, so only its type is looked at.
+        The key may be gone by now, so only its type is compared.
         """
         if len(arguments) != 3 or arguments[0].upper() != b"OBJECT":
             return False
@@ -207,7 +207,7 @@ class SideBySide:
         return look.value in (b"set", b"none")
 
     def _follow(self, step: Step, reply: Reply) -> None:
-        """Keeps up with the connection's database and transaction."""
+        """Tracks the connection's database and transaction."""
         connection, name = step.connection, step.name
         if name == b"SELECT" and reply == Reply("+", b"OK"):
             self.databases[connection] = int(step.arguments[1])
@@ -270,7 +270,7 @@ class SideBySide:
         return Mismatch(index, *seen)
 
     def _run_pick(self, index: int, step: Step) -> Mismatch | None:
-        """Each side may pick what it likes among what both of them have."""
+        """Each side may pick any elements that both have."""
         population = self._population(step)
         replies = self._both(step.connection, step.arguments)
         if step.name == b"RANDOMKEY":
@@ -313,7 +313,7 @@ class SideBySide:
         return None
 
     def _level(self, step: Step, replies: list[Reply]) -> None:
-        """Removes on each side what the other one popped."""
+        """Removes on each side what the other popped."""
         self.popped = True
         gone = [item for reply in replies for item in compare.picked(reply, False)]
         if gone:

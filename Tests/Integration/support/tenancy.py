@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver asks a server about its tenants, and how it counts by itself."""
+"""A driver's questions about tenants, and its own counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIELDS = (
 
 
 class Model:
-    """The driver's own count, per tenant, of what it asked for."""
+    """The driver's own count of its commands, per tenant."""
 
     def __init__(self) -> None:
         self.commands: Counter[int] = Counter()
@@ -63,8 +63,8 @@ def tenant_infos(client: Client, tenants: Iterable[str]) -> dict[str, dict]:
 def measured_memory(client: Client, tenant: str) -> int:
     """The tenant's memory, measured entry by entry and not taken from a counter.
 
-    This is the one place that knows how a server offers it: `TENANT USAGE id
-    VERIFY` answers an integer, or a map with the field `measured`.
+    Only this function knows the command: `TENANT USAGE id VERIFY` answers an
+    integer, or a map with the field `measured`.
     """
     reply: Reply = client.call("TENANT", "USAGE", tenant, "VERIFY")
     if reply.kind == ":":

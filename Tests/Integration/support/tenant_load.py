@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random operations on the keys of many tenants, counted as they are made.
 
-Every connection has key names of its own in every tenant, so that what it
-finds does not depend on what the others do at that moment; the tenants are
-shared by all.
+Every connection has its own key names in every tenant, so its replies do not
+depend on what the others do at that moment. All connections share the tenants.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ _context = multiprocessing.get_context("fork")
 
 
 def pin_key(tenant: int) -> str:
-    """A key that stays: a tenant known only by its keys goes with the last one."""
+    """A key that stays: an implicit tenant goes with its last key."""
     return f"tenant:{tenant}:pin"
 
 
 class Worker:
-    """One connection's operations and what it knows to be stored."""
+    """One connection's operations, and its model of the stored data."""
 
     def __init__(self, connection: int, tenants: int, seed: int) -> None:
         self.random = random.Random(seed * 1000 + connection)
@@ -49,7 +48,7 @@ class Worker:
         return f"tenant:{tenant}:{kind}{self.connection}:{self.random.randrange(KEYS_PER_KIND)}"
 
     def operation(self) -> tuple[list, object]:
-        """A random command, and the reply's value that the model foresees."""
+        """A random command, and the value that the model expects in the reply."""
         tenant = self.random.randrange(self.tenants)
         function = self.random.choices(self.functions, self.weights)[0]
         return function(tenant)
@@ -167,7 +166,7 @@ class Worker:
         return ["SISMEMBER", key, member], int(member in self.sets.get(key, ()))
 
     def member(self) -> str:
-        """Integers mostly, so that the encoding changes under way."""
+        """Mostly integers, so that the encoding changes during the run."""
         number = self.random.randrange(100)
         return f"word{number}" if number % 30 == 29 else str(number)
 
@@ -182,7 +181,7 @@ class Worker:
         return 1
 
     def run(self, client: Client, operations: int) -> str:
-        """Runs the operations in pipelines; the first wrong reply, or nothing."""
+        """Runs the operations in pipelines; returns the first wrong reply, or nothing."""
         left = operations
         while left > 0:
             block = [self.operation() for _ in range(min(WINDOW, left))]

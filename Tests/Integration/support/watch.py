@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A second client, in a process of its own, that measures how long it waits.
+"""A second client, in its own process, that measures how long it waits.
 
-A thread would share the interpreter lock with the load it watches, and measure
-that. The process sends PING and GET in turn on one connection and keeps the
-longest wait; `latency()` gives the figures when it is stopped.
+A thread would share the interpreter lock with the load, and measure that. The
+process sends PING and GET in turn on one connection and keeps the longest
+wait; `latency()` returns the figures when it is stopped.
 """
 
 from __future__ import annotations
