@@ -72,7 +72,8 @@ extension Server {
     func loadRecords(_ keys: [[UInt8]], reactor: Reactor, token: UInt64) {
         let waiter = RecordWaiter(high: UInt64(reactor.number), low: token)
         guard let recordEngine, let catalog = recordCatalog else {
-            return reactor.mailbox.post(.resume(token: token, failure: nil, withoutRecords: true))
+            reactor.mailbox.post(.resume(token: token, failure: nil, withoutRecords: true))
+            return
         }
         var wanted: [RecordKey] = []
         for key in keys {
