@@ -26,8 +26,9 @@ public struct Settings: ~Copyable {
     public let frequencyDecayMinutes = Number(1)
     /// 0 while DEBUG SET-ACTIVE-EXPIRE has switched the sweep off.
     public let activeExpiryEnabled = Number(1)
-    /// Milliseconds since 1970 until which CLIENT PAUSE has expired keys stay where they are,
-    /// unseen; 0 is no pause.
+    /// Milliseconds since 1970 until which expired keys stay where they are, unseen, because of
+    /// CLIENT PAUSE. The server writes the largest number, and 0 when the pause has ended: its end
+    /// does not go by wall time.
     public let expiryPausedUntil = Number(0)
 
     public let bulkSizeMax = Number(512 << 20)

@@ -13,6 +13,8 @@ public struct Worker: ~Copyable {
     public let participant = Reclamation.Participant()
     /// The time that commands go by: taken once for each batch, so that a command sees one moment.
     public var now: Milliseconds
+    /// The same moment on the monotonic clock, by which spans are measured.
+    public var monotonicNow: Milliseconds
     public var random = Random()
     public let statistics: UnsafeMutablePointer<Statistics>
     /// Of the registry, where the path of a request reads them without counting a reference.
@@ -49,6 +51,7 @@ public struct Worker: ~Copyable {
         hasPatterns = registry.hasPatterns
         serverTenant = registry.server
         now = Clock.nowMilliseconds
+        monotonicNow = Clock.monotonicMilliseconds
         capacity = 64
         resolved = .allocate(capacity: capacity)
         locked = .allocate(capacity: capacity)

@@ -20,7 +20,7 @@ final class SessionDatabase {
             SessionState(
                 id: 1, address: "", localAddress: "", isUnixSocket: false,
                 tenant: database.registry.server, isAuthenticated: true,
-                now: database.worker.pointee.now))
+                now: database.worker.pointee.monotonicNow))
     }
 
     deinit {

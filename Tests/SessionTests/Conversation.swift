@@ -15,10 +15,12 @@ final class Host {
     let server: QuietServer
     let pause = PauseState()
     let statistics: CommandStatistics
+    private let misses: UnsafeMutablePointer<RecordMisses>?
     var thread: ServingThread
 
     init(
         plans: [Plan] = [], patterns: [KeyPattern] = [],
+        isRecordKey: (@Sendable (Bytes) -> Bool)? = nil,
         server make: (CommandTable) -> QuietServer = { QuietServer($0) }
     ) {
         registry = TenantRegistry(settings: settings, plans: plans, patterns: patterns, threads: 2)
@@ -26,16 +28,26 @@ final class Host {
         let table = CommandTable(Families.all)
         server = make(table)
         statistics = CommandStatistics(count: table.count)
+        misses = isRecordKey.map {
+            let misses = UnsafeMutablePointer<RecordMisses>.allocate(capacity: 1)
+            misses.initialize(to: RecordMisses(isRecordKey: $0))
+            return misses
+        }
         thread = ServingThread(
             worker: worker, server: server, pause: pause, commandStatistics: statistics,
-            recordMisses: nil)
+            recordMisses: misses)
     }
 
     deinit {
         worker.destroy()
+        misses?.deinitialize(count: 1)
+        misses?.deallocate()
     }
 
-    func advance(milliseconds: Milliseconds) { worker.pointee.now += milliseconds }
+    func advance(milliseconds: Milliseconds) {
+        worker.pointee.now += milliseconds
+        worker.pointee.monotonicNow += milliseconds
+    }
 }
 
 /// A client of a `Host`: what it sends arrives in pieces, what it is answered is collected.
@@ -60,7 +72,7 @@ final class Client {
             SessionState(
                 id: id, address: address, localAddress: "127.0.0.1:2", isUnixSocket: isUnixSocket,
                 tenant: found ?? host.registry.server, isAuthenticated: isAuthenticated,
-                now: host.worker.pointee.now))
+                now: host.worker.pointee.monotonicNow))
     }
 
     var state: SessionReference { session.state }
@@ -91,8 +103,8 @@ final class Client {
         return takeReplies()
     }
 
-    func resume(failure: String? = nil) {
-        session.resume(failure: failure)
+    func resume(_ resumption: Resumption = .again) {
+        session.resume(resumption)
         serve()
     }
 

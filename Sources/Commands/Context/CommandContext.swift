@@ -36,6 +36,7 @@ public struct CommandContext {
     }
 
     public var now: Milliseconds { worker.pointee.now }
+    public var monotonicNow: Milliseconds { worker.pointee.monotonicNow }
     public var registry: TenantRegistry { worker.pointee.registry._withUnsafeGuaranteedRef { $0 } }
     public var settings: SettingsReference { worker.pointee.settings }
 
