@@ -68,6 +68,42 @@ import Testing
         #expect(received == senderCount * each && mailbox.drain() == [])
     }
 
+    /// A sender that waits for an answer to two messages before it goes on: with one wake-up too
+    /// few, both threads sleep. The second message comes at any moment of the reader's turn.
+    @Test func noWakeUpIsLost() throws {
+        let rounds = 10_000
+        let mailbox = try mailbox()
+        let answers = try self.mailbox()
+        let sender = try #require(
+            Thread("sender") {
+                var random = Random(seed: 1)
+                var item = pollfd(fd: answers.descriptor, events: Int16(POLLIN), revents: 0)
+                for _ in 0..<rounds {
+                    mailbox.post(1)
+                    let until = Clock.monotonicNanoseconds + Int64(random.next(below: 20_000))
+                    while Clock.monotonicNanoseconds < until {}
+                    mailbox.post(1)
+                    var answered = 0
+                    while answered < 2 {
+                        guard poll(&item, 1, 20_000) == 1 else { return }
+                        answered += answers.drain().reduce(0, +)
+                    }
+                }
+            })
+        var received = 0
+        while received < 2 * rounds {
+            guard isReadable(mailbox, milliseconds: 10_000) else {
+                Issue.record("both asleep with \(received) messages received")
+                break
+            }
+            let count = mailbox.drain().count
+            received += count
+            answers.post(count)
+        }
+        sender.join()
+        #expect(received == 2 * rounds && mailbox.drain() == [])
+    }
+
     @Test func aShutMailboxTakesNothing() throws {
         let mailbox = try mailbox()
         for number in 0..<3 { mailbox.post(number) }
