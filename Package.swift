@@ -87,7 +87,8 @@ let package = Package(
             ]),
         tests("RecordsTests", ["Records", "Base"]),
         tests("LoadKitTests", ["LoadKit"]),
-        tests("ServerTests", ["Server", "Storage", "Tenancy", "Base"]),
+        tests(
+            "ServerTests", ["Server", "Networking", "Records", "Storage", "Tenancy", "Base"]),
         tests("TidyTests", []),
     ]
 )

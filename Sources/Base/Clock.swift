@@ -2,13 +2,21 @@
 import CLinux
 import Glibc
 
-/// Milliseconds: a moment since 1970 (expiry, TIME) or a duration. The name of the value says
-/// which.
+/// Milliseconds: a moment of wall time since 1970 (expiry, TIME), a moment of monotonic time, or a
+/// duration. The name of the value says which.
 public typealias Milliseconds = Int64
 
-/// The server's two clocks. Wall time decides what has expired, as in Redis, and also when a
-/// reactor's timers are due, because a tick reads the clock once for everything. Monotonic time
-/// measures how long something took.
+/// The two clocks of the server.
+///
+/// Wall time says what has expired, as in Redis, and what day it is. It jumps when somebody sets
+/// it, and when a suspended machine wakes. Monotonic time never jumps, so it measures every span:
+/// timers, timeouts, how long something took. Its origin means nothing.
+///
+/// Why CLOCK_MONOTONIC and not CLOCK_BOOTTIME, which goes on while a machine is suspended: most
+/// spans are the patience that the server has with a client or with PostgreSQL. A suspended server
+/// hears nobody, so that time is nobody's fault; by the other clock it would close every idle
+/// client and every slow reader the moment it woke. The waits of epoll and poll use CLOCK_MONOTONIC
+/// too.
 public enum Clock {
     /// Wall time, milliseconds since 1970.
     public static var nowMilliseconds: Milliseconds { nowMicroseconds / 1000 }
@@ -20,10 +28,29 @@ public enum Clock {
         return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
     }
 
+    /// Monotonic time in milliseconds.
+    public static var monotonicMilliseconds: Milliseconds { monotonicNanoseconds / 1_000_000 }
+
     /// Monotonic time in nanoseconds.
     public static var monotonicNanoseconds: Int64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+}
+
+/// One moment on both clocks.
+public struct Moment: Equatable, Sendable {
+    /// Milliseconds since 1970.
+    public var wall: Milliseconds
+    public var monotonic: Milliseconds
+
+    public init(wall: Milliseconds, monotonic: Milliseconds) {
+        self.wall = wall
+        self.monotonic = monotonic
+    }
+
+    public static var now: Moment {
+        Moment(wall: Clock.nowMilliseconds, monotonic: Clock.monotonicMilliseconds)
     }
 }

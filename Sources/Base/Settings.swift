@@ -25,8 +25,9 @@ public struct Settings: ~Copyable {
     public let frequencyDecayMinutes = Number(1)
     /// 0 while DEBUG SET-ACTIVE-EXPIRE has switched the active expiration cycle off.
     public let activeExpiryEnabled = Number(1)
-    /// CLIENT PAUSE keeps expired keys in place, unseen, until this moment in milliseconds since
-    /// 1970; 0 means no pause.
+    /// Milliseconds since 1970 until which expired keys stay where they are, unseen, because of
+    /// CLIENT PAUSE. The server writes the largest number, and 0 when the pause has ended: its end
+    /// does not go by wall time.
     public let expiryPausedUntil = Number(0)
 
     public let bulkSizeMax = Number(512 << 20)

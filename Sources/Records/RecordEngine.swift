@@ -12,7 +12,7 @@ import Synchronization
 /// cannot answer in time, and at once while a source's breaker is open.
 public final class RecordEngine: Sendable {
     public let catalog: RecordCatalog
-    private let inbox = RecordInbox()
+    private let inbox: RecordInbox
     private let board: RecordBoard
     private let sink: any RecordWaiterSink
     private let start: @Sendable () -> Thread?
@@ -26,7 +26,10 @@ public final class RecordEngine: Sendable {
         let address = try PostgresAddress(
             options.url, options: options.sessionOptions, applicationName: "martlet")
         let board = RecordBoard(catalog)
-        let inbox = self.inbox
+        guard let inbox = RecordInbox() else {
+            throw RecordError("records: the system has no file descriptor left")
+        }
+        self.inbox = inbox
         self.catalog = catalog
         self.board = board
         self.sink = sink
@@ -53,7 +56,7 @@ public final class RecordEngine: Sendable {
     /// Answers what waits, closes the connection and ends the thread.
     public func stop() {
         guard let running = thread.withLock({ $0.take() }) else { return }
-        _ = inbox.post(.stop)
+        inbox.post(.stop)
         running.join()
     }
 
@@ -76,7 +79,7 @@ public final class RecordEngine: Sendable {
     }
 
     /// Drops everything of a source.
-    public func invalidateAll(source: Int) { _ = inbox.post(.dropAll(source: source)) }
+    public func invalidateAll(source: Int) { inbox.post(.dropAll(source: source)) }
 
     public func statistics() -> RecordStatistics { board.read() }
 

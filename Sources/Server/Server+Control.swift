@@ -21,22 +21,42 @@ extension Server: ServerControl {
     // MARK: - CLIENT PAUSE
 
     public func pause(until deadline: Milliseconds, onlyWrites: Bool) {
-        // Redis keeps the later end and the stricter kind of two pauses.
-        let recorded = pauseState.deadline.load(ordering: .relaxed)
-        let current = Milliseconds(recorded) > Clock.nowMilliseconds ? recorded : 0
-        if current != 0 && !pauseState.onlyWrites.load(ordering: .relaxed) && onlyWrites {
-            pauseState.deadline.store(max(current, Int(deadline)), ordering: .relaxed)
-        } else {
-            pauseState.onlyWrites.store(onlyWrites, ordering: .relaxed)
-            pauseState.deadline.store(max(current, Int(deadline)), ordering: .relaxed)
+        // Why monotonic: a pause lasts as long as was asked for, whatever becomes of wall time.
+        let now = Clock.monotonicMilliseconds
+        let (sum, overflowed) = now.addingReportingOverflow(deadline - Clock.nowMilliseconds)
+        let end = overflowed ? Int.max : Int(max(now, sum))
+        pauseLock.withLock { _ in
+            // Redis keeps the later end and the stricter kind of two pauses.
+            let recorded = pauseState.deadline.load(ordering: .relaxed)
+            let isPaused = recorded > now
+            if !(isPaused && !pauseState.onlyWrites.load(ordering: .relaxed) && onlyWrites) {
+                pauseState.onlyWrites.store(onlyWrites, ordering: .relaxed)
+            }
+            pauseState.deadline.store(isPaused ? max(recorded, end) : end, ordering: .relaxed)
+            settings.values.pointee.expiryPausedUntil.set(.max)
         }
-        settings.values.pointee.expiryPausedUntil.set(max(current, Int(deadline)))
     }
 
     public func unpause() {
+        pauseLock.withLock { _ in clearPause() }
+        for reactor in reactors { reactor.mailbox.post(.unpaused) }
+    }
+
+    /// Whether the pause is over at this moment of monotonic time. Who sees it first ends it; every
+    /// reactor sees it, as each wakes at its deadline.
+    func endPause(at now: Milliseconds) -> Bool {
+        guard pauseState.deadline.load(ordering: .relaxed) <= now else { return false }
+        return pauseLock.withLock { _ in
+            // Why again: another thread may just have begun the next pause.
+            guard pauseState.deadline.load(ordering: .relaxed) <= now else { return false }
+            clearPause()
+            return true
+        }
+    }
+
+    private func clearPause() {
         pauseState.deadline.store(0, ordering: .relaxed)
         settings.values.pointee.expiryPausedUntil.set(0)
-        for reactor in reactors { reactor.mailbox.post(.pauseChanged) }
     }
 
     // MARK: - AUTH and tenants

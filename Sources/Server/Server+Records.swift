@@ -2,6 +2,7 @@
 import Base
 import Commands
 import Records
+import Sessions
 import Storage
 import Synchronization
 
@@ -53,7 +54,7 @@ extension Server {
                 Log.standard.write(level == .warning ? .warning : .notice, text)
             }
         } catch {
-            throw .message("postgres-url: \(error.message)")
+            throw .message(error.message)
         }
     }
 
@@ -65,12 +66,11 @@ extension Server {
 
     func stopRecords() { recordEngine?.stop() }
 
-    /// Asks for the records of `keys`; the session `token` of `reactor` is resumed when they are
-    /// settled.
-    func loadRecords(_ keys: [[UInt8]], reactor: Reactor, token: UInt64) {
-        let waiter = RecordWaiter(high: UInt64(reactor.number), low: token)
+    /// Asks for the records of `keys`; when they are settled, the wait of `reactor` ends.
+    func loadRecords(_ keys: [[UInt8]], reactor: Reactor, wait: Wait) {
         guard let recordEngine, let catalog = recordCatalog else {
-            return reactor.mailbox.post(.resume(token: token, failure: nil, withoutRecords: true))
+            reactor.mailbox.post(.resume(wait, .absent))
+            return
         }
         var wanted: [RecordKey] = []
         for key in keys {
@@ -80,8 +80,20 @@ extension Server {
                 }
             }
         }
-        recordEngine.request(wanted, waiter: waiter)
+        recordEngine.request(
+            wanted, waiter: RecordWaiter(reactor: reactor.number, wait: wait))
     }
+}
+
+/// A reactor's wait, as the records thread carries it: the reactor's number in the upper 16 bits of
+/// `high`, the wait's serial in the others, its token in `low`.
+extension RecordWaiter {
+    init(reactor: Int, wait: Wait) {
+        self.init(high: UInt64(reactor) << 48 | wait.serial, low: wait.token)
+    }
+
+    var reactor: Int { Int(high >> 48) }
+    var wait: Wait { Wait(token: low, serial: high & Wait.serialMax) }
 }
 
 /// Carries the records thread's answers to the reactors.
@@ -92,18 +104,14 @@ final class RecordResumer: RecordWaiterSink, @unchecked Sendable {
     init(_ server: Server) { self.server = server }
 
     func resume(_ waiter: RecordWaiter, _ outcome: RecordOutcome) {
-        guard waiter.high < UInt64(server.reactors.count) else { return }
-        let reactor = server.reactors[Int(waiter.high)]
-        switch outcome {
-        case .loaded:
-            reactor.mailbox.post(.resume(token: waiter.low, failure: nil, withoutRecords: false))
-        case .missing:
-            reactor.mailbox.post(.resume(token: waiter.low, failure: nil, withoutRecords: true))
-        case .unavailable(let source):
-            reactor.mailbox.post(
-                .resume(
-                    token: waiter.low, failure: "TRYAGAIN record source \(source) is unavailable",
-                    withoutRecords: false))
-        }
+        guard waiter.reactor < server.reactors.count else { return }
+        let resumption: Resumption =
+            switch outcome {
+            case .loaded: .again
+            case .missing: .absent
+            case .unavailable(let source):
+                .refused("TRYAGAIN record source \(source) is unavailable")
+            }
+        server.reactors[waiter.reactor].mailbox.post(.resume(waiter.wait, resumption))
     }
 }

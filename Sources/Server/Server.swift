@@ -27,6 +27,8 @@ public final class Server: @unchecked Sendable {
     public let reclaimer = Reclaimer.shared
     let startedAtMicroseconds = Clock.nowMicroseconds
     let pauseState = PauseState()
+    /// Held while `pauseState` is changed.
+    let pauseLock = Mutex<Void>(())
     let recordCatalog: RecordCatalog?
     private(set) var recordEngine: RecordEngine?
     // Safety: these four are written before the threads start, then only read.

@@ -88,7 +88,7 @@ public struct CommandStatistics: Sendable {
 
 /// CLIENT PAUSE: until when commands are held back, and which.
 public final class PauseState: Sendable {
-    /// Milliseconds since 1970; 0 is no pause.
+    /// A moment of monotonic time, milliseconds; 0 is no pause.
     public let deadline = Atomic<Int>(0)
     public let onlyWrites = Atomic<Bool>(false)
 

@@ -87,12 +87,6 @@ public struct Session: ~Copyable {
         return false
     }
 
-    /// Whether it waits for its tenant's budget: the only wait that a timer ends.
-    public var isThrottled: Bool {
-        if case .throttled? = suspension { return true }
-        return false
-    }
-
     /// How many bytes must be there before the request at the front can be complete; a hint.
     public var bytesAwaited: Int { parser.bytesAwaited }
 
@@ -154,13 +148,16 @@ public struct Session: ~Copyable {
         return Served(consumed: consumed, next: next)
     }
 
-    /// Ends a suspension. With a `failure` the request at the front is refused with that text; with
-    /// `withoutRecords` it is answered from what is there, as the records that it asked for are
-    /// known not to exist.
-    public mutating func resume(failure: String? = nil, withoutRecords: Bool = false) {
+    /// Ends a suspension: the next `serve` begins at the request that waited.
+    public mutating func resume(_ resumption: Resumption) {
         suspension = nil
-        self.failure = failure
-        awaitedAreAbsent = withoutRecords
+        failure = nil
+        awaitedAreAbsent = false
+        switch resumption {
+        case .again: break
+        case .absent: awaitedAreAbsent = true
+        case .refused(let text): failure = text
+        }
     }
 
     private enum BatchEnd {

@@ -13,6 +13,8 @@ public struct Worker: ~Copyable {
     public let participant = Reclamation.Participant()
     /// The time that commands go by: taken once for each batch, so that a command sees one moment.
     public var now: Milliseconds
+    /// The same moment on the monotonic clock, by which spans are measured.
+    public var monotonicNow: Milliseconds
     public var random = Random()
     public let statistics: StatisticsReference
     /// Of the registry, where the path of a request reads them without counting a reference.
@@ -56,6 +58,7 @@ public struct Worker: ~Copyable {
         serverTenant = registry.server
         now = Clock.nowMilliseconds
         frames = .allocate(capacity: Frame.depthMax)
+        monotonicNow = Clock.monotonicMilliseconds
         shardSet = .allocate(capacity: Worker.shardCountMax / 64)
         shardSet.initialize(repeating: 0, count: Worker.shardCountMax / 64)
         statistics = StatisticsReference.make(Statistics())

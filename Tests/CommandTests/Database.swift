@@ -22,7 +22,7 @@ final class Database {
         session = SessionReference.make(
             SessionState(
                 id: 1, address: "", localAddress: "", isUnixSocket: false,
-                tenant: registry.server, isAuthenticated: true, now: worker.now))
+                tenant: registry.server, isAuthenticated: true, now: worker.pointee.monotonicNow))
     }
 
     deinit {

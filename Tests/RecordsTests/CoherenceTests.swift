@@ -134,7 +134,7 @@ extension DatabaseTests {
                 table["tenant:subdomain:\(row[1] ?? "")"] = row[2]
             }
             let entries = bench.cache.state.withLock { $0.entries }
-            let now = RecordClock.nowMilliseconds()
+            let now = Clock.monotonicMilliseconds
             for (key, entry) in entries where entry.deadline > now {
                 let name = String(decoding: key, as: UTF8.self)
                 #expect(bench.cache.text(name) == table[name], "\(name)")

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Base
 import Glibc
 import Synchronization
 
@@ -37,7 +38,7 @@ final class TestCache: RecordCache, RecordWaiterSink {
     private func put(_ key: [UInt8], _ value: RecordValue?, _ life: Int64, _ source: Int) {
         let entry = Entry(
             value: value, lifeMilliseconds: life, source: source,
-            deadline: RecordClock.nowMilliseconds() + life)
+            deadline: Clock.monotonicMilliseconds + life)
         state.withLock { $0.entries[key] = entry }
     }
 
@@ -72,7 +73,7 @@ final class TestCache: RecordCache, RecordWaiterSink {
     func entry(_ key: [UInt8]) -> Entry? {
         state.withLock { state in
             guard let entry = state.entries[key] else { return nil }
-            return entry.deadline > RecordClock.nowMilliseconds() ? entry : nil
+            return entry.deadline > Clock.monotonicMilliseconds ? entry : nil
         }
     }
 
@@ -182,9 +183,9 @@ final class TestBench: Sendable {
 }
 
 func until(_ what: String, milliseconds: Int64 = 10_000, _ condition: () throws -> Bool) throws {
-    let deadline = RecordClock.nowMilliseconds() + milliseconds
+    let deadline = Clock.monotonicMilliseconds + milliseconds
     while !(try condition()) {
-        guard RecordClock.nowMilliseconds() < deadline else {
+        guard Clock.monotonicMilliseconds < deadline else {
             throw RecordError("waited \(milliseconds) ms in vain for \(what)")
         }
         usleep(500)

@@ -83,7 +83,7 @@ import Testing
             SessionState(
                 id: 2, address: "", localAddress: "", isUnixSocket: false,
                 tenant: host.registry.server, isAuthenticated: true,
-                now: host.worker.pointee.now))
+                now: host.worker.pointee.monotonicNow))
         let batches = batches(request)
         let counter = try Counter()
         var size = 0

@@ -15,10 +15,12 @@ final class Host {
     let server: QuietServer
     let pause = PauseState()
     let statistics: CommandStatistics
+    private let misses: RecordMissesReference?
     var thread: ServingThread
 
     init(
         plans: [Plan] = [], patterns: [KeyPattern] = [],
+        isRecordKey: (@Sendable (Bytes) -> Bool)? = nil,
         server make: (CommandTable) -> QuietServer = { QuietServer($0) }
     ) {
         registry = TenantRegistry(settings: settings, plans: plans, patterns: patterns, threads: 2)
@@ -26,13 +28,17 @@ final class Host {
         let table = CommandTable(Families.all)
         server = make(table)
         statistics = CommandStatistics(count: table.count)
+        misses = isRecordKey.map {
+            RecordMissesReference.make(RecordMisses(isRecordKey: $0))
+        }
         thread = ServingThread(
             worker: worker, server: server, pause: pause, commandStatistics: statistics,
-            recordMisses: nil)
+            recordMisses: misses)
     }
 
     deinit {
         worker.destroy()
+        misses?.destroy()
     }
 
     /// As with `requirepass`: sessions that say no password may do little.
@@ -41,7 +47,10 @@ final class Host {
         settings.values.pointee.rightsGeneration.wrappingAdd(1, ordering: .relaxed)
     }
 
-    func advance(milliseconds: Milliseconds) { worker.pointee.now += milliseconds }
+    func advance(milliseconds: Milliseconds) {
+        worker.pointee.now += milliseconds
+        worker.pointee.monotonicNow += milliseconds
+    }
 }
 
 /// A client of a `Host`: its bytes arrive in pieces, and its replies are collected.
@@ -67,7 +76,7 @@ final class Client {
             SessionState(
                 id: id, address: address, localAddress: "127.0.0.1:2", isUnixSocket: isUnixSocket,
                 tenant: found ?? host.registry.server, isAuthenticated: isAuthenticated,
-                now: host.worker.now))
+                now: host.worker.pointee.monotonicNow))
     }
 
     var state: SessionReference { session.state }
@@ -98,8 +107,8 @@ final class Client {
         return takeReplies()
     }
 
-    func resume(failure: String? = nil) {
-        session.resume(failure: failure)
+    func resume(_ resumption: Resumption = .again) {
+        session.resume(resumption)
         serve()
     }
 

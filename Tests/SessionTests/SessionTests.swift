@@ -236,7 +236,7 @@ import Wire
         let client = Client(host, tenant: "acme")
         client.send((0..<40).map { RESP.request(["INCR", "a\($0)"]) }.joined())
         let answered = client.text.count / ":1\r\n".count
-        client.resume(failure: "TRYAGAIN later")
+        client.resume(.refused("TRYAGAIN later"))
         #expect(
             client.text
                 == String(repeating: ":1\r\n", count: answered) + "-TRYAGAIN later\r\n")

@@ -51,7 +51,7 @@ import Testing
         (
             "Tests/ServerTests",
             [
-                "Server", "Networking", "Commands", "Storage", "Tenancy", "Wire", "Base",
+                "Server", "Networking", "Records", "Commands", "Storage", "Tenancy", "Wire", "Base",
                 "TestSupport", "Testing",
             ]
         ),

@@ -14,7 +14,7 @@ public enum CLIENT_INFO: SessionCommand {
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
         let line = ClientLine.text(
-            of: context.session.pointee, now: context.now,
+            of: context.session.pointee, now: context.monotonicNow,
             command: context.isInsideTransaction ? "exec" : "client|info",
             runsTransaction: context.isInsideTransaction)
         reply.verbatim(line + "\n")
@@ -50,7 +50,7 @@ public enum CLIENT_LIST: SessionCommand {
         } else if arguments.count > 2 {
             return reply.error(.syntax)
         }
-        let now = context.now
+        let now = context.monotonicNow
         let own = context.session.pointee.id
         let runsTransaction = context.isInsideTransaction
         let ownCommand = runsTransaction ? "exec" : "client|list"
@@ -97,7 +97,7 @@ public enum CLIENT_KILL: SessionCommand {
             }
         }
         let own = context.session.pointee.id
-        let now = context.now
+        let now = context.monotonicNow
         var killed = 0
         var killsOwn = false
         context.server.forEachSession { session in

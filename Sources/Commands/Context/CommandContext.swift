@@ -36,6 +36,7 @@ public struct CommandContext {
     }
 
     public var now: Milliseconds { worker.now }
+    public var monotonicNow: Milliseconds { worker.pointee.monotonicNow }
     public var registry: TenantRegistry { worker.registry }
     public var settings: SettingsReference { worker.settings }
 

@@ -21,6 +21,7 @@ public struct SessionState: ~Copyable {
     public let isUnixSocket: Bool
     /// The socket's number, for CLIENT LIST.
     public var descriptor: Int32 = -1
+    /// Moments of monotonic time.
     public let createdAt: Milliseconds
     public var lastActiveAt: Milliseconds
     public var protocolVersion: UInt8 = 2

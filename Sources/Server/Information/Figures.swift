@@ -33,7 +33,7 @@ extension Server {
     /// The recent rates of all threads, per second.
     func recentRates() -> RecentRates.Counts {
         var all = RecentRates.Counts()
-        let now = Clock.nowMilliseconds
+        let now = Clock.monotonicMilliseconds
         for reactor in reactors {
             let part = reactor.rates.perSecond(now: now)
             all.commands += part.commands
@@ -72,7 +72,7 @@ extension Server {
         whileStandingStill {
             for reactor in reactors {
                 reactor.statistics.pointee.reset()
-                reactor.rates.reset(now: Clock.nowMilliseconds)
+                reactor.rates.reset(now: Clock.monotonicMilliseconds)
                 reactor.errorTally.pointee.reset()
                 let lines = reactor.commandStatistics
                 for index in 0..<lines.count {

@@ -125,7 +125,7 @@ struct Information {
 
     private var clientLines: Lines {
         let blocked = server.reactors.reduce(0) { $0 + $1.blockedCount.load(ordering: .relaxed) }
-        let now = Clock.nowMilliseconds
+        let now = Clock.monotonicMilliseconds
         var peaks = RecentPeaks.Sizes()
         for reactor in server.reactors { peaks.widen(to: reactor.peaks.largest(now: now)) }
         return [

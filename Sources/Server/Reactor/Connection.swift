@@ -31,16 +31,36 @@ struct Connection: ~Copyable {
     var replyEnd = 0
     /// There are requests in `input` that wait for replies to be sent first.
     var hasUnserved = false
-    /// Since when the output has been over its soft limit; 0 where it is not.
-    var softLimitSince: Milliseconds = 0
-    /// This connection counts as blocked.
-    var isSuspended = false
+    /// Since when the output has been over its soft limit, and the timer that looks whether it
+    /// still is when the patience with it ends; nil while it is not.
+    var softLimitSince: Milliseconds?
+    var softLimitTimer: TimerID?
+    /// The serial of the session's wait (`Wait`), and the timer that ends it where one does; 0 and
+    /// nil while the session serves.
+    var waitSerial: UInt64 = 0
+    var waitTimer: TimerID?
+
+    /// The session waits, and counts as blocked.
+    var isSuspended: Bool { waitSerial != 0 }
 
     init(fd: Int32, token: UInt64, session: consuming Session) {
         self.fd = fd
         self.token = token
         self.session = session
     }
+}
+
+/// One wait of one session. The timer or message that ends a wait names it, so that a late one does
+/// not end another wait that the same session has begun since.
+struct Wait: Equatable, Sendable {
+    /// The connection's.
+    let token: UInt64
+    /// A number, from 1, that the reactor gives: of two waits the lower began first.
+    let serial: UInt64
+
+    /// Serials have 48 bits, so that a `RecordWaiter` has room for one. At a million waits a second
+    /// they begin anew after nine years.
+    static let serialMax: UInt64 = (1 << 48) - 1
 }
 
 typealias ConnectionReference = UnsafeMutablePointer<Connection>

@@ -28,7 +28,11 @@ extension Reactor {
             guard admit(accepted) else { continue }
             let target = isStopping ? self : server.leastLoadedReactor()
             target.connectionCount.wrappingAdd(1, ordering: .relaxed)
-            if target === self { adopt(accepted) } else { target.mailbox.post(.adopt(accepted)) }
+            if target === self {
+                adopt(accepted)
+            } else if !target.mailbox.post(.adopt(accepted)) {
+                target.refuse(accepted)
+            }
         }
     }
 
@@ -108,7 +112,8 @@ extension Reactor {
         worker.unwatchAll(state)
         connection.pointee.session.chargeUnfinished(on: worker)
         state.pointee.tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
-        if connection.pointee.isSuspended { blockedCount.wrappingSubtract(1, ordering: .relaxed) }
+        endWait(connection)
+        endSoftLimit(connection)
         loop.remove(connection.pointee.fd)
         Glibc.close(connection.pointee.fd)
         connections.remove(connection.pointee.token)

@@ -64,4 +64,17 @@ extension Reactor {
             close(connection)
         }
     }
+
+    /// Takes no more messages, and closes the connections that were handed over too late.
+    func refuseRest() {
+        for message in mailbox.shut() {
+            if case .adopt(let accepted) = message { refuse(accepted) }
+        }
+    }
+
+    /// Closes a connection that was handed over to a reactor that has ended.
+    func refuse(_ accepted: Socket.Accepted) {
+        Glibc.close(accepted.fd)
+        connectionCount.wrappingSubtract(1, ordering: .relaxed)
+    }
 }

@@ -10,36 +10,43 @@ extension Reactor {
     /// Stops reading from the connection until its session is resumed.
     func suspend(_ connection: ConnectionReference) {
         guard let suspension = connection.pointee.session.suspension else { return }
-        connection.pointee.isSuspended = true
+        lastWait = lastWait < Wait.serialMax ? lastWait + 1 : 1
+        let wait = Wait(token: connection.pointee.token, serial: lastWait)
+        connection.pointee.waitSerial = wait.serial
         connection.pointee.session.state.pointee.isBlocked = true
         blockedCount.wrappingAdd(1, ordering: .relaxed)
         watch(connection)
-        let token = connection.pointee.token
         switch suspension {
         case .throttled(let milliseconds):
-            timers.add(deadline: now + milliseconds, token: token)
-        case .paused:
-            paused.append(token)
-            let deadline = server.pauseState.deadline.load(ordering: .relaxed)
-            timers.add(deadline: Int64(deadline), token: Reactor.specialBit)
-        case .records(let keys):
-            server.loadRecords(keys, reactor: self, token: token)
+            connection.pointee.waitTimer = timers.add(
+                deadline: now + milliseconds, .refill(wait))
+        case .paused: pausedCount += 1
+        case .records(let keys): server.loadRecords(keys, reactor: self, wait: wait)
         }
     }
 
-    /// Goes on with a session that waited. One that is not waiting, or is gone, is left alone.
-    func resume(_ token: UInt64, failure: String?, withoutRecords: Bool = false) {
-        guard let connection = connections.find(token), connection.pointee.isSuspended else {
-            return
-        }
-        connection.pointee.isSuspended = false
-        connection.pointee.session.state.pointee.isBlocked = false
-        blockedCount.wrappingSubtract(1, ordering: .relaxed)
-        connection.pointee.session.resume(failure: failure, withoutRecords: withoutRecords)
+    /// Goes on with a session that waited. A wait that has ended meanwhile is left alone, be the
+    /// session gone, serving, or in its next wait.
+    func resume(_ wait: Wait, _ resumption: Resumption) {
+        guard let connection = connections.find(wait.token),
+            connection.pointee.waitSerial == wait.serial
+        else { return }
+        endWait(connection)
+        connection.pointee.session.resume(resumption)
         watch(connection)
         serveInput(connection)
         sendAll()
-        settle(token)
+        settle(wait.token)
+    }
+
+    /// Takes back what `suspend` arranged, if the session waits.
+    func endWait(_ connection: ConnectionReference) {
+        guard connection.pointee.isSuspended else { return }
+        connection.pointee.waitSerial = 0
+        connection.pointee.session.state.pointee.isBlocked = false
+        if let timer = connection.pointee.waitTimer.take() { timers.cancel(timer) }
+        if connection.pointee.session.suspension == .paused { pausedCount -= 1 }
+        blockedCount.wrappingSubtract(1, ordering: .relaxed)
     }
 
     /// The client of a session that waits sends no more. It may still read, or may be gone
@@ -52,20 +59,17 @@ extension Reactor {
         watch(connection)
     }
 
-    /// Lets the paused sessions go on if the pause is over.
+    /// Ends the pause if it is over, for all, and lets the sessions of this reactor go on that it
+    /// held, in the order in which they came.
     func endPauseIfOver() {
-        let deadline = Int64(server.pauseState.deadline.load(ordering: .relaxed))
-        if deadline > now {
-            timers.add(deadline: deadline, token: Reactor.specialBit)
-            return
-        }
-        // Why an exchange: another thread may just have begun the next pause.
-        _ = server.pauseState.deadline.compareExchange(
-            expected: Int(deadline), desired: 0, ordering: .relaxed)
+        guard server.endPause(at: now) else { return }
         // What has expired meanwhile waits to be removed.
         nextSweep = now
-        let tokens = paused
-        paused = []
-        for token in tokens { resume(token, failure: nil) }
+        guard pausedCount > 0 else { return }
+        let waits = connections.all
+            .filter { $0.pointee.isSuspended && $0.pointee.session.suspension == .paused }
+            .map { Wait(token: $0.pointee.token, serial: $0.pointee.waitSerial) }
+            .sorted { $0.serial < $1.serial }
+        for wait in waits { resume(wait, .again) }
     }
 }

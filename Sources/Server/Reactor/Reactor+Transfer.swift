@@ -217,7 +217,7 @@ extension Reactor {
             }
         }
         connection.pointee.output.removeAll(keepingCapacity: false)
-        connection.pointee.softLimitSince = 0
+        endSoftLimit(connection)
         updateSizes(connection)
         if !closeIfDone(connection) { watch(connection) }
     }
@@ -233,15 +233,18 @@ extension Reactor {
         var isOver = hard > 0 && size > hard
         if soft > 0 && size > soft {
             let patience = Milliseconds(settings.pointee.outputSoftSeconds.value) * 1000
-            if connection.pointee.softLimitSince == 0 {
-                connection.pointee.softLimitSince = now
+            let since = connection.pointee.softLimitSince ?? now
+            connection.pointee.softLimitSince = since
+            isOver = isOver || now - since > patience
+            if !isOver && connection.pointee.softLimitTimer == nil {
                 // Why a timer: a client that reads nothing and asks for nothing more is looked at
                 // by nobody else.
-                timers.add(deadline: now + patience + 1, token: connection.pointee.token)
+                connection.pointee.softLimitTimer = timers.add(
+                    deadline: since + patience + 1,
+                    .softLimit(token: connection.pointee.token))
             }
-            isOver = isOver || now - connection.pointee.softLimitSince > patience
         } else {
-            connection.pointee.softLimitSince = 0
+            endSoftLimit(connection)
         }
         if isOver {
             worker.pointee.statistics.pointee.closedForOutput.bump()
@@ -250,6 +253,12 @@ extension Reactor {
             return close(connection)
         }
         watch(connection)
+    }
+
+    /// The output is below its soft limit, or the connection ends.
+    func endSoftLimit(_ connection: ConnectionReference) {
+        connection.pointee.softLimitSince = nil
+        if let timer = connection.pointee.softLimitTimer.take() { timers.cancel(timer) }
     }
 
     /// Tells the event loop what the connection waits for.

@@ -22,14 +22,22 @@ final class Reactor: @unchecked Sendable {
     enum Message: Sendable {
         /// A connection that the accepting reactor hands over.
         case adopt(Socket.Accepted)
-        /// Goes on with a suspended session; see `Session.resume`.
-        case resume(token: UInt64, failure: String?, withoutRecords: Bool)
-        /// The pause has ended, or was shortened.
-        case pauseChanged
+        /// Ends a wait.
+        case resume(Wait, Resumption)
+        /// CLIENT UNPAUSE has ended the pause.
+        case unpaused
         /// Closes a connection that was killed.
         case close(token: UInt64)
         /// Drain and stop.
         case stop
+    }
+
+    /// What a timer does.
+    enum Due: Equatable {
+        /// Ends the wait of a session whose tenant had used up its budget.
+        case refill(Wait)
+        /// Closes a connection whose output has been over the soft limit for too long.
+        case softLimit(token: UInt64)
     }
 
     static let specialBit: UInt64 = 1 << 63
@@ -54,19 +62,24 @@ final class Reactor: @unchecked Sendable {
     let rates: RecentRates
     let peaks = RecentPeaks()
     var connections = ConnectionTable()
-    var timers = Timers()
+    var timers = Timers<Due>()
     /// Connections with replies to send in this tick.
     var answered: [ConnectionReference] = []
     /// Connections whose next requests wait until their replies are out.
     var unserved: [UInt64] = []
-    /// Sessions that CLIENT PAUSE holds.
-    var paused: [UInt64] = []
+    /// The serial of the wait that began last.
+    var lastWait: UInt64 = 0
+    /// How many sessions CLIENT PAUSE holds.
+    var pausedCount = 0
     /// Given up for a moment to turn away a client for whom there is no descriptor.
     var spareDescriptor = Reactor.openSpare()
     let receiveBuffer: UnsafeMutableRawBufferPointer
     var isStopping = false
     var stopDeadline: Milliseconds = 0
+    /// When to look for expired entries soon, and the moment of wall time at which the next one
+    /// expires, as far as the last look has seen.
     var nextSweep: Milliseconds?
+    private var expiryDue: Milliseconds?
     var changesSeen = 0
     /// When to look whether memory can be given back; nil while nothing has happened since the last
     /// look.
@@ -90,7 +103,7 @@ final class Reactor: @unchecked Sendable {
         self.loop = loop
         worker = Worker.make(registry: server.registry, settings: server.settings)
         statistics = worker.pointee.statistics
-        rates = RecentRates(statistics, now: worker.now)
+        rates = RecentRates(statistics, now: worker.pointee.monotonicNow)
         commandStatistics = CommandStatistics(count: server.commands.count)
         thread = ServingThread(
             worker: worker, server: server, pause: server.pauseState,
@@ -101,30 +114,36 @@ final class Reactor: @unchecked Sendable {
         guard self.loop.add(mailbox.descriptor, token: Reactor.mailboxToken) else { return nil }
     }
 
-    var now: Milliseconds { worker.now }
+    /// Monotonic time at the beginning of the tick. Every deadline and span of a reactor is of this
+    /// clock, except `expiryDue`.
+    var now: Milliseconds { worker.pointee.monotonicNow }
 
     /// Serves until it is told to stop and has drained.
     func run() {
         tickLock.lock()
         owner = pthread_self()
         while !(isStopping && isDrained) {
-            let timeout = waitTimeout()
+            let timeout = nextDeadline.map { Int(max(0, $0 - Clock.monotonicMilliseconds)) }
             tickLock.unlock()
             let count = loop.wait(timeout: timeout)
             tickLock.lock()
-            tick(events: count)
+            tick(events: count, at: .now)
         }
         // Why a tick: a tenant may go with what a session watches.
         worker.pointee.participant.enter()
         closeAll()
+        refuseRest()
         worker.pointee.participant.leave()
         tickLock.unlock()
     }
 
-    private func tick(events: Int) {
+    /// Handles `events` events of the last wait, and what is due.
+    func tick(events: Int, at moment: Moment) {
         worker.pointee.participant.enter()
-        worker.pointee.now = Clock.nowMilliseconds
+        worker.pointee.now = moment.wall
+        worker.pointee.monotonicNow = moment.monotonic
         rates.note(now: now)
+        if pausedCount > 0 || server.pauseState.isActive { endPauseIfOver() }
         for index in 0..<events { handle(loop.event(index)) }
         sendAll()
         serveUnserved()
@@ -162,12 +181,11 @@ final class Reactor: @unchecked Sendable {
         }
     }
 
-    private func handle(_ message: Message) {
+    func handle(_ message: Message) {
         switch message {
         case .adopt(let accepted): adopt(accepted)
-        case .resume(let token, let failure, let withoutRecords):
-            resume(token, failure: failure, withoutRecords: withoutRecords)
-        case .pauseChanged: endPauseIfOver()
+        case .resume(let wait, let resumption): resume(wait, resumption)
+        case .unpaused: endPauseIfOver()
         case .close(let token): connections.find(token).map(close)
         case .stop: beginStop()
         }
@@ -175,9 +193,9 @@ final class Reactor: @unchecked Sendable {
 
     // MARK: - Time
 
-    /// Milliseconds until something is due; nil where nothing is.
-    private func waitTimeout() -> Int? {
-        if !unserved.isEmpty { return 0 }
+    /// When something is due; nil where nothing is.
+    var nextDeadline: Milliseconds? {
+        if !unserved.isEmpty { return now }
         var deadline: Milliseconds?
         func consider(_ moment: Milliseconds?) {
             guard let moment else { return }
@@ -185,26 +203,32 @@ final class Reactor: @unchecked Sendable {
         }
         consider(timers.next)
         consider(nextSweep)
+        // Why not longer: wall time may jump meanwhile, and nobody would say so.
+        consider(expiryDue.map { now + min($0 - worker.pointee.now, Reactor.wallTimePatience) })
         consider(nextTidying)
+        if pausedCount > 0 || server.pauseState.isActive {
+            consider(Milliseconds(server.pauseState.deadline.load(ordering: .relaxed)))
+        }
         if isStopping { consider(stopDeadline) }
         if server.settings.idleTimeoutSeconds > 0, connections.count > 0 {
             consider(nextIdleCheck)
         }
-        guard let deadline else { return nil }
-        return Int(max(0, deadline - Clock.nowMilliseconds))
+        return deadline
     }
+
+    /// For how long a reactor sleeps at most when it waits for a moment of wall time.
+    static let wallTimePatience: Milliseconds = 1000
 
     var nextIdleCheck: Milliseconds = 0
 
     private func runTimers() {
-        while let timer = timers.takeDue(now: now) {  // Bound: due timers only.
-            if timer.token == Reactor.specialBit {
-                endPauseIfOver()
-            } else if let connection = connections.find(timer.token) {
-                if connection.pointee.softLimitSince != 0 { checkOutput(connection) }
-                if connections.find(timer.token)?.pointee.session.isThrottled == true {
-                    resume(timer.token, failure: nil)
-                }
+        while let due = timers.takeDue(now: now) {  // Bound: due timers only.
+            switch due {
+            case .refill(let wait): resume(wait, .again)
+            case .softLimit(let token):
+                guard let connection = connections.find(token) else { continue }
+                connection.pointee.softLimitTimer = nil
+                checkOutput(connection)
             }
         }
         closeIdle()
@@ -235,10 +259,21 @@ final class Reactor: @unchecked Sendable {
             // costs little and says when the next is worth it.
             nextSweep = min(nextSweep ?? .max, now + Reactor.sweepDelay)
         }
-        guard let due = nextSweep, due <= now else { return }
-        nextSweep = server.sweep(worker, reactor: number)
+        let isDue =
+            nextSweep.map { $0 <= now } == true
+            || expiryDue.map { $0 <= worker.pointee.now } == true
+        guard isDue else { return }
+        nextSweep = nil
+        expiryDue = nil
+        guard let due = server.sweep(worker, reactor: number) else { return }
+        let pause = due - worker.pointee.now
+        // Why by two clocks: a sweep that was cut short goes on after some milliseconds, whatever
+        // becomes of wall time; an entry expires when wall time says so.
+        if pause <= Reactor.sweepPauseMax { nextSweep = now + pause } else { expiryDue = due }
     }
 
+    /// The longest pause of a sweep that has not come round.
+    private static let sweepPauseMax: Milliseconds = 4
     static let sweepDelay: Milliseconds = 100
 
     /// After work, gives pages that nobody uses back to the system, once. Why at all: the allocator

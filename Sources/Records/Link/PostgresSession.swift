@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Base
 import CPostgres
 import Glibc
 
@@ -124,12 +125,12 @@ struct PostgresSession: ~Copyable {
                     connection, text, Int32(parameters.count), nil, texts, nil, nil, 0)
             }
         guard isSent == 1 else { throw RecordError(PostgresText.line(PQerrorMessage(connection))) }
-        let deadline = RecordClock.nowMilliseconds() + timeoutMilliseconds
+        let deadline = Clock.monotonicMilliseconds + timeoutMilliseconds
         var rows: [[[UInt8]?]] = []
         var failure: RecordError?
         while true {
             while PQisBusy(connection) != 0 {
-                guard RecordClock.nowMilliseconds() < deadline else {
+                guard Clock.monotonicMilliseconds < deadline else {
                     throw RecordError("PostgreSQL did not answer within \(timeoutMilliseconds) ms")
                 }
                 PostgresSession.wait(PQsocket(connection), Int16(POLLIN))
@@ -164,11 +165,11 @@ struct PostgresSession: ~Copyable {
             RecordError("PostgreSQL: \(PostgresText.line(PQerrorMessage(connection)))")
         }
         guard PQstatus(connection) != CONNECTION_BAD else { return failure() }
-        let deadline = RecordClock.nowMilliseconds() + timeoutMilliseconds
+        let deadline = Clock.monotonicMilliseconds + timeoutMilliseconds
         var events = Int16(POLLOUT)
         while true {
             if isCancelled() { return RecordError("PostgreSQL: the attempt was given up") }
-            guard RecordClock.nowMilliseconds() < deadline else {
+            guard Clock.monotonicMilliseconds < deadline else {
                 return RecordError("PostgreSQL: no connection within \(timeoutMilliseconds) ms")
             }
             guard wait(PQsocket(connection), events) else { continue }
@@ -201,15 +202,6 @@ struct PostgresSession: ~Copyable {
             }
             return body(start)
         }
-    }
-}
-
-/// Milliseconds of the monotonic clock.
-enum RecordClock {
-    static func nowMilliseconds() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
     }
 }
 

@@ -27,9 +27,9 @@ final class RecordConnector: Sendable {
         spawn("records-connect") { connector in
             do throws(RecordError) {
                 let session = try connector.open()
-                _ = connector.inbox.post(.connected(RecordArrival(session.release())))
+                connector.inbox.post(.connected(RecordArrival(session.release())))
             } catch {
-                _ = connector.inbox.post(.connectFailed(error))
+                connector.inbox.post(.connectFailed(error))
             }
         }
     }
@@ -43,7 +43,7 @@ final class RecordConnector: Sendable {
                     "select pg_notify('\(RecordSQL.channel)', $1)", [payload],
                     timeoutMilliseconds: connector.timeoutMilliseconds)
             } catch {
-                _ = connector.inbox.post(.probeFailed(number: number, error))
+                connector.inbox.post(.probeFailed(number: number, error))
             }
         }
     }
@@ -73,5 +73,20 @@ final class RecordConnector: Sendable {
         guard let thread = Thread(name, { body(self) }) else { return false }
         thread.detach()
         return true
+    }
+}
+
+/// A connection in a message. Whoever takes it owns it; if nobody does, it is closed with the
+/// message.
+final class RecordArrival: Sendable {
+    private let handle: Mutex<PostgresHandle?>
+
+    init(_ handle: consuming PostgresHandle) { self.handle = Mutex(handle) }
+
+    func take() -> PostgresHandle? {
+        handle.withLock { slot -> PostgresHandle? in
+            let taken = slot.take()
+            return taken
+        }
     }
 }

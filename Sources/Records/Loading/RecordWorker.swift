@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Base
 import Glibc
 
 /// The records thread: one connection that both listens and loads.
@@ -88,7 +89,7 @@ final class RecordWorker: RecordPumpHandler {
     var lastReplyCount: UInt64 = 0
     var lastReport = ""
     var lastReportMilliseconds = Int64.min / 2
-    var nowMilliseconds = RecordClock.nowMilliseconds()
+    var nowMilliseconds = Clock.monotonicMilliseconds
 
     init(
         catalog: RecordCatalog, options: RecordOptions, address: PostgresAddress,
@@ -129,8 +130,8 @@ final class RecordWorker: RecordPumpHandler {
     func run() {
         while !isStopping {
             let isReadable = sleep()
-            nowMilliseconds = RecordClock.nowMilliseconds()
-            for message in inbox.takeAll() { take(message) }
+            nowMilliseconds = Clock.monotonicMilliseconds
+            for message in inbox.drain() { take(message) }
             turn(isReadable: isReadable)
             if keepTime() { turn(isReadable: false) }
             answer()
@@ -145,12 +146,12 @@ final class RecordWorker: RecordPumpHandler {
     /// Waits for the socket, the inbox or the next moment that matters; true if the socket is
     /// readable.
     private func sleep() -> Bool {
-        var items = [pollfd(fd: inbox.wakeDescriptor, events: Int16(POLLIN), revents: 0)]
+        var items = [pollfd(fd: inbox.descriptor, events: Int16(POLLIN), revents: 0)]
         if let wire {
             let events = hasUnsent ? POLLIN | POLLOUT : POLLIN
             items.append(pollfd(fd: wire.socket, events: Int16(events), revents: 0))
         }
-        let pause = max(0, min(nextMoment() - RecordClock.nowMilliseconds(), 3_600_000))
+        let pause = max(0, min(nextMoment() - Clock.monotonicMilliseconds, 3_600_000))
         let count = poll(&items, nfds_t(items.count), Int32(pause))
         guard count > 0, items.count > 1 else { return false }
         return items[1].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0
