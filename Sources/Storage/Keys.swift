@@ -237,6 +237,8 @@ public struct Keys {
     @inline(__always)
     func signal(_ found: Found) {
         worker.pointee.statistics.pointee.changes.bump()
-        if found.shard.pointee.watchers != nil { found.shard.notifyWatchers(found.hash) }
+        if !found.shard.pointee.waiters.isEmpty {
+            worker.tell(found.hash, .changed, in: found.shard)
+        }
     }
 }

@@ -11,7 +11,7 @@ extension UnsafeMutablePointer where Pointee == Tenant {
         forEachKeyspace { keyspace in
             measured += keyspace.structureSize
             worker.forEachShard(of: keyspace) { shard in
-                measured += shard.pointee.table.measuredSize
+                measured += shard.pointee.table.measuredSize + shard.pointee.waiters.allocatedSize
                 keys += shard.pointee.table.count
             }
         }

@@ -8,7 +8,7 @@ import Tenancy
 ///
 ///     line 0   table (root, counts, sizes), lock, flags, leases' day, operation lease
 ///     line 1   byte lease, the seven usage counters that commands change
-///     line 2   the rest of the counters, watchers, back pointers, sweep
+///     line 2   the rest of the counters, waiters, back pointers, sweep
 ///
 /// Invariants:
 /// 1. Everything but `lock` is read and written under the lock; `root` may be read without it for
@@ -30,8 +30,8 @@ public struct Shard: ~Copyable {
     public var usage = Usage()
     /// What of `table.allocatedSize` the tenant and the server have been told.
     var settledSize = 0
-    /// Sessions that WATCH keys of this shard; nil where none does.
-    var watchers: UnsafeMutablePointer<Watcher>?
+    /// Who waits for keys of this shard.
+    var waiters = WaiterIndex()
     public let keyspace: UnsafeMutablePointer<Keyspace>
     /// Where the sweep of expired entries goes on, if one is under way (`Table.isSweeping`).
     var sweep = Table.Sweep()

@@ -174,12 +174,15 @@ extension UnsafeMutablePointer where Pointee == Tenant {
         return usage
     }
 
-    /// Every byte that the tenant takes from the allocator: its entries, its tables and itself.
+    /// Every byte that the tenant takes from the allocator: its entries, its tables, the indexes of
+    /// who waits for them, and itself.
     public var memory: Int {
         var size = ownSize
         forEachKeyspace { keyspace in
             size += keyspace.structureSize
-            keyspace.forEachShard(isLocked: false) { size += $0.pointee.table.allocatedSize }
+            keyspace.forEachShard(isLocked: false) {
+                size += $0.pointee.table.allocatedSize + $0.pointee.waiters.allocatedSize
+            }
         }
         return size
     }
