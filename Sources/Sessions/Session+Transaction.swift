@@ -107,7 +107,7 @@ extension Session {
         }
         // Order: between EXEC's look at the flag and the locks a watched key may have changed.
         // (What has expired was seen then: the clock stands still within a batch.)
-        if state.pointee.isDirty.pointee.load(ordering: .acquiring) {
+        if state.pointee.watched.isDirty {
             hold.end()
             endTransaction(on: &thread)
             reply.nullArray()

@@ -163,6 +163,6 @@ extension Reference where Pointee == Worker {
         guard !entry.isAbsent else { return }
         pointee.statistics.pointee.expiredKeys.bump()
         shard.pointee.usage.expired += 1
-        if shard.pointee.watchers != nil { shard.notifyWatchersOfExpiry(Hash(entry.key)) }
+        if !shard.pointee.waiters.isEmpty { tell(Hash(entry.key), .expired, in: shard) }
     }
 }

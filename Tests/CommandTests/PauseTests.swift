@@ -89,6 +89,31 @@ import Testing
         database.worker.unwatchAll(database.session)
     }
 
+    /// What has expired stays during a pause; its removal afterwards is no change either.
+    @Test func nothingChangesInAPause() throws {
+        let database = try watching("fresh")
+        let worker = database.worker
+        worker.unwatchAll(database.session)
+        database.run("SET", "stale", "1", "PX", "10")
+        worker.pointee.now += 20
+        worker.pointee.settings.values.pointee.expiryPausedUntil.set(Int(worker.pointee.now) + 100)
+        watch(database, "stale")
+        #expect(database.run("GET", "stale") == "$-1\r\n")
+        #expect(!worker.isBroken(database.session))
+        database.run("SWAPDB", "0", "1")
+        #expect(!worker.isBroken(database.session))
+        database.run("SWAPDB", "0", "1")
+        #expect(!worker.isBroken(database.session))
+        worker.pointee.now += 200
+        #expect(!worker.isBroken(database.session))
+        _ = worker.sweepExpired(budgetMicroseconds: 100_000)
+        #expect(database.run("DBSIZE") == ":1\r\n")
+        #expect(!worker.isBroken(database.session))
+        database.run("SET", "stale", "2")
+        #expect(worker.isBroken(database.session))
+        worker.unwatchAll(database.session)
+    }
+
     @Test func sweepIsNoChange() throws {
         let database = try watching("stale")
         _ = database.worker.sweepExpired(budgetMicroseconds: 100_000)

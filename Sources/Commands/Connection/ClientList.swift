@@ -214,7 +214,7 @@ enum ClientLine {
         var flags = ""
         if isInTransaction { flags += "x" }
         if session.isBlocked { flags += "b" }
-        if session.isDirty.pointee.load(ordering: .relaxed) { flags += "d" }
+        if session.watched.isDirty { flags += "d" }
         if session.closesAfterReply { flags += "c" }
         if session.isUnixSocket { flags += "U" }
         if session.isNoEvict { flags += "e" }

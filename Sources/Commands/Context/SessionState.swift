@@ -2,7 +2,6 @@
 import Base
 import Glibc
 import Storage
-import Synchronization
 import Wire
 
 /// What the server knows of a connection's conversation: who speaks, which dialect, which database,
@@ -44,9 +43,7 @@ public struct SessionState: ~Copyable {
     }
     public var replyMode = ReplyMode.on
     public var transaction = Transaction()
-    /// Set by any thread when a watched key changes.
-    public let isDirty: UnsafeMutablePointer<Atomic<Bool>>
-    public var watched: [WatchedKey] = []
+    public var watched = WatchList()
     /// The session ends when its replies are out.
     public var closesAfterReply = false
 
@@ -78,13 +75,6 @@ public struct SessionState: ~Copyable {
         self.isAuthenticated = isAuthenticated
         createdAt = now
         lastActiveAt = now
-        isDirty = .allocate(capacity: 1)
-        isDirty.initialize(to: Atomic(false))
-    }
-
-    deinit {
-        isDirty.deinitialize(count: 1)
-        isDirty.deallocate()
     }
 }
 
@@ -138,19 +128,5 @@ public struct Transaction: ~Copyable {
         count = 0
         mayWrite = false
         requests.removeAll(keepingCapacity: false)
-    }
-}
-
-/// A key under WATCH.
-public struct WatchedKey: Sendable {
-    public let key: [UInt8]
-    public let database: Int
-    // Safety: the link in the shard's list, valid until it is unwatched.
-    nonisolated(unsafe) public let watcher: WatcherReference
-
-    public init(key: [UInt8], database: Int, watcher: WatcherReference) {
-        self.key = key
-        self.database = database
-        self.watcher = watcher
     }
 }

@@ -24,27 +24,16 @@ extension Reference where Pointee == Worker {
         tenant.keyspace(number).flatMap { holds($0.shard(at: 0)) ? $0 : nil }
     }
 
-    /// Exchanges what two databases of one tenant hold. Sessions that watch a key which either has
-    /// are told. The caller holds all shards of both.
+    /// Exchanges what two databases of one tenant hold, and tells whoever waits for a key that
+    /// either has. The caller holds all shards of both.
     ///
-    /// Why the tables and not the keyspaces: watchers, counters and keys that wait for a lock
+    /// Why the tables and not the keyspaces: waiters, counters and keys that wait for a lock
     /// belong to a database by its number, and stay where they are.
     public func swapContents(_ left: KeyspaceReference, _ right: KeyspaceReference) {
         precondition(left.pointee.tenant == right.pointee.tenant && left != right)
         for (own, other) in [(left, right), (right, left)] {
             for index in 0..<own.shardCount {
-                own.shard(at: index).notifyAllWatchers { hash, wasExpired in
-                    let isReplaced = other.has(hash)
-                    let isReplacedByExpired =
-                        isReplaced && !other.hasVisible(hash, now: pointee.now)
-                    if wasExpired {
-                        wasExpired = isReplacedByExpired
-                        return isReplaced && !isReplacedByExpired
-                    }
-                    // Nothing gives way to what nobody sees.
-                    wasExpired = isReplacedByExpired && !own.has(hash)
-                    return !wasExpired && (isReplaced || own.has(hash))
-                }
+                tellAll(of: own.shard(at: index), replacedBy: other)
             }
         }
         if left.pointee.shardBits == right.pointee.shardBits {
@@ -66,16 +55,6 @@ extension Reference where Pointee == Worker {
 }
 
 extension Reference where Pointee == Keyspace {
-    /// Whether a key of this hash is there, be it expired.
-    fileprivate func has(_ hash: Hash) -> Bool {
-        shard(hash).pointee.table.contains(hash) { !$0.isAbsent }
-    }
-
-    /// Whether a key of this hash is there that commands see.
-    fileprivate func hasVisible(_ hash: Hash, now: Milliseconds) -> Bool {
-        shard(hash).pointee.table.contains(hash) { !$0.isAbsent && !$0.isExpired(at: now) }
-    }
-
     /// Empties all tables and returns their entries, which the caller owns. Shards of different
     /// number, which a tenant has who was named by keys before it was created, share no order, so
     /// entries are moved one by one.

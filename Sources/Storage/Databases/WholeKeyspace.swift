@@ -22,14 +22,7 @@ extension Reference where Pointee == Worker {
             let count = shard.pointee.table.count
             guard count > 0 else { return }
             removed += count
-            shard.notifyAllWatchers { hash, wasExpired in
-                // What is gone has expired no more.
-                if wasExpired {
-                    wasExpired = false
-                    return false
-                }
-                return shard.pointee.table.contains(hash)
-            }
+            tellAll(of: shard, replacedBy: nil)
             reclaimer.free(shard.takeTable())
         }
         pointee.statistics.pointee.changes.bump(removed)
@@ -82,17 +75,5 @@ extension Reference where Pointee == Worker {
                 shard.release()
             }
         }
-    }
-}
-
-extension Table {
-    /// Whether some key of the table has this hash.
-    func contains(_ hash: Hash, where condition: (Entry) -> Bool = { _ in true }) -> Bool {
-        guard root != 0 else { return false }
-        let position = self.position(hash)
-        let segment = self.segment(at: position)
-        var found = false
-        segment.forEach { if Hash($0.key) == hash && condition($0) { found = true } }
-        return found
     }
 }

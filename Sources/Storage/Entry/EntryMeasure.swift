@@ -12,7 +12,7 @@ extension Reference where Pointee == Tenant {
         forEachKeyspace { keyspace in
             measured += keyspace.structureSize
             worker.forEachShard(of: keyspace) { shard in
-                measured += shard.pointee.table.measuredSize
+                measured += shard.pointee.table.measuredSize + shard.pointee.waiters.allocatedSize
                 keys += shard.pointee.table.count
             }
         }

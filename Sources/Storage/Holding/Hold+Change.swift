@@ -62,6 +62,8 @@ extension Hold {
     @inline(__always)
     func signal(_ found: Found) {
         frame.pointee.worker.statistics.pointee.changes.bump()
-        if found.shard.pointee.watchers != nil { found.shard.notifyWatchers(found.hash) }
+        if !found.shard.pointee.waiters.isEmpty {
+            frame.pointee.worker.tell(found.hash, .changed, in: found.shard)
+        }
     }
 }

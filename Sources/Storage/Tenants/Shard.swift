@@ -9,7 +9,7 @@ import Tenancy
 ///
 ///     line 0   table (root, counts, sizes), lock, flags, leases' day, operation lease
 ///     line 1   byte lease, the seven usage counters that commands change
-///     line 2   the rest of the counters, watchers, back pointers, sweep
+///     line 2   the rest of the counters, waiters, back pointers, sweep
 ///
 /// Invariants:
 /// 1. Everything except `lock` is read and written under the lock; prefetching may read `root`
@@ -35,8 +35,8 @@ public struct Shard: ~Copyable {
     public var usage = Usage()
     /// The part of `table.allocatedSize` that the tenant's and the server's counters include.
     var settledSize = 0
-    /// Sessions that WATCH keys of this shard; nil if none does.
-    var watchers: UnsafeMutablePointer<Watcher>?
+    /// Who waits for keys of this shard.
+    var waiters = WaiterIndex()
     public let keyspace: KeyspaceReference
     /// The progress of the sweep of expired entries, if one is under way (`Table.isSweeping`).
     var sweep = Table.Sweep()

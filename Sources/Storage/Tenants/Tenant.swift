@@ -192,12 +192,15 @@ extension Reference where Pointee == Tenant {
         return usage
     }
 
-    /// All bytes that the tenant takes from the allocator: its entries, its tables and itself.
+    /// All bytes that the tenant takes from the allocator: its entries, its tables, the indexes of
+    /// who waits for them, and itself.
     public var memory: Int {
         var size = ownSize
         forEachKeyspace { keyspace in
             size += keyspace.structureSize
-            keyspace.forEachShard(isLocked: false) { size += $0.pointee.table.allocatedSize }
+            keyspace.forEachShard(isLocked: false) {
+                size += $0.pointee.table.allocatedSize + $0.pointee.waiters.allocatedSize
+            }
         }
         return size
     }

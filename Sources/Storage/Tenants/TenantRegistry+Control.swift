@@ -126,7 +126,7 @@ extension TenantRegistry {
                 let shard = keyspace.shard(at: number)
                 shard.acquire()
                 shard.pointee.isDead = true
-                shard.abandonWatchers()
+                chargeStructure(tenant, -shard.letGoOfWaiters())
                 Reclaimer.shared.free(shard.takeTable())
                 settle(shard)
                 let usage = shard.pointee.usage

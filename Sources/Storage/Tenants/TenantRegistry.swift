@@ -184,7 +184,7 @@ public final class TenantRegistry: Sendable {
         let keyspace = shard.pointee.keyspace
         let tenant = keyspace.pointee.tenant
         guard tenant.pointee.origin == .implicit, shard.pointee.table.count == 0,
-            !shard.pointee.isDead, shard.pointee.watchers == nil
+            !shard.pointee.isDead, shard.pointee.waiters.isEmpty
         else { return }
         let usage = shard.pointee.usage
         shard.returnLeases()
