@@ -47,6 +47,19 @@ import Testing
         #expect(client.suspension == nil && client.takeReplies() == "$-1\r\n")
     }
 
+    /// A record is dropped as often as it is loaded. How long the request tries is measured by
+    /// monotonic time.
+    @Test(arguments: [-3_600_000, 0, 3_600_000] as [Milliseconds])
+    func aRequestTriesForTwoSeconds(jump: Milliseconds) {
+        let client = waiting(["GET", "user:1"])
+        client.host.worker.pointee.now += jump
+        for _ in 0..<50 { client.resume(.again) }
+        #expect(client.suspension != nil && client.takeReplies() == "")
+        client.host.advance(milliseconds: 2000)
+        client.resume(.again)
+        #expect(client.suspension == nil && client.takeReplies().hasPrefix("-TRYAGAIN "))
+    }
+
     @Test func aTransactionGoesOnInTheSameWays() {
         let transaction = [["MULTI"], ["GET", "user:1"], ["EXEC"]]
         let opened = "+OK\r\n+QUEUED\r\n"
