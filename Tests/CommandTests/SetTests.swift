@@ -66,7 +66,7 @@ extension Database {
         var name = "none"
         withKeys([key]) { keys, names in
             if case .found(let found) = keys.find(names[0], as: .set) {
-                name = ObjectEncoding.name(found.entry).description
+                name = found.entry.encodingName.description
             }
         }
         return name

@@ -110,7 +110,8 @@ final class Reactor: @unchecked Sendable {
         while !(isStopping && isDrained) {
             let timeout = waitTimeout()
             tickLock.unlock()
-            let count = loop.wait(timeout: timeout)
+            let hasPressedBack = worker.pointee.participant.pressBack()
+            let count = loop.wait(timeout: hasPressedBack ? 0 : timeout)
             tickLock.lock()
             tick(events: count)
         }

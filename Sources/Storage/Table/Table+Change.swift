@@ -52,8 +52,8 @@ extension Table {
     /// Removes the entry and frees it with all that it owns.
     public mutating func remove(_ slot: Slot, shrinking: Bool = true) {
         let entry = detach(slot, shrinking: shrinking)
-        allocatedSize -= entry.allocatedSize + Values.nestedSize(entry)
-        Values.free(entry)
+        allocatedSize -= entry.totalSize
+        entry.free()
     }
 
     /// Gives the entry in `slot` room for a value of `capacity` bytes, keeping what stands there,

@@ -71,9 +71,8 @@ extension Table {
     }
 
     private mutating func retire(_ segment: Segment) {
-        let size = Segment.byteCount(segment.bucketCount)
-        allocatedSize -= size
-        Reclamation.retire(segment.base)
+        allocatedSize -= Segment.byteCount(segment.bucketCount)
+        if isPrivate { Block.free(segment.base) } else { Reclamation.retire(segment.base) }
     }
 
     /// Gives memory back where removals have left a segment less than a quarter full.
@@ -120,8 +119,9 @@ extension Table {
         root = 0
         expiryBound = .max
         isSweeping = false
-        old.forEachSegment { Reclamation.retire($0.base) }
-        old.directory.forEachBlock { block, _ in Reclamation.retire(block) }
+        let release = isPrivate ? Block.free : Reclamation.retire
+        old.forEachSegment { release($0.base) }
+        old.directory.forEachBlock { block, _ in release(block) }
     }
 
     /// Bytes of segments and directory.

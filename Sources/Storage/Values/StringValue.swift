@@ -122,11 +122,7 @@ extension Keys {
     /// The value's bytes are the caller's to write.
     mutating func place(_ shape: EntryShape, replacing found: Found?) -> Found {
         guard let found else { return insert(shape) }
-        let nested = Values.nestedSize(found.entry)
-        if nested > 0 {
-            Values.nestedTable(found.entry).free()
-            found.shard.pointee.table.allocatedSize -= nested
-        }
+        found.shard.pointee.table.freeOwned(found.slot)
         found.shard.pointee.table.replace(found.slot, shape, keepingValue: false)
         changed(found)
         return found
