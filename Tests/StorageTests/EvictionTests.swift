@@ -103,6 +103,21 @@ import Testing
         #expect(store.registry.server.keyCount == 100)
     }
 
+    /// What waits to be freed is memory in use, but no data goes for it: that would not free it.
+    @Test func nobodyGivesWayForWhatWaits() throws {
+        let store = try Self.store()
+        for number in 0..<100 { store.set("key:\(number)", size: 1000) }
+        let memoryMax = store.registry.lastingMemory
+        let reader = Reclamation.Participant()
+        reader.enter()
+        Reclamation.retire(Block.allocate(8 << 20))
+        #expect(store.worker.memoryInUse >= memoryMax + (8 << 20))
+        #expect(store.worker.makeRoom(memoryMax))
+        #expect(store.registry.server.keyCount == 100)
+        reader.leave()
+        reader.giveBack()
+    }
+
     @Test func aTenantsOwnLimitTakesItsOwnKeys() throws {
         let store = try Self.store()
         for number in 0..<1000 {
