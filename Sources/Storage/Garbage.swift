@@ -103,7 +103,7 @@ extension Garbage {
     /// Frees a block, or retires it where a running tick may still read it. Returns its bytes.
     fileprivate static func release(_ block: UnsafeMutableRawPointer, _ isPrivate: Bool) -> Int {
         let size = Block.size(block)
-        if isPrivate { Block.free(block) } else { Reclamation.retire(block) }
+        if isPrivate { Block.free(block) } else { Reclamation.retire(block, size: size) }
         return size
     }
 }

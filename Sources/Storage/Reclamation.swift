@@ -98,7 +98,14 @@ public enum Reclamation {
         }
     }
 
-    static func retire(_ block: UnsafeMutableRawPointer) { shared.retire(block) }
+    static func retire(_ block: UnsafeMutableRawPointer) {
+        shared.retire(block, size: Block.size(block))
+    }
+
+    /// The same where the caller knows what the block takes.
+    static func retire(_ block: UnsafeMutableRawPointer, size: Int) {
+        shared.retire(block, size: size)
+    }
 
     /// Blocks that wait to be freed.
     public static var waitingCount: Int { shared.waiting.load(ordering: .relaxed) }
@@ -117,6 +124,7 @@ public enum Reclamation {
 
     struct Retired {
         let block: UInt
+        let size: Int
         let epoch: UInt64
     }
 
@@ -125,13 +133,16 @@ public enum Reclamation {
         var blocks: [Retired] = []
         var first = 0
 
-        /// Takes up to `target.count` blocks of epochs before `epoch` off the front.
+        /// Takes up to `target.count` blocks of epochs before `epoch` off the front. Returns how
+        /// many, and their bytes.
         mutating func take(before epoch: UInt64, into target: UnsafeMutableBufferPointer<UInt>)
-            -> Int
+            -> (count: Int, size: Int)
         {
             var count = 0
+            var size = 0
             while count < target.count, first < blocks.count, blocks[first].epoch < epoch {
                 target[count] = blocks[first].block
+                size += blocks[first].size
                 first += 1
                 count += 1
             }
@@ -143,7 +154,7 @@ public enum Reclamation {
                 blocks.removeFirst(first)
                 first = 0
             }
-            return count
+            return (count, size)
         }
     }
 
@@ -229,12 +240,12 @@ public enum Reclamation {
             return oldest
         }
 
-        func retire(_ block: UnsafeMutableRawPointer) {
-            let size = Block.size(block)
+        func retire(_ block: UnsafeMutableRawPointer, size: Int) {
             queue.withLock { queue in
                 // Why under the lock: invariant 2.
                 let epoch = self.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
-                queue.blocks.append(Retired(block: UInt(bitPattern: block), epoch: epoch))
+                queue.blocks.append(
+                    Retired(block: UInt(bitPattern: block), size: size, epoch: epoch))
             }
             waitingSize.wrappingAdd(size, ordering: .relaxed)
             // Order: invariant 4.
@@ -249,11 +260,9 @@ public enum Reclamation {
                 while freed < limit {  // Bound: each turn frees a batch, or is the last.
                     // Safety: used during the call alone, on this thread.
                     nonisolated(unsafe) let target = batch
-                    let count = queue.withLock { $0.take(before: oldest, into: target) }
-                    var size = 0
+                    let (count, size) = queue.withLock { $0.take(before: oldest, into: target) }
                     for index in 0..<count {
                         if let block = UnsafeMutableRawPointer(bitPattern: batch[index]) {
-                            size += Block.size(block)
                             Block.free(block)
                         }
                     }

@@ -11,15 +11,16 @@ import Testing
         _ queue: inout Reclamation.Queue, before epoch: UInt64, room: Int
     ) -> [UInt] {
         withUnsafeTemporaryAllocation(of: UInt.self, capacity: room) { target in
-            let count = queue.take(before: epoch, into: target)
-            return (0..<count).map { target[$0] }
+            let taken = queue.take(before: epoch, into: target)
+            return (0..<taken.count).map { target[$0] }
         }
     }
 
     @Test func onlyOlderBlocksAreTakenInOrder() {
         var queue = Reclamation.Queue()
         for number in 1...10 {
-            queue.blocks.append(Reclamation.Retired(block: UInt(number), epoch: UInt64(number)))
+            queue.blocks.append(
+                Reclamation.Retired(block: UInt(number), size: 64, epoch: UInt64(number)))
         }
         #expect(Self.take(&queue, before: 1, room: 8) == [])
         #expect(Self.take(&queue, before: 4, room: 8) == [1, 2, 3])
@@ -32,7 +33,8 @@ import Testing
     @Test func theQueueDoesNotKeepWhatItGave() {
         var queue = Reclamation.Queue()
         for number in 1...10_000 {
-            queue.blocks.append(Reclamation.Retired(block: UInt(number), epoch: UInt64(number)))
+            queue.blocks.append(
+                Reclamation.Retired(block: UInt(number), size: 64, epoch: UInt64(number)))
         }
         var expected: UInt = 1
         while !queue.blocks.isEmpty {
@@ -70,10 +72,10 @@ import Testing
     @Test func aLookAllowsNothingThatIsRetiredBehindIt() throws {
         let state = Reclamation.State()
         let allowed = state.oldestEpoch
-        state.retire(Block.allocate(64))
+        state.retire(Block.allocate(64), size: 64)
         let freed = state.queue.withLock { queue in
             withUnsafeTemporaryAllocation(of: UInt.self, capacity: 8) {
-                queue.take(before: allowed, into: $0)
+                queue.take(before: allowed, into: $0).count
             }
         }
         #expect(freed == 0)
@@ -86,7 +88,7 @@ import Testing
         let state = Reclamation.State()
         let blocks = [64, 1000, 5000].map { Block.allocate($0) }
         let size = blocks.reduce(0) { $0 + Block.size($1) }
-        for block in blocks { state.retire(block) }
+        for block in blocks { state.retire(block, size: Block.size(block)) }
         #expect(state.waiting.value == 3)
         #expect(state.waitingSize.value == size)
         #expect(state.collect(limit: 8) == false)

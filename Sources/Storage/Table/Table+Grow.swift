@@ -71,8 +71,13 @@ extension Table {
     }
 
     private mutating func retire(_ segment: Segment) {
-        allocatedSize -= Segment.byteCount(segment.bucketCount)
-        if isPrivate { Block.free(segment.base) } else { Reclamation.retire(segment.base) }
+        let size = Segment.byteCount(segment.bucketCount)
+        allocatedSize -= size
+        if isPrivate {
+            Block.free(segment.base)
+        } else {
+            Reclamation.retire(segment.base, size: size)
+        }
     }
 
     /// Gives memory back where removals have left a segment less than a quarter full.
