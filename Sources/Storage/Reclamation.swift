@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import CLinux
 import Glibc
 import Synchronization
 
@@ -22,10 +23,19 @@ import Synchronization
 ///    find it: between the reader's store of its word and its first read, and between the writer's
 ///    last write and the look at the words, there is a full fence, and one of the two sees the
 ///    other's.
+/// 4. Nothing waits once no tick runs: whoever retires looks at the words behind it, or is in a
+///    tick; a tick that ends stores its word before it looks at what waits. Of the two, one sees
+///    the other's.
 public enum Reclamation {
     public static let participantCountMax = 256
     /// How many blocks one tick frees at its end; what is beyond is left to the reclaimer's thread.
     static let freedInTickMax = 1024
+    /// More bytes than this are retired only where a tick takes long while others replace a lot:
+    /// inserting a million keys retires 75 MB of segments. Threads then wait between their ticks.
+    static let pressureSize = 16 << 20
+    /// The longest such wait. Why there is one: a tick that never ends holds memory, not the
+    /// server.
+    static let waitMilliseconds: Milliseconds = 100
 
     /// A thread that reads retired memory: each has one of these, and gives it back when it ends.
     public struct Participant: Sendable {
@@ -48,6 +58,7 @@ public enum Reclamation {
         /// Begins a tick: from here until `leave`, retired blocks stay.
         public func enter() {
             let shared = Reclamation.shared
+            shared.beginnings[number] = martlet_ticks()
             // Order: releasing, so that who sees it has the reads of the ticks before behind him.
             shared.words[number].store(shared.epoch.load(ordering: .relaxed), ordering: .releasing)
             // Order: invariant 3. A sequentially consistent store is not enough: plain loads behind
@@ -58,31 +69,62 @@ public enum Reclamation {
         /// Ends a tick, and frees what has become free.
         public func leave() {
             let shared = Reclamation.shared
-            shared.words[number].store(0, ordering: .releasing)
-            guard shared.waiting.load(ordering: .relaxed) > 0 else { return }
+            // Order: sequentially consistent, here and in the next two loads: invariant 4, and the
+            // same for whoever sleeps until a tick ends.
+            shared.words[number].store(0, ordering: .sequentiallyConsistent)
+            let hasSleepers = shared.sleeperCount.load(ordering: .sequentiallyConsistent) > 0
+            if hasSleepers { shared.tickEnded() }
+            guard shared.waiting.load(ordering: .sequentiallyConsistent) > 0 else { return }
             if shared.collect(limit: freedInTickMax) { Reclaimer.shared.wake() }
+        }
+
+        /// Called between two ticks, under no lock. While more waits to be freed than should, the
+        /// thread frees values for a quarter of the time that its tick took, or sleeps until the
+        /// ticks of others have ended. Returns whether it did.
+        ///
+        /// Why a quarter: making a value takes at least four times as long as freeing it, so that
+        /// no number of threads makes garbage faster than it goes.
+        public func pressBack() -> Bool {
+            let shared = Reclamation.shared
+            let hasRetired = shared.waitingSize.load(ordering: .relaxed) > pressureSize
+            guard hasRetired || Reclaimer.shared.isPressed else { return false }
+            let now = martlet_ticks()
+            Reclaimer.shared.freeParts(until: now &+ (now &- shared.beginnings[number]) / 4)
+            if hasRetired {
+                shared.waitForQuiet(milliseconds: waitMilliseconds)
+                _ = shared.collect(limit: .max)
+            }
+            return true
         }
     }
 
-    static func retire(_ block: UnsafeMutableRawPointer) { shared.retire(block) }
+    static func retire(_ block: UnsafeMutableRawPointer) {
+        shared.retire(block, size: Block.size(block))
+    }
+
+    /// The same where the caller knows what the block takes.
+    static func retire(_ block: UnsafeMutableRawPointer, size: Int) {
+        shared.retire(block, size: size)
+    }
 
     /// Blocks that wait to be freed.
     public static var waitingCount: Int { shared.waiting.load(ordering: .relaxed) }
 
-    /// Frees all that can be freed now. For threads that serve nobody.
-    static func collectAll() { _ = shared.collect(limit: .max) }
+    /// Their bytes.
+    public static var waitingSize: Int { shared.waitingSize.load(ordering: .relaxed) }
 
-    /// Returns when every tick that is running now has ended: what was put out of reach before may
-    /// then be freed. For threads that serve nobody.
-    static func waitForQuiet() {
-        let epoch = shared.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
-        while shared.oldestEpoch <= epoch { usleep(500) }  // Bound: ticks end.
+    /// Frees all that can be freed now; what a running tick holds goes at the end of that tick. For
+    /// threads that serve nobody.
+    static func collectAll() {
+        guard shared.waiting.load(ordering: .sequentiallyConsistent) > 0 else { return }
+        _ = shared.collect(limit: .max)
     }
 
     private static let shared = State()
 
     struct Retired {
         let block: UInt
+        let size: Int
         let epoch: UInt64
     }
 
@@ -91,13 +133,16 @@ public enum Reclamation {
         var blocks: [Retired] = []
         var first = 0
 
-        /// Takes up to `target.count` blocks of epochs before `epoch` off the front.
+        /// Takes up to `target.count` blocks of epochs before `epoch` off the front. Returns how
+        /// many, and their bytes.
         mutating func take(before epoch: UInt64, into target: UnsafeMutableBufferPointer<UInt>)
-            -> Int
+            -> (count: Int, size: Int)
         {
             var count = 0
+            var size = 0
             while count < target.count, first < blocks.count, blocks[first].epoch < epoch {
                 target[count] = blocks[first].block
+                size += blocks[first].size
                 first += 1
                 count += 1
             }
@@ -109,7 +154,7 @@ public enum Reclamation {
                 blocks.removeFirst(first)
                 first = 0
             }
-            return count
+            return (count, size)
         }
     }
 
@@ -119,13 +164,65 @@ public enum Reclamation {
         /// Numbers that were given back.
         let unused = Mutex<[Int]>([])
         let waiting = Atomic<Int>(0)
+        let waitingSize = Atomic<Int>(0)
         let queue = Mutex(Queue())
-        // Safety: allocated once, for ever; each word is atomic.
+        let sleeperCount = Atomic<Int>(0)
+        // Safety: all of these are allocated once, for ever. Each word is atomic; a beginning is
+        // its participant's own.
         nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>
+        /// When each participant's last tick began, by `martlet_ticks`.
+        nonisolated(unsafe) let beginnings: UnsafeMutablePointer<UInt64>
+        private nonisolated(unsafe) let sleepLock: UnsafeMutablePointer<pthread_mutex_t>
+        private nonisolated(unsafe) let tickEnd: UnsafeMutablePointer<pthread_cond_t>
 
         init() {
             words = .allocate(capacity: participantCountMax)
             for index in 0..<participantCountMax { (words + index).initialize(to: Atomic(0)) }
+            beginnings = .allocate(capacity: participantCountMax)
+            beginnings.initialize(repeating: 0, count: participantCountMax)
+            sleepLock = .allocate(capacity: 1)
+            sleepLock.initialize(to: pthread_mutex_t())
+            pthread_mutex_init(sleepLock, nil)
+            tickEnd = .allocate(capacity: 1)
+            tickEnd.initialize(to: pthread_cond_t())
+            var attributes = pthread_condattr_t()
+            pthread_condattr_init(&attributes)
+            pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+            pthread_cond_init(tickEnd, &attributes)
+            pthread_condattr_destroy(&attributes)
+        }
+
+        /// Sleeps until every tick that is running now has ended, or the time is over. Returns
+        /// whether they have. The caller is in no tick.
+        @discardableResult
+        func waitForQuiet(milliseconds: Milliseconds) -> Bool {
+            let epoch = epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
+            var deadline = timespec()
+            clock_gettime(CLOCK_MONOTONIC, &deadline)
+            deadline.tv_sec += Int(milliseconds / 1000)
+            deadline.tv_nsec += Int(milliseconds % 1000) * 1_000_000
+            if deadline.tv_nsec >= 1_000_000_000 {
+                deadline.tv_sec += 1
+                deadline.tv_nsec -= 1_000_000_000
+            }
+            pthread_mutex_lock(sleepLock)
+            // Order: before the look at the words; see `leave`. A tick that ends after that look
+            // finds the sleeper, and cannot wake it before it sleeps, as it needs the lock.
+            sleeperCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            var isOver = false
+            while oldestEpoch <= epoch && !isOver {  // Bound: the deadline.
+                isOver = pthread_cond_timedwait(tickEnd, sleepLock, &deadline) != 0
+            }
+            sleeperCount.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+            pthread_mutex_unlock(sleepLock)
+            return oldestEpoch > epoch
+        }
+
+        @inline(never)
+        func tickEnded() {
+            pthread_mutex_lock(sleepLock)
+            pthread_cond_broadcast(tickEnd)
+            pthread_mutex_unlock(sleepLock)
         }
 
         /// What was retired before this epoch may be freed: that of the oldest tick that is
@@ -143,13 +240,16 @@ public enum Reclamation {
             return oldest
         }
 
-        func retire(_ block: UnsafeMutableRawPointer) {
+        func retire(_ block: UnsafeMutableRawPointer, size: Int) {
             queue.withLock { queue in
                 // Why under the lock: invariant 2.
                 let epoch = self.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
-                queue.blocks.append(Retired(block: UInt(bitPattern: block), epoch: epoch))
+                queue.blocks.append(
+                    Retired(block: UInt(bitPattern: block), size: size, epoch: epoch))
             }
-            waiting.wrappingAdd(1, ordering: .relaxed)
+            waitingSize.wrappingAdd(size, ordering: .relaxed)
+            // Order: invariant 4.
+            waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
         }
 
         /// Frees up to `limit` blocks. Whether there may be more that could be freed.
@@ -160,12 +260,13 @@ public enum Reclamation {
                 while freed < limit {  // Bound: each turn frees a batch, or is the last.
                     // Safety: used during the call alone, on this thread.
                     nonisolated(unsafe) let target = batch
-                    let count = queue.withLock { $0.take(before: oldest, into: target) }
+                    let (count, size) = queue.withLock { $0.take(before: oldest, into: target) }
                     for index in 0..<count {
                         if let block = UnsafeMutableRawPointer(bitPattern: batch[index]) {
                             Block.free(block)
                         }
                     }
+                    waitingSize.wrappingSubtract(size, ordering: .relaxed)
                     waiting.wrappingSubtract(count, ordering: .relaxed)
                     freed += count
                     if count < batch.count { return false }

@@ -16,7 +16,7 @@ import Testing
 
     private func encoding(_ key: String) -> String? {
         Array(key.utf8).withBytes { key in
-            database.entry(key).map { String(describing: ObjectEncoding.name($0)) }
+            database.entry(key).map { String(describing: $0.encodingName) }
         }
     }
 

@@ -68,7 +68,7 @@ extension Database {
         var name = "none"
         withKeys([key]) { keys in
             if case .found(let found) = keys.find(0, as: .set) {
-                name = ObjectEncoding.name(found.entry).description
+                name = found.entry.encodingName.description
             }
         }
         return name

@@ -203,7 +203,7 @@ import Testing
         for key in 0..<20_000 { database.run("SET", "t:hog:\(key)", value) }
         let registry = database.registry
         registry.measureOtherMemory(now: database.worker.now)
-        let limit = registry.memoryInUse - 500_000
+        let limit = registry.lastingMemory - 500_000
         let settings = database.settings.values
         settings.pointee.evictionPolicy.set(EvictionPolicy.allKeysRandom.rawValue)
         settings.pointee.memoryMax.set(limit)

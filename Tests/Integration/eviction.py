@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 
-from support.driver import Report, parser, run, seed_of
+from support.driver import Report, parser, run, seed_of, wait_until
 from support.resp import Client
 from support.server import Server
 from support.tenancy import info_number
@@ -25,6 +25,13 @@ POLICIES = [
     "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random",
     "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
 ]
+
+
+def empty(client: Client) -> None:
+    """Removes all keys. What waits to be freed afterwards is memory in use, so that is waited for."""
+    client.value("CONFIG", "SET", "maxmemory", 0)
+    client.value("FLUSHALL")
+    wait_until(lambda: info_number(client, "memory", "lazyfree_pending_objects") == 0, 10)
 
 
 def fill(client: Client, prefix: str, count: int, volatile: bool) -> list[bytes]:
@@ -42,8 +49,7 @@ def count_of(client: Client, prefix: str, count: int) -> int:
 
 def check_policy(report: Report, client: Client, policy: str) -> None:
     """Fills half with lasting keys, then four times the room with others."""
-    client.value("CONFIG", "SET", "maxmemory", 0)
-    client.value("FLUSHALL")
+    empty(client)
     client.value("CONFIG", "RESETSTAT")
     limit = info_number(client, "memory", "used_memory") + ROOM
     client.value("CONFIG", "SET", "maxmemory", limit, "maxmemory-policy", policy)
@@ -72,8 +78,7 @@ def check_policy(report: Report, client: Client, policy: str) -> None:
 
 def check_recency(report: Report, client: Client, policy: str) -> None:
     """Keys that are read all the time outlive the others."""
-    client.value("CONFIG", "SET", "maxmemory", 0)
-    client.value("FLUSHALL")
+    empty(client)
     limit = info_number(client, "memory", "used_memory") + ROOM
     fill(client, "hot", 500, volatile=False)
     client.value("CONFIG", "SET", "maxmemory", limit, "maxmemory-policy", policy)

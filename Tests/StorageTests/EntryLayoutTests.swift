@@ -41,7 +41,7 @@ import Testing
                     .string, line.hasPayload ? .payload : .embedded, key: key,
                     expiry: line.hasExpiry ? 123_456_789 : nil, payload: line.hasPayload ? -5 : nil,
                     valueSize: line.value), access: 0xABCDEF)
-            defer { Values.free(entry) }
+            defer { entry.free() }
             #expect(entry.byteCount == line.bytes)
             let size = AllocatedMemory.hasSizeClasses ? line.block : line.bytes
             #expect(entry.allocatedSize == size)
@@ -59,7 +59,7 @@ import Testing
         let entry = Array("key".utf8).withBytes {
             Entry.make(EntryShape(.hash, .embedded, key: $0, expiry: 7, valueSize: 20), access: 1)
         }
-        defer { Values.free(entry) }
+        defer { entry.free() }
         entry.access = 0xFF_FFFF
         entry.setEncoding(.embeddedOther)
         entry.storeExpiry(.max)

@@ -11,15 +11,16 @@ import Testing
         _ queue: inout Reclamation.Queue, before epoch: UInt64, room: Int
     ) -> [UInt] {
         withUnsafeTemporaryAllocation(of: UInt.self, capacity: room) { target in
-            let count = queue.take(before: epoch, into: target)
-            return (0..<count).map { target[$0] }
+            let taken = queue.take(before: epoch, into: target)
+            return (0..<taken.count).map { target[$0] }
         }
     }
 
     @Test func onlyOlderBlocksAreTakenInOrder() {
         var queue = Reclamation.Queue()
         for number in 1...10 {
-            queue.blocks.append(Reclamation.Retired(block: UInt(number), epoch: UInt64(number)))
+            queue.blocks.append(
+                Reclamation.Retired(block: UInt(number), size: 64, epoch: UInt64(number)))
         }
         #expect(Self.take(&queue, before: 1, room: 8) == [])
         #expect(Self.take(&queue, before: 4, room: 8) == [1, 2, 3])
@@ -32,7 +33,8 @@ import Testing
     @Test func theQueueDoesNotKeepWhatItGave() {
         var queue = Reclamation.Queue()
         for number in 1...10_000 {
-            queue.blocks.append(Reclamation.Retired(block: UInt(number), epoch: UInt64(number)))
+            queue.blocks.append(
+                Reclamation.Retired(block: UInt(number), size: 64, epoch: UInt64(number)))
         }
         var expected: UInt = 1
         while !queue.blocks.isEmpty {
@@ -70,10 +72,10 @@ import Testing
     @Test func anEpochAllowsNothingThatIsRetiredAfterIt() throws {
         let state = Reclamation.State()
         let allowed = state.oldestEpoch
-        state.retire(Block.allocate(64))
+        state.retire(Block.allocate(64), size: 64)
         let freed = state.queue.withLock { queue in
             withUnsafeTemporaryAllocation(of: UInt.self, capacity: 8) {
-                queue.take(before: allowed, into: $0)
+                queue.take(before: allowed, into: $0).count
             }
         }
         #expect(freed == 0)
@@ -82,26 +84,80 @@ import Testing
         #expect(state.queue.withLock { $0.blocks.isEmpty })
     }
 
-    @Test func theReclaimerFreesTablesAndCountsThem() {
-        let reclaimer = Reclaimer()
-        var table = Table()
-        for number in 0..<10_000 { TableTests.set(&table, TableTests.key(number), [1]) }
-        let size = table.allocatedSize
-        #expect(size > 0)
+    @Test func bytesThatWaitAreCounted() {
+        let state = Reclamation.State()
+        let blocks = [64, 1000, 5000].map { Block.allocate($0) }
+        let size = blocks.reduce(0) { $0 + Block.size($1) }
+        for block in blocks { state.retire(block, size: Block.size(block)) }
+        #expect(state.waiting.value == 3)
+        #expect(state.waitingSize.value == size)
+        #expect(state.collect(limit: 8) == false)
+        #expect(state.waiting.value == 0)
+        #expect(state.waitingSize.value == 0)
+    }
+
+    @Test func retiredBlocksAreMemoryInUse() throws {
+        let store = try Store()
         let reader = Reclamation.Participant()
         reader.enter()
-        reclaimer.free(table)
-        usleep(20_000)
-        // A tick that may be reading the table's segments is still running, so nothing is freed.
-        #expect(reclaimer.pendingCount.load(ordering: .relaxed) == 10_000)
-        #expect(reclaimer.pendingSize.load(ordering: .relaxed) == size)
+        Reclamation.retire(Block.allocate(4 << 20))
+        #expect(store.registry.memoryInUse - store.registry.lastingMemory >= 4 << 20)
         reader.leave()
-        var turns = 0
-        while reclaimer.pendingCount.load(ordering: .relaxed) > 0 && turns < 5000 {
-            usleep(1000)
-            turns += 1
-        }
-        #expect(reclaimer.pendingCount.load(ordering: .relaxed) == 0)
-        #expect(reclaimer.pendingSize.load(ordering: .relaxed) == 0)
+        reader.giveBack()
+    }
+
+    // MARK: - Waiting for quiet
+
+    /// A state with one tick under way, as number 0.
+    private static func stateInTick() -> Reclamation.State {
+        let state = Reclamation.State()
+        state.registered.store(1, ordering: .relaxed)
+        state.words[0].store(
+            state.epoch.load(ordering: .relaxed), ordering: .sequentiallyConsistent)
+        return state
+    }
+
+    @Test func nobodySleepsWhileNoTickRuns() {
+        #expect(Reclamation.State().waitForQuiet(milliseconds: 60_000))
+    }
+
+    @Test func theEndOfTheTickWakesWhoWaitsForIt() throws {
+        let state = Self.stateInTick()
+        let began = Clock.monotonicNanoseconds
+        let thread = try #require(
+            Thread("tick") {
+                // Why wait for the sleeper: the end of the tick is to come while it sleeps.
+                while state.sleeperCount.load(ordering: .sequentiallyConsistent) == 0 {
+                    sched_yield()
+                }
+                state.words[0].store(0, ordering: .sequentiallyConsistent)
+                state.tickEnded()
+            })
+        #expect(state.waitForQuiet(milliseconds: 60_000))
+        #expect(Clock.monotonicNanoseconds - began < 30_000_000_000)
+        #expect(state.sleeperCount.value == 0)
+        thread.join()
+    }
+
+    @Test func aTickWithoutEndIsNotWaitedForForEver() {
+        let state = Self.stateInTick()
+        #expect(!state.waitForQuiet(milliseconds: 20))
+        #expect(state.sleeperCount.value == 0)
+    }
+
+    @Test func aTickThatBeginsBehindTheWaitDoesNotProlongIt() {
+        let state = Self.stateInTick()
+        state.epoch.wrappingAdd(1, ordering: .relaxed)
+        state.words[0].store(
+            state.epoch.load(ordering: .relaxed) + 1, ordering: .sequentiallyConsistent)
+        #expect(state.waitForQuiet(milliseconds: 60_000))
+    }
+
+    @Test func aThreadWithLittleToFreeIsNotPressed() {
+        let participant = Reclamation.Participant()
+        participant.enter()
+        participant.leave()
+        #expect(!participant.pressBack())
+        participant.giveBack()
     }
 }

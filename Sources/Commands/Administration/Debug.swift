@@ -95,7 +95,7 @@ public enum DEBUG: SessionCommand {
         let text = context.worker.withEntry(key, in: context.keyspace) { entry -> String? in
             guard let entry, entry.type != .absent, entry.expiry ?? .max > now else { return nil }
             let address = String(UInt(bitPattern: entry.base), radix: 16)
-            return "Value at:0x\(address) refcount:1 encoding:\(ObjectEncoding.name(entry))  "
+            return "Value at:0x\(address) refcount:1 encoding:\(entry.encodingName)  "
                 + "serializedlength:\(entry.valueSize) lru:\(entry.access) "
                 + "lru_seconds_idle:\(Access.idleSeconds(entry.access, now: now))"
         }

@@ -39,7 +39,7 @@ public enum OBJECT_ENCODING: KeyCommand {
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let entry = OBJECT.entry(arguments, keys, &reply) else { return }
-        reply.bulk(ObjectEncoding.name(entry))
+        reply.bulk(entry.encodingName)
     }
 }
 

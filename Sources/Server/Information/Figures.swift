@@ -97,10 +97,7 @@ extension Server {
     public func memoryFigures() -> MemoryFigures {
         Allocator.refresh()
         var figures = MemoryFigures()
-        // Why subtract what waits to be freed: nothing uses it, and `maxmemory` does not count it
-        // either.
-        let pending = reclaimer.pendingSize.load(ordering: .relaxed)
-        figures.allocated = max(0, Allocator.figure("stats.allocated") - pending)
+        figures.allocated = Allocator.figure("stats.allocated")
         figures.active = Allocator.figure("stats.active")
         figures.resident = Allocator.figure("stats.resident")
         figures.residentSet = System.residentSet

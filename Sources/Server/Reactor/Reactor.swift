@@ -125,7 +125,8 @@ final class Reactor: @unchecked Sendable {
         while !(isStopping && isDrained) {
             let timeout = nextDeadline.map { Int(max(0, $0 - Clock.monotonicMilliseconds)) }
             tickLock.unlock()
-            let count = loop.wait(timeout: timeout)
+            let hasPressedBack = worker.pointee.participant.pressBack()
+            let count = loop.wait(timeout: hasPressedBack ? 0 : timeout)
             tickLock.lock()
             tick(events: count, at: .now)
         }

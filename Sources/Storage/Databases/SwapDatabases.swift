@@ -72,7 +72,7 @@ extension Reference where Pointee == Keyspace {
         for entry in entries {
             let hash = Hash(entry.key)
             let table = shard(hash)
-            table.pointee.table.allocatedSize += entry.allocatedSize + Values.nestedSize(entry)
+            table.pointee.table.allocatedSize += entry.totalSize
             _ = table.pointee.table.insert(hash, entry)
         }
     }

@@ -19,8 +19,3 @@ extension Reference where Pointee == Tenant {
         return (memoryInUse, measured, keys)
     }
 }
-
-extension Entry {
-    /// Bytes of the entry's block and of everything that its value owns.
-    public var totalSize: Int { allocatedSize + Values.nestedSize(self) }
-}

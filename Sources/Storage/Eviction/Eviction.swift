@@ -27,11 +27,23 @@ extension Reference where Pointee == Worker {
         settleHeld()
         registry.measureOtherMemory(now: pointee.now)
         guard memoryInUse > memoryMax else { return true }
+        // Why first: it is nobody's any more, and goes before anybody's data.
+        Reclaimer.shared.freeParts(Reclaimer.partsInCommandMax)
+        guard evict(untilLasting: memoryMax, evictingNamedKeys) else { return false }
+        // Why more than `memoryMax`: what was evicted may still wait to be freed. Nearly every
+        // write has just freed more than it will take, so memory falls; where it does not, as large
+        // values are made and deleted one after the other, writes are refused.
+        return memoryInUse <= memoryMax + 2 * Reclaimer.pressureSize
+    }
+
+    /// Evicts until the server will be below `memoryMax` once what waits is freed.
+    private func evict(untilLasting memoryMax: Int, _ evictingNamedKeys: Bool) -> Bool {
+        guard registry.lastingMemory > memoryMax else { return true }
         let policy = self.policy
         guard policy != .noEviction else { return false }
         pointee.victims.passedOver.removeAll(keepingCapacity: true)
         // Bound: each turn takes a key or passes a tenant over, sixteen at most.
-        while memoryInUse > memoryMax {
+        while registry.lastingMemory > memoryMax {
             let victim = mostOverShare(memoryMax, expiring: policy.isVolatile)
             guard let victim, victim.isBeyondShare || !holdsTenantBeyondShare(memoryMax) else {
                 guard evictingNamedKeys, evictNamedKey(policy) else { return false }

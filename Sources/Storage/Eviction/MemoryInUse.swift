@@ -3,17 +3,27 @@ import Base
 import CAllocator
 import Synchronization
 
-// What `maxmemory` bounds: the whole process, as in Redis. Tables are known exactly at any moment;
-// what else is allocated (connections, buffers, code's own objects) is asked of the allocator every
-// so often, as the question takes some microseconds.
+// What `maxmemory` bounds: the whole process, as in Redis. Tables and what waits to be freed are
+// known exactly at any moment; what else is allocated (connections, buffers, code's own objects) is
+// asked of the allocator every so often, as the question takes some microseconds.
 extension TenantRegistry {
     /// How long a measure is good for.
     private static let measureInterval: Milliseconds = 100
 
-    /// Bytes that count against `maxmemory`.
+    /// Bytes that count against `maxmemory`. What waits to be freed is among them.
     @inline(__always)
-    public var memoryInUse: Int {
+    public var memoryInUse: Int { lastingMemory + TenantRegistry.unfreedMemory }
+
+    /// `memoryInUse` without what waits to be freed. Eviction goes by it: to evict more because
+    /// what was evicted is not yet freed would empty the server.
+    @inline(__always)
+    public var lastingMemory: Int {
         settledMemory.load(ordering: .relaxed) + otherMemory.load(ordering: .relaxed)
+    }
+
+    /// Bytes that are nobody's any more and wait to be freed.
+    private static var unfreedMemory: Int {
+        Reclaimer.shared.pendingSize.load(ordering: .relaxed) + Reclamation.waitingSize
     }
 
     /// Asks the allocator anew if the last answer is older than a tenth of a second.
@@ -29,9 +39,7 @@ extension TenantRegistry {
         var allocated = 0
         var size = MemoryLayout<Int>.size
         guard mallctl("stats.allocated", &allocated, &size, nil, 0) == 0 else { return }
-        let known =
-            settledMemory.load(ordering: .relaxed)
-            + Reclaimer.shared.pendingSize.load(ordering: .relaxed)
+        let known = settledMemory.load(ordering: .relaxed) + TenantRegistry.unfreedMemory
         otherMemory.store(max(0, allocated - known), ordering: .relaxed)
     }
 }

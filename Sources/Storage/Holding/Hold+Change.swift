@@ -30,11 +30,7 @@ extension Hold {
     /// the caller's to write.
     func place(_ ordinal: Int, _ shape: EntryShape, replacing found: Found?) -> Found {
         guard let found else { return insert(ordinal, shape) }
-        let nested = Values.nestedSize(found.entry)
-        if nested > 0 {
-            Values.nestedTable(found.entry).free()
-            found.shard.pointee.table.allocatedSize -= nested
-        }
+        found.shard.pointee.table.freeOwned(found.slot)
         found.shard.pointee.table.replace(found.slot, shape, keepingValue: false)
         changed(found)
         return found

@@ -16,14 +16,14 @@ extension Hold {
         let resolved = self[target]
         changed(found)
         let old = found.entry
-        let nested = Values.nestedSize(old)
+        let nested = old.ownedSize
         var shape = old.shape
         shape.key = resolved.key
         let moved = Entry.make(shape, access: old.access)
         if old.valueSize > 0 { memcpy(moved.mutableValue, old.value.base, old.valueSize) }
         let detached = found.shard.pointee.table.detach(found.slot)
         found.shard.pointee.table.allocatedSize -= detached.allocatedSize + nested
-        // The nested table now belongs to `moved`, so only the block goes.
+        // What the value owns now belongs to `moved`, so only the block goes.
         Block.free(detached.base)
         insert(moved, nested: nested, resolved)
         return true
@@ -35,19 +35,9 @@ extension Hold {
         if let replaced = find(target) { remove(replaced) }
         guard let found = find(source) else { return false }
         let resolved = self[target]
-        let old = found.entry
-        var shape = old.shape
-        shape.key = resolved.key
-        var nestedSize = 0
-        if Values.nestedSize(old) > 0 {
-            let nested = NestedTable.make()
-            nested.table.pointee.fill(copying: Values.nestedTable(old).table.pointee)
-            nestedSize = nested.size
-            shape.payload = Int64(Int(bitPattern: nested.table))
-        }
-        let copied = Entry.make(shape, access: Access.initial(now: now, settings: settings))
-        if old.valueSize > 0 { memcpy(copied.mutableValue, old.value.base, old.valueSize) }
-        insert(copied, nested: nestedSize, resolved)
+        let access = Access.initial(now: now, settings: settings)
+        let copied = found.entry.copy(key: resolved.key, access: access)
+        insert(copied, nested: copied.ownedSize, resolved)
         return true
     }
 
@@ -55,19 +45,5 @@ extension Hold {
         resolved.shard.pointee.table.allocatedSize += entry.allocatedSize + nested
         let slot = resolved.shard.pointee.table.insert(resolved.hash, entry)
         changed(Found(slot: slot, shard: resolved.shard, hash: resolved.hash))
-    }
-}
-
-extension Table {
-    /// Inserts copies of all members of another collection's table. Members own nothing beside
-    /// their block.
-    mutating func fill(copying source: Table) {
-        source.forEach { member in
-            precondition(!member.hasPayload, "a member owns something beside its block")
-            let copy = Entry(Block.allocate(member.byteCount))
-            memcpy(copy.base, member.base, member.byteCount)
-            allocatedSize += copy.allocatedSize
-            _ = insert(Hash(copy.key), copy)
-        }
     }
 }

@@ -52,8 +52,8 @@ extension Table {
     /// Removes the entry and frees it with everything that it owns.
     public mutating func remove(_ slot: Slot, shrinking: Bool = true) {
         let entry = detach(slot, shrinking: shrinking)
-        allocatedSize -= entry.allocatedSize + Values.nestedSize(entry)
-        Values.free(entry)
+        allocatedSize -= entry.totalSize
+        entry.free()
     }
 
     /// Makes room in the entry in `slot` for a value of `capacity` bytes, keeps the bytes that are

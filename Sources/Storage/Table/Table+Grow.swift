@@ -73,7 +73,11 @@ extension Table {
     private mutating func retire(_ segment: Segment) {
         let size = Segment.byteCount(segment.bucketCount)
         allocatedSize -= size
-        Reclamation.retire(segment.base)
+        if isPrivate {
+            Block.free(segment.base)
+        } else {
+            Reclamation.retire(segment.base, size: size)
+        }
     }
 
     /// Gives memory back if removals have left the segment less than a quarter full.
@@ -120,8 +124,9 @@ extension Table {
         root = 0
         expiryBound = .max
         isSweeping = false
-        old.forEachSegment { Reclamation.retire($0.base) }
-        old.directory.forEachBlock { block, _ in Reclamation.retire(block) }
+        let release = isPrivate ? Block.free : Reclamation.retire
+        old.forEachSegment { release($0.base) }
+        old.directory.forEachBlock { block, _ in release(block) }
     }
 
     /// Bytes of segments and directory.

@@ -12,12 +12,7 @@ extension Table {
         directory.forEachBlock { block, _ in size += Block.size(block) }
         forEachSegment { segment in
             size += Block.size(segment.base)
-            segment.forEach { entry in
-                size += Block.size(entry.base)
-                guard entry.hasPayload, entry.type != .string else { return }
-                let nested = Values.nestedTable(entry).table
-                size += nested.pointee.measuredSize + Block.size(UnsafeMutableRawPointer(nested))
-            }
+            segment.forEach { size += $0.measuredSize }
         }
         return size
     }
@@ -107,10 +102,45 @@ extension Table {
         if let expiry = entry.expiry, expiry < segment.expiryBound {
             broken.append("an entry expires before its segment's bound")
         }
-        guard entry.hasPayload else { return }
-        if entry.valueSize != 0 { broken.append("an entry has a payload and value bytes") }
-        guard entry.type != .string else { return }
-        broken += Values.nestedTable(entry).table.pointee.invariantViolations
+        broken += entry.violations
+    }
+}
+
+extension PackedList {
+    /// One line for each rule that `bytes` break as the packed list of a hash, with two elements
+    /// for each member, or of a set, with one.
+    static func violations(_ bytes: Bytes, elementsPerMember: Int) -> [String] {
+        guard bytes.count >= headerSize else { return ["a packed list without a header"] }
+        var offset = headerSize
+        var count = 0
+        while offset < bytes.count {  // Bound: each turn moves on by an element.
+            let isLong = bytes[offset] == 254
+            guard bytes[offset] != 255, !isLong || offset + 5 <= bytes.count else { break }
+            var size = Int(bytes[offset])
+            if isLong { size = (1...4).reduce(0) { $0 | Int(bytes[offset + $1]) << (8 * $1 - 8) } }
+            offset += size + (isLong ? 5 : 1)
+            count += 1
+        }
+        if offset != bytes.count { return ["a packed list does not end with its value"] }
+        if count == 0 { return ["a packed list without elements"] }
+        let counted = PackedList(bytes).count
+        if count != counted { return ["a packed list counts \(counted), has \(count)"] }
+        return count % elementsPerMember == 0 ? [] : ["a field without a value"]
+    }
+}
+
+extension IntegerSet {
+    /// One line for each rule that `bytes` break as a set of integers.
+    static func violations(_ bytes: Bytes) -> [String] {
+        guard bytes.count > headerSize, [2, 4, 8].contains(Int(bytes[0])) else {
+            return ["a set of integers without width or integers"]
+        }
+        let integers = IntegerSet(bytes)
+        guard (bytes.count - headerSize) % integers.width == 0 else {
+            return ["a set of integers does not end with its value"]
+        }
+        let isAscending = (1..<integers.count).allSatisfy { integers[$0 - 1] < integers[$0] }
+        return isAscending ? [] : ["a set of integers is not ascending"]
     }
 }
 

@@ -52,8 +52,14 @@ public struct Table: @unchecked Sendable {
     var prefixBits: UInt8 = 0
     /// Whether a sweep is under way.
     var isSweeping = false
+    /// No thread reads buckets without the lock, as `prefetchBucket` does: what the table replaces
+    /// is freed and not retired.
+    let isPrivate: Bool
 
-    public init(prefixBits: Int = 0) { self.prefixBits = UInt8(prefixBits) }
+    public init(prefixBits: Int = 0, isPrivate: Bool = false) {
+        self.prefixBits = UInt8(prefixBits)
+        self.isPrivate = isPrivate
+    }
 
     /// Entries that commands can see, including expired ones not removed yet.
     public var visibleCount: Int { count - Int(absentCount) }

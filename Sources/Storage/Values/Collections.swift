@@ -30,13 +30,13 @@ extension Hold {
     /// The nested table of a large collection, to be read.
     @inline(__always)
     func table(_ found: Found) -> UnsafePointer<Table> {
-        UnsafePointer(Values.nestedTable(found.entry).table)
+        UnsafePointer(found.entry.nestedTable.table)
     }
 
     /// Changes the nested table of a large collection; its memory is charged afterwards.
     @inline(__always)
     func withTable<Result>(_ found: Found, _ body: (inout Table) -> Result) -> Result {
-        let nested = Values.nestedTable(found.entry)
+        let nested = found.entry.nestedTable
         let before = nested.table.pointee.allocatedSize
         let result = body(&nested.table.pointee)
         found.shard.pointee.table.allocatedSize += nested.table.pointee.allocatedSize - before

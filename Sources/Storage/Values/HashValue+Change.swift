@@ -122,7 +122,7 @@ extension Hold {
     /// empty.
     public func removeField(_ found: Found, _ field: Bytes) -> Bool {
         guard found.entry.hasPayload else { return removePackedField(found, field) }
-        let nested = Values.nestedTable(found.entry).table
+        let nested = found.entry.nestedTable.table
         guard let slot = nested.pointee.find(Hash(field), field) else { return false }
         let before = nested.pointee.allocatedSize
         nested.pointee.remove(slot)

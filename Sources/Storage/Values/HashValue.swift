@@ -34,7 +34,7 @@ public struct HashValue {
     public var isPacked: Bool { !entry.hasPayload }
 
     @inline(__always)
-    var table: UnsafeMutablePointer<Table> { Values.nestedTable(entry).table }
+    var table: UnsafeMutablePointer<Table> { entry.nestedTable.table }
 
     /// How many fields there are.
     @inline(__always)

@@ -18,7 +18,7 @@ public struct SetBuilder: ~Copyable {
     public init(_ settings: SettingsReference, _ form: Form) {
         limits = SetLimits(settings)
         table = .allocate(capacity: 1)
-        table.initialize(to: Table())
+        table.initialize(to: Table(isPrivate: true))
         let size = form == .integers ? IntegerSet.headerSize : PackedList.headerSize
         let encoding = form == .integers ? Encoding.embeddedOther : .embedded
         let shape = EntryShape(.set, encoding, key: .empty, valueSize: size)
@@ -77,9 +77,7 @@ public struct SetBuilder: ~Copyable {
 
     /// Frees the nested table and leaves an entry without one, whose value is to be written.
     private func replaceByPacked(_ encoding: Encoding) {
-        let nested = Values.nestedTable(slot.entry)
-        table.pointee.allocatedSize -= nested.size
-        nested.free()
+        table.pointee.freeOwned(slot)
         let shape = EntryShape(.set, encoding, key: .empty)
         table.pointee.replace(slot, shape, keepingValue: false)
     }
@@ -99,8 +97,8 @@ public struct SetBuilder: ~Copyable {
     /// afterwards.
     func move(to found: Found) {
         let entry = slot.entry
-        if entry.hasPayload {
-            let size = Values.nestedSize(entry)
+        if entry.ownsMemory {
+            let size = entry.ownedSize
             found.shard.pointee.table.allocatedSize += size
             table.pointee.allocatedSize -= size
             let empty = EntryShape(.set, .embedded, key: .empty, valueSize: PackedList.headerSize)
@@ -113,11 +111,9 @@ public struct SetBuilder: ~Copyable {
 
     /// Makes what was built the value of a set that is a table; key, expiry and access stay.
     func replaceValue(of found: Found) {
-        let old = Values.nestedTable(found.entry)
-        found.shard.pointee.table.allocatedSize -= old.size
+        found.shard.pointee.table.freeOwned(found.slot)
         let shape = shape(key: found.entry.key, expiry: found.entry.expiry)
         found.shard.pointee.table.replace(found.slot, shape, keepingValue: false)
-        old.free()
         move(to: found)
     }
 }

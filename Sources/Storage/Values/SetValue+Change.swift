@@ -64,7 +64,7 @@ extension Table {
     /// Changes the nested table of the set in `slot`, and charges what it has grown by.
     @inline(__always)
     mutating func changeNested<Result>(_ slot: Slot, _ body: (inout Table) -> Result) -> Result {
-        let nested = Values.nestedTable(slot.entry)
+        let nested = slot.entry.nestedTable
         let before = nested.table.pointee.allocatedSize
         let result = body(&nested.table.pointee)
         allocatedSize += nested.table.pointee.allocatedSize - before

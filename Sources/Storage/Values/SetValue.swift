@@ -36,7 +36,7 @@ public struct SetValue {
     }
 
     @inline(__always)
-    var table: UnsafeMutablePointer<Table> { Values.nestedTable(entry).table }
+    var table: UnsafeMutablePointer<Table> { entry.nestedTable.table }
 
     /// Whether the members are in a table of their own: then a scan has to go by cursor.
     public var isTable: Bool { entry.encoding == .payload }
