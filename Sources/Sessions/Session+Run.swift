@@ -71,6 +71,15 @@ extension Session {
         return settle(refusal, of: call, on: &thread, &reply)
     }
 
+    /// The same off the fast path.
+    @inline(never)
+    private mutating func runHeldBackKeys(
+        _ command: any KeyCommand.Type, _ call: Call, _ request: borrowing Request,
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        runKeys(command, call, request.prefetch, on: &thread, &reply)
+    }
+
     /// What becomes of a call on keys that did not run. Unless it waits, the hold has replied and
     /// charged.
     @inline(never)
@@ -118,8 +127,10 @@ extension Session {
             applyReplyMode(thread.unmutedFrom, reply)
             return nil
         }
-        thread.commands._withUnsafeGuaranteedRef {
-            state.refreshRights($0, thread.worker.settings)
+        if state.pointee.rightsGeneration != thread.worker.settings.rightsGeneration {
+            thread.commands._withUnsafeGuaranteedRef {
+                state.refreshRights($0, thread.worker.settings)
+            }
         }
         let suspension = resolve(request, arguments, on: &thread, &reply)
         if suspension == nil { applyReplyMode(thread.unmutedFrom, reply) }
@@ -127,6 +138,7 @@ extension Session {
     }
 
     /// Finds the command, or its subcommand, and goes on with that.
+    @inline(__always)
     private mutating func resolve(
         _ request: borrowing Request, _ arguments: Arguments, on thread: inout ServingThread,
         _ reply: inout ReplyWriter
@@ -147,13 +159,13 @@ extension Session {
             entry = found
         }
         return admit(
-            call(entry, arguments, request.size, on: thread), request.prefetch, on: &thread,
-            &reply)
+            call(entry, arguments, request.size, on: thread), request, on: &thread, &reply)
     }
 
     /// Refuses the call, puts it off, queues it or runs it.
+    @inline(__always)
     private mutating func admit(
-        _ call: Call, _ prefetch: Prefetch?, on thread: inout ServingThread,
+        _ call: Call, _ request: borrowing Request, on thread: inout ServingThread,
         _ reply: inout ReplyWriter
     ) -> Suspension? {
         if let refusal = Admission.refusal(call) {
@@ -173,7 +185,8 @@ extension Session {
             return nil
         }
         switch call.entry.pointee.run {
-        case .key(let command): return runKeys(command, call, prefetch, on: &thread, &reply)
+        case .key(let command):
+            return runHeldBackKeys(command, call, request, on: &thread, &reply)
         case .session(let command): return runSession(command, call, on: &thread, &reply)
         case .container: return refuse(.arity, call, on: &thread, &reply)
         }

@@ -22,17 +22,18 @@ extension Hold {
     /// Whether the command may run without further questions: every tenant has a lease, and a
     /// command that may need more memory meets no limit of memory or of keys.
     ///
-    /// Why one call for all: this is the path of every command on keys, and most have no limits.
+    /// Why two bits that are set when the keys are locked: the shards' lines are at hand then, and
+    /// the question is one test for the caller, in whose module it is inlined.
+    @inlinable @inline(__always)
     public func isAdmitted(mayGrow: Bool) -> Bool {
-        guard frame.pointee.options.contains(.oneTenant), frame.pointee.keyCount > 0 else {
-            return false
-        }
-        let shard = frame.pointee.keys[0].shard
-        guard shard.hasLease || frame.pointee.options.contains(.inner) else { return false }
-        guard mayGrow else { return true }
+        guard mayGrow else { return frame.pointee.options.contains(.isLeased) }
+        return frame.pointee.options.contains([.isLeased, .isUnlimited]) && hasServerRoom
+    }
+
+    /// Whether the server is within `maxmemory`.
+    @usableFromInline var hasServerRoom: Bool {
         let memoryMax = settings.memoryMax
-        return !shard.pointee.isLimited.load(ordering: .relaxed)
-            && (memoryMax == 0 || frame.pointee.worker.memoryInUse <= memoryMax)
+        return memoryMax == 0 || frame.pointee.worker.memoryInUse <= memoryMax
     }
 
     /// Whether the leases of the first key's shard are so large that some dozens of commands may
@@ -73,7 +74,7 @@ extension Hold {
         var isLimited = false
         frame.forEachTenant {
             tenantCount += 1
-            if $0.pointee.isLimited.load(ordering: .relaxed) { isLimited = true }
+            if $0.isLimited { isLimited = true }
         }
         guard isLimited else { return nil }
         // What is larger than the limit by itself fits no more after an eviction. Of what is for

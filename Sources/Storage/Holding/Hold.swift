@@ -16,7 +16,7 @@ import CLinux
 /// A `Slot` is good until the next insert or removal in the same keyspace. Views into an entry are
 /// good until that entry changes.
 public struct Hold: ~Copyable {
-    let frame: FrameReference
+    @usableFromInline let frame: FrameReference
 
     init(_ frame: FrameReference) { self.frame = frame }
 
@@ -128,6 +128,7 @@ public struct Hold: ~Copyable {
 
     /// The entry of the key at `ordinal`, for a command that changes it: nothing is counted. An
     /// expired entry is removed, and so is a negative entry: what is written now is newer.
+    @inline(__always)
     public func find(_ ordinal: Int) -> Found? {
         guard let found = live(next(ordinal)) else { return nil }
         if found.entry.isAbsent {
@@ -139,6 +140,7 @@ public struct Hold: ~Copyable {
 
     /// The entry of the key at `ordinal`, for a command that reads it: counts a hit or a miss and
     /// notes the access.
+    @inline(__always)
     public func read(_ ordinal: Int) -> Found? {
         guard let found = peek(ordinal) else { return nil }
         if !frame.pointee.options.contains(.leavesAccessTime) { noteAccess(found) }
@@ -160,6 +162,15 @@ public struct Hold: ~Copyable {
         found.shard.pointee.usage.hits += 1
         frame.pointee.worker.statistics.pointee.keyspaceHits.bump()
         return found
+    }
+
+    /// The string at `ordinal`, for a command that reads it.
+    ///
+    /// Why not `read` and `content`: this is the path of GET, and one call is cheaper than three.
+    public func readString(_ ordinal: Int) -> StringLookup {
+        guard let found = read(ordinal) else { return .missing }
+        guard found.entry.type == .string else { return .wrongType }
+        return .found(content(found))
     }
 
     /// `find`, for a value that must be of `type`.
@@ -234,4 +245,11 @@ public enum Lookup {
     case missing
     case wrongType
     case found(Found)
+}
+
+/// The outcome of looking for a string.
+public enum StringLookup {
+    case missing
+    case wrongType
+    case found(StringContent)
 }
