@@ -31,7 +31,7 @@ final class RecordStore: RecordCache, @unchecked Sendable {
         defer { worker.pointee.participant.leave() }
         worker.pointee.now = Clock.nowMilliseconds
         return key.withBytes { key in
-            let hold = Hold(worker, key, in: keyspace, creating: false)
+            let hold = Hold(worker, key, in: keyspace, creating: false, .record)
             let result = body(hold)
             hold.end()
             return result

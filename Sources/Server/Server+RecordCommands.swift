@@ -74,7 +74,7 @@ extension Server {
         guard !worker.isHolding else { return false }
         let keyspace = registry.keyspace(registry.server, 0)
         return key.withBytes { key in
-            let hold = Hold(worker, key, in: keyspace, creating: false)
+            let hold = Hold(worker, key, in: keyspace, creating: false, .record)
             let found = hold.findAny(0)
             if let found { hold.remove(found) }
             hold.end()

@@ -147,22 +147,23 @@ extension Reference where Pointee == Worker {
     /// Removes an expired entry from `table`, which is the shard's and is being walked.
     private func expire(_ shard: ShardReference, _ table: inout Table, _ slot: Table.Slot) {
         pointee.sweep.removedCount += 1
-        noteExpiry(shard, slot.entry)
-        table.remove(slot, shrinking: false)
+        expire(slot, from: &table, shrinking: false, in: shard)
     }
 
     /// Removes an expired entry under its shard's lock.
     func expire(_ shard: ShardReference, _ slot: Table.Slot) {
-        noteExpiry(shard, slot.entry)
-        shard.pointee.table.remove(slot)
+        expire(slot, from: &shard.pointee.table, shrinking: true, in: shard)
     }
 
-    /// Counts an entry that is about to go, and tells who watches it. One that says that a record
-    /// does not exist was no key to anybody, so nobody hears of its end.
-    private func noteExpiry(_ shard: ShardReference, _ entry: Entry) {
-        guard !entry.isAbsent else { return }
-        pointee.statistics.pointee.expiredKeys.bump()
-        shard.pointee.usage.expired += 1
-        if !shard.pointee.waiters.isEmpty { tell(Hash(entry.key), .expired, in: shard) }
+    /// Counts an entry that has expired, and removes it. A negative entry was no key to anybody, so
+    /// it counts for nothing.
+    private func expire(
+        _ slot: Table.Slot, from table: inout Table, shrinking: Bool, in shard: ShardReference
+    ) {
+        if !slot.entry.isAbsent {
+            statistics.pointee.expiredKeys.bump()
+            shard.pointee.usage.expired += 1
+        }
+        remove(slot, from: &table, .expired, shrinking: shrinking, in: shard)
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Commands
-import Storage
+@testable import Storage
 import Tenancy
 import Wire
 
@@ -15,8 +15,12 @@ final class Database {
     var version: UInt8 = 2
     var number = 0
 
-    init(families: [Family] = Families.all, plans: [Plan] = [], patterns: [KeyPattern] = []) {
-        registry = TenantRegistry(settings: settings, plans: plans, patterns: patterns, threads: 2)
+    init(
+        families: [Family] = Families.all, plans: [Plan] = [], patterns: [KeyPattern] = [],
+        observer: (any ChangeObserver)? = nil
+    ) {
+        registry = TenantRegistry(
+            settings: settings, plans: plans, patterns: patterns, threads: 2, observer: observer)
         worker = Worker.make(registry: registry, settings: settings)
         table = CommandTable(families)
         session = SessionReference.make(

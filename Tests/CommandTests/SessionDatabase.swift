@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Commands
-import Storage
+@testable import Storage
 import Tenancy
 import TestSupport
 import Wire
@@ -13,8 +13,9 @@ final class SessionDatabase {
     let server: QuietServer
     let session: SessionReference
 
-    init(patterns: [String] = []) throws {
-        database = Database(patterns: try patterns.map { try KeyPattern($0) })
+    init(patterns: [String] = [], observer: (any ChangeObserver)? = nil) throws {
+        database = Database(
+            patterns: try patterns.map { try KeyPattern($0) }, observer: observer)
         server = QuietServer(database.table)
         session = database.session
     }

@@ -34,6 +34,7 @@ extension Reference where Pointee == Worker {
         for (own, other) in [(left, right), (right, left)] {
             for index in 0..<own.shardCount {
                 tellAll(of: own.shard(at: index), replacedBy: other)
+                willReplaceTable(of: own.shard(at: index))
             }
         }
         if left.pointee.shardBits == right.pointee.shardBits {
@@ -50,7 +51,8 @@ extension Reference where Pointee == Worker {
             left.putAll(fromRight)
             right.putAll(fromLeft)
         }
-        pointee.statistics.pointee.changes.bump()
+        didSwap(left, right)
+        statistics.pointee.changes.bump()
     }
 }
 

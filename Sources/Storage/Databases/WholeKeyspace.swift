@@ -23,7 +23,9 @@ extension Reference where Pointee == Worker {
             guard count > 0 else { return }
             removed += count
             tellAll(of: shard, replacedBy: nil)
+            willReplaceTable(of: shard)
             reclaimer.free(shard.takeTable())
+            didEmpty(shard, .flushed)
         }
         pointee.statistics.pointee.changes.bump(removed)
         return removed

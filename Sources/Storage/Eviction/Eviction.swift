@@ -170,8 +170,7 @@ extension Reference where Pointee == Worker {
     private func evict(_ slot: Table.Slot, of shard: ShardReference) {
         pointee.statistics.pointee.evictedKeys.bump()
         shard.pointee.usage.evicted += 1
-        if !shard.pointee.waiters.isEmpty { tell(Hash(slot.entry.key), .changed, in: shard) }
-        shard.pointee.table.remove(slot)
+        remove(slot, from: &shard.pointee.table, .evicted, in: shard)
         settle(shard)
     }
 

@@ -18,13 +18,17 @@ public struct HoldOptions: OptionSet, Sendable {
     /// Reads leave the access time alone (CLIENT NO-TOUCH).
     @inlinable public static var leavesAccessTime: HoldOptions { HoldOptions(rawValue: 2) }
 
+    /// Records thread: its changes are told as such.
+    @inlinable public static var record: HoldOptions { HoldOptions(rawValue: 128) }
+
     /// All keys live in one tenant's keyspace, so the first key's shard answers for the tenant.
     static var oneTenant: HoldOptions { HoldOptions(rawValue: 4) }
     /// One key, whose shard is the only lock: `locked` is not filled.
     static var oneKey: HoldOptions { HoldOptions(rawValue: 8) }
     /// An outer hold owns the locks (EXEC).
     static var inner: HoldOptions { HoldOptions(rawValue: 16) }
-    /// The rates of all tenants allow a command: asked when the keys are held, or by the outer hold.
+    /// The rates of all tenants allow a command: asked when the keys are held, or by the outer
+    /// hold.
     @usableFromInline static var isLeased: HoldOptions { HoldOptions(rawValue: 32) }
     /// No tenant has a limit of memory or of keys.
     @usableFromInline static var isUnlimited: HoldOptions { HoldOptions(rawValue: 64) }

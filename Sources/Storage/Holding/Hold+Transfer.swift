@@ -14,17 +14,14 @@ extension Hold {
         // Why only now: a slot is void after the removal above.
         guard let found = find(source) else { return false }
         let resolved = self[target]
-        changed(found)
+        if !frame.pointee.options.contains(.leavesAccessTime) { noteAccess(found) }
         let old = found.entry
         let nested = old.ownedSize
         var shape = old.shape
         shape.key = resolved.key
         let moved = Entry.make(shape, access: old.access)
         if old.valueSize > 0 { memcpy(moved.mutableValue, old.value.base, old.valueSize) }
-        let detached = found.shard.pointee.table.detach(found.slot)
-        found.shard.pointee.table.allocatedSize -= detached.allocatedSize + nested
-        // What the value owns now belongs to `moved`, so only the block goes.
-        Block.free(detached.base)
+        detach(found, at: source, nested: nested)
         insert(moved, nested: nested, resolved)
         return true
     }
@@ -41,9 +38,23 @@ extension Hold {
         return true
     }
 
+    /// Takes the entry out of its table without what its value owns, which another entry has now.
+    private func detach(_ found: Found, at source: Int, nested: Int) {
+        let worker = frame.pointee.worker
+        let shard = found.shard
+        worker.willRemove(found.slot, from: shard.pointee.table, in: shard)
+        let detached = shard.pointee.table.detach(found.slot)
+        shard.pointee.table.allocatedSize -= detached.allocatedSize + nested
+        Block.free(detached.base)
+        worker.didRemove(key(source), found.hash, .command, in: shard)
+    }
+
     private func insert(_ entry: Entry, nested: Int, _ resolved: ResolvedKey) {
+        frame.pointee.worker.willInsert(resolved.hash, in: resolved.shard)
         resolved.shard.pointee.table.allocatedSize += entry.allocatedSize + nested
         let slot = resolved.shard.pointee.table.insert(resolved.hash, entry)
-        changed(Found(slot: slot, shard: resolved.shard, hash: resolved.hash))
+        let found = Found(slot: slot, shard: resolved.shard, hash: resolved.hash)
+        if !frame.pointee.options.contains(.leavesAccessTime) { noteAccess(found) }
+        didChange(found, .inserted)
     }
 }

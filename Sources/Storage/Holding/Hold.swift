@@ -219,7 +219,10 @@ public struct Hold: ~Copyable {
     }
 
     @inline(never)
-    private func removeAbsent(_ found: Found) { found.shard.pointee.table.remove(found.slot) }
+    private func removeAbsent(_ found: Found) {
+        frame.pointee.worker.remove(
+            found.slot, from: &found.shard.pointee.table, .command, in: found.shard)
+    }
 
     @inline(never)
     private func expire(_ shard: ShardReference, _ slot: Table.Slot) {

@@ -127,7 +127,9 @@ extension TenantRegistry {
                 shard.acquire()
                 shard.pointee.isDead = true
                 chargeStructure(tenant, -shard.letGoOfWaiters())
+                observer?.willChange(.table(shard.pointee.table), in: shard)
                 Reclaimer.shared.free(shard.takeTable())
+                observer?.didEmpty(shard, .tenantDeleted)
                 settle(shard)
                 let usage = shard.pointee.usage
                 control.withLock { $0.departed += usage }

@@ -22,6 +22,8 @@ public final class TenantRegistry: Sendable {
     nonisolated(unsafe) let patterns: UnsafeMutableBufferPointer<KeyMatcher>
     /// Whether a key is the server's own even if a pattern matches it: the keys of records.
     let isReserved: (@Sendable (Bytes) -> Bool)?
+    /// Hears of every change of every key; nil in a server.
+    let observer: (any ChangeObserver)?
     let index: TenantIndex
     let control: Mutex<Control>
     /// Bytes of all tenants' tables and structures, as far as settled.
@@ -54,10 +56,20 @@ public final class TenantRegistry: Sendable {
 
     /// `threads`: the number of threads that serve requests. The server's own keyspaces get shards
     /// to match.
-    public init(
+    public convenience init(
         settings: SettingsReference, plans: [Plan], patterns: [KeyPattern], threads: Int,
         isReserved: (@Sendable (Bytes) -> Bool)? = nil
     ) {
+        self.init(
+            settings: settings, plans: plans, patterns: patterns, threads: threads,
+            isReserved: isReserved, observer: nil)
+    }
+
+    init(
+        settings: SettingsReference, plans: [Plan], patterns: [KeyPattern], threads: Int,
+        isReserved: (@Sendable (Bytes) -> Bool)? = nil, observer: (any ChangeObserver)?
+    ) {
+        self.observer = observer
         self.isReserved = isReserved
         self.settings = settings
         self.patterns = .allocate(capacity: patterns.count)
@@ -163,6 +175,9 @@ public final class TenantRegistry: Sendable {
                 case .implicit: 0
                 }
             let keyspace = Keyspace.make(tenant: tenant, number: number, shardBits: bits)
+            if observer != nil {
+                keyspace.forEachShard(isLocked: true) { $0.pointee.listeners = .observer }
+            }
             chargeStructure(tenant, keyspace.structureSize)
             let word = keyspace.address
             tenant.keyspaceWord(number).pointee.store(word, ordering: .releasing)
@@ -189,7 +204,8 @@ public final class TenantRegistry: Sendable {
         let usage = shard.pointee.usage
         shard.returnLeases()
         let isLast: Bool? = control.withLock { control in
-            guard tenant.pointee.origin == .implicit else { return nil }
+            // Why `isGone`: whoever deletes the tenant frees its keyspaces, and frees this one too.
+            guard tenant.pointee.origin == .implicit, !tenant.pointee.isGone else { return nil }
             shard.pointee.isDead = true
             tenant.keyspaceWord(keyspace.pointee.number).pointee.store(0, ordering: .releasing)
             var remaining = false

@@ -6,6 +6,7 @@ extension Hold {
     /// exist, so readers see no key and nothing is loaded.
     public func setAbsent(_ ordinal: Int, until expiry: Milliseconds) {
         let shape = EntryShape(.absent, .embedded, key: key(ordinal), expiry: expiry)
-        changed(place(ordinal, shape, replacing: findAny(ordinal)))
+        let old = findAny(ordinal)
+        written(place(ordinal, shape, replacing: old), replacing: old)
     }
 }

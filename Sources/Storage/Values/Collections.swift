@@ -11,6 +11,7 @@ extension Hold {
         _ found: Found, _ range: Range<Int>, size: Int,
         _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void
     ) {
+        willUpdate(found)
         found.shard.pointee.table.spliceValue(found.slot, range, size: size) { value in
             let start = value.assumingMemoryBound(to: UInt8.self)
             body(UnsafeMutableBufferPointer(start: start, count: found.entry.valueSize))
@@ -23,6 +24,7 @@ extension Hold {
     func promote(
         _ found: Found, _ encoding: Encoding, fill: (inout Table, Bytes) -> Void
     ) {
+        willUpdate(found)
         found.shard.pointee.table.promoteValue(found.slot, encoding, fill: fill)
         changed(found)
     }
@@ -36,6 +38,7 @@ extension Hold {
     /// Changes the nested table of a large collection; its memory is charged afterwards.
     @inline(__always)
     func withTable<Result>(_ found: Found, _ body: (inout Table) -> Result) -> Result {
+        willUpdate(found)
         let nested = found.entry.nestedTable
         let before = nested.table.pointee.allocatedSize
         let result = body(&nested.table.pointee)

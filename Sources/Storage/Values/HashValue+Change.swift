@@ -49,6 +49,7 @@ extension Hold {
                 valueCapacity: capacity),
             replacing: old)
         PackedList.setCount(0, at: found.entry.mutableValue)
+        written(found, replacing: old)
         if !isPacked { promoteHash(found) }
         return found
     }
@@ -105,6 +106,7 @@ extension Hold {
     }
 
     private func appendPacked(_ found: Found, _ field: Bytes, _ value: Bytes, added: Int) {
+        willUpdate(found)
         let old = found.entry.valueSize
         // Why not through splice: it gives the room back that a new hash was made with.
         if !found.shard.pointee.table.lengthenInPlace(found.slot, size: old + added) {
@@ -124,6 +126,7 @@ extension Hold {
         guard found.entry.hasPayload else { return removePackedField(found, field) }
         let nested = found.entry.nestedTable.table
         guard let slot = nested.pointee.find(Hash(field), field) else { return false }
+        willUpdate(found)
         let before = nested.pointee.allocatedSize
         nested.pointee.remove(slot)
         found.shard.pointee.table.allocatedSize += nested.pointee.allocatedSize - before

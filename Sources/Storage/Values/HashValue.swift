@@ -20,8 +20,13 @@ public struct HashValue {
 
     @inline(__always)
     public init(_ found: Found) {
-        entry = found.entry
+        self.init(found.entry)
+    }
+
+    @inline(__always)
+    init(_ entry: Entry) {
         precondition(entry.type == .hash)
+        self.entry = entry
     }
 
     /// A field and its value, where they lie.

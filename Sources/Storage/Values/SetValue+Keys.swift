@@ -27,6 +27,7 @@ extension Hold {
             let target = found.entry.mutableValue
             target[0] = UInt8(width)
             IntegerSet.store(value, width, at: target + IntegerSet.headerSize)
+            written(found, replacing: nil)
             return found
         }
         if expected <= limits.packedCountMax, member.count <= limits.packedValueSizeMax,
@@ -38,6 +39,7 @@ extension Hold {
             let target = found.entry.mutableValue
             PackedList.setCount(1, at: target)
             PackedList.write(member, to: target + PackedList.headerSize)
+            written(found, replacing: nil)
             return found
         }
         let nested = NestedTable.make()
@@ -47,6 +49,7 @@ extension Hold {
             EntryShape(
                 .set, .payload, key: key(ordinal), payload: Int64(Int(bitPattern: nested.table))))
         found.shard.pointee.table.allocatedSize += nested.size
+        written(found, replacing: nil)
         return found
     }
 
@@ -58,13 +61,17 @@ extension Hold {
         if encoding == .embedded && expected > limits.packedCountMax
             || encoding == .embeddedOther && expected > limits.integerCountMax
         {
+            willUpdate(found)
             found.shard.pointee.table.promoteSet(found.slot, joining: nil)
+            // Why told: the encoding is another one, although the members are the same.
+            didChange(found, .updated)
         }
     }
 
     /// Adds a member. What was found stays good. Returns whether the member is new.
     @inline(__always)
     public func addSetMember(_ found: Found, _ member: Bytes) -> Bool {
+        willUpdate(found)
         let isNew = found.shard.pointee.table.addSetMember(
             found.slot, member, SetLimits(settings))
         if isNew { changed(found) }
@@ -80,6 +87,7 @@ extension Hold {
             remove(found)
             return .removedWithKey
         }
+        willUpdate(found)
         guard found.shard.pointee.table.removeSetMember(found.slot, member) else { return .absent }
         changed(found)
         return .removed
@@ -97,6 +105,7 @@ extension Hold {
             })
             return remove(found)
         }
+        willUpdate(found)
         if !set.isTable {
             found.shard.pointee.table.popPacked(
                 found.slot, wanted, &random, body)
@@ -144,7 +153,7 @@ extension Hold {
         let placed = place(
             ordinal, result.shape(key: key(ordinal), expiry: nil), replacing: old)
         result.move(to: placed)
-        changed(placed)
+        written(placed, replacing: old)
         return count
     }
 }

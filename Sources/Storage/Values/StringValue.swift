@@ -65,6 +65,7 @@ extension Hold {
         guard entry.type == .string, !entry.hasPayload, entry.valueSize == value.count,
             Hold.integer(value) == nil, Hold.keepsExpiryField(entry, change)
         else { return false }
+        willUpdate(found)
         if case .at(let moment) = change {
             found.shard.pointee.table.setExpiry(found.slot, moment)
         }
@@ -92,6 +93,7 @@ extension Hold {
         if let found, found.entry.type == .string, found.entry.hasPayload == (integer != nil),
             Hold.keepsExpiryField(found.entry, change)
         {
+            willUpdate(found)
             if case .at(let moment) = change {
                 found.shard.pointee.table.setExpiry(found.slot, moment)
             }
@@ -116,6 +118,7 @@ extension Hold {
             payload: integer, valueSize: integer == nil ? value.count : 0)
         let now = place(ordinal, shape, replacing: found)
         if integer == nil { memcpy(now.entry.mutableValue, value.base, value.count) }
+        written(now, replacing: found)
     }
 
     /// The value as an integer, where it is one in its shortest form, of at most 20 bytes.
@@ -135,13 +138,14 @@ extension Hold {
     /// Sets a string that is kept as an integer, or inserts it; the expiry stays.
     public func setInteger(_ ordinal: Int, _ value: Int64, replacing found: Found?) {
         if let found, found.entry.type == .string, found.entry.hasPayload {
+            willUpdate(found)
             found.entry.payload = value
             changed(found)
             return
         }
         let shape = EntryShape(
             .string, .payload, key: key(ordinal), expiry: found?.entry.expiry, payload: value)
-        _ = place(ordinal, shape, replacing: found)
+        written(place(ordinal, shape, replacing: found), replacing: found)
     }
 
     /// Lengthens a string to `count` bytes, zeros behind the old ones, and calls `body` with all of
@@ -154,8 +158,8 @@ extension Hold {
         precondition(count <= Entry.valueSizeMax)
         let target: Found
         if let found {
+            willUpdate(found)
             target = found.entry.hasPayload ? spellInteger(ordinal, found, capacity: count) : found
-            changed(target)
         } else {
             target = insert(
                 ordinal,
@@ -170,6 +174,7 @@ extension Hold {
         memset(target.entry.mutableValue + old, 0, count - old)
         target.entry.setEncoding(.embeddedOther)
         body(UnsafeMutableBufferPointer(start: target.entry.mutableValue, count: count))
+        written(target, replacing: found)
     }
 
     /// Turns a string that is kept as an integer into its digits, with room for `capacity` bytes.

@@ -116,6 +116,7 @@ extension Reference where Pointee == Worker {
 
     /// Charges the tenant for what the index of a shard has taken, or given back.
     func chargeWaiters(of shard: ShardReference, _ bytes: Int) {
+        shard.noteWaiters()
         guard bytes != 0 else { return }
         pointee.unmanagedRegistry._withUnsafeGuaranteedRef {
             $0.chargeStructure(shard.tenant, bytes)

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+import Base
+
+// Telling of changes: the one place through which every mutation of a key goes, before and after.
+// All of it runs under the lock of the shard.
+extension Reference where Pointee == Shard {
+    @inline(__always)
+    var isObserved: Bool { pointee.listeners.contains(.observer) }
+
+    /// Keeps the bit that says that somebody waits for keys of the shard.
+    func noteWaiters() {
+        if pointee.waiters.isEmpty {
+            pointee.listeners.remove(.waiters)
+        } else {
+            pointee.listeners.insert(.waiters)
+        }
+    }
+}
+
+extension Reference where Pointee == Worker {
+    /// A value or an expiry is about to change in its slot.
+    @inline(__always)
+    func willUpdate(_ slot: Table.Slot, in shard: ShardReference) {
+        if shard.isObserved { tellBefore([.bucket(slot.bucket)], in: shard) }
+    }
+
+    /// A key of `hash` is about to be inserted.
+    @inline(__always)
+    func willInsert(_ hash: Hash, in shard: ShardReference) {
+        if shard.isObserved {
+            tellBefore(shard.pointee.table.partsChanged(byInserting: hash), in: shard)
+        }
+    }
+
+    /// An entry is about to be removed. `table` is the shard's.
+    @inline(__always)
+    func willRemove(_ slot: Table.Slot, from table: Table, in shard: ShardReference) {
+        if shard.isObserved { tellBefore(table.partsChanged(byRemoving: slot), in: shard) }
+    }
+
+    /// The shard's whole table is about to be taken away.
+    func willReplaceTable(of shard: ShardReference) {
+        if shard.isObserved { tellBefore([.table(shard.pointee.table)], in: shard) }
+    }
+
+    @inline(never)
+    private func tellBefore(_ parts: [TablePart], in shard: ShardReference) {
+        for part in parts { registry.observer?.willChange(part, in: shard) }
+    }
+
+    /// A key is there with another value or expiry than before.
+    @inline(__always)
+    func didChange(
+        _ entry: Entry, _ hash: Hash, _ reason: ChangeReason, _ event: ChangeEvent,
+        in shard: ShardReference
+    ) {
+        statistics.pointee.changes.bump()
+        if !shard.pointee.listeners.isEmpty { tellAfter(entry, hash, reason, event, in: shard) }
+    }
+
+    @inline(never)
+    private func tellAfter(
+        _ entry: Entry, _ hash: Hash, _ reason: ChangeReason, _ event: ChangeEvent,
+        in shard: ShardReference
+    ) {
+        if shard.pointee.listeners.contains(.waiters) { tell(hash, .changed, in: shard) }
+        if shard.isObserved {
+            registry.observer?.didChange(entry.key, entry, reason, event, in: shard)
+        }
+    }
+
+    /// Removes an entry of a shard's table, and tells of it before and after.
+    @inline(__always)
+    func remove(
+        _ slot: Table.Slot, from table: inout Table, _ reason: ChangeReason,
+        shrinking: Bool = true, in shard: ShardReference
+    ) {
+        guard shard.pointee.listeners.isEmpty else {
+            return removeAndTell(slot, from: &table, reason, shrinking: shrinking, in: shard)
+        }
+        table.remove(slot, shrinking: shrinking)
+    }
+
+    @inline(never)
+    private func removeAndTell(
+        _ slot: Table.Slot, from table: inout Table, _ reason: ChangeReason, shrinking: Bool,
+        in shard: ShardReference
+    ) {
+        // A negative entry was no key to anybody, so nobody who waits for one hears of its end.
+        if shard.pointee.listeners.contains(.waiters), !slot.entry.isAbsent {
+            tell(Hash(slot.entry.key), reason == .expired ? .expired : .changed, in: shard)
+        }
+        guard shard.isObserved else { return table.remove(slot, shrinking: shrinking) }
+        // Why a copy: the key's bytes go with the entry.
+        let key = slot.entry.key.array
+        willRemove(slot, from: table, in: shard)
+        table.remove(slot, shrinking: shrinking)
+        key.withBytes { registry.observer?.didChange($0, nil, reason, .removed, in: shard) }
+    }
+
+    /// An entry was taken out of the shard's table: told as a removal.
+    func didRemove(
+        _ key: Bytes, _ hash: Hash, _ reason: ChangeReason, in shard: ShardReference
+    ) {
+        statistics.pointee.changes.bump()
+        guard !shard.pointee.listeners.isEmpty else { return }
+        if shard.pointee.listeners.contains(.waiters) { tell(hash, .changed, in: shard) }
+        if shard.isObserved {
+            registry.observer?.didChange(key, nil, reason, .removed, in: shard)
+        }
+    }
+
+    /// The shard has lost its whole table.
+    func didEmpty(_ shard: ShardReference, _ reason: ChangeReason) {
+        if shard.isObserved { registry.observer?.didEmpty(shard, reason) }
+    }
+
+    /// Two databases of one tenant have each other's tables.
+    func didSwap(_ left: KeyspaceReference, _ right: KeyspaceReference) {
+        if left.shard(at: 0).isObserved { registry.observer?.didSwap(left, right) }
+    }
+}
