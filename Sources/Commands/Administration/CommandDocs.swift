@@ -3,7 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// COMMAND DOCS [name …]: what a person would read, and the arguments as a tree.
+/// COMMAND DOCS [name …]: documentation for people, and the arguments as a tree.
 public enum COMMAND_DOCS: SessionCommand {
     public static let spec = CommandSpec(
         "command|docs", arity: -2, COMMAND.flags, usage: "[command-name ...]", since: "7.0.0",
@@ -53,7 +53,7 @@ public enum COMMAND_DOCS: SessionCommand {
         reply.bulk(value)
     }
 
-    /// Keys belong to the key specifications in their order; the last one has what is left.
+    /// Keys take the key specifications in order; the last specification serves all further keys.
     private static func tree(
         _ items: [CommandUsage], keySpecCount: Int, _ keyCount: inout Int, _ reply: ReplyWriter
     ) {

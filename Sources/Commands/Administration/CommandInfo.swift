@@ -3,7 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// COMMAND: what the server can do, told from the declarations.
+/// COMMAND: all commands, as they are declared.
 public enum COMMAND: SessionCommand {
     public static let spec = CommandSpec(
         "command", arity: -1, [.loading, .stale], since: "2.8.13",
@@ -21,7 +21,7 @@ public enum COMMAND: SessionCommand {
         for entry in all { info(entry, reply) }
     }
 
-    /// Ten elements for one command.
+    /// Replies the ten elements that describe one command.
     static func info(_ entry: CommandTable.Entry, _ reply: ReplyWriter) {
         let spec = entry.spec
         let range = spec.keyRange
@@ -87,7 +87,7 @@ public enum COMMAND: SessionCommand {
         }
     }
 
-    /// The declaration that "get" or "config|get" names.
+    /// The declaration of a command such as "get" or a subcommand such as "config|get".
     static func find(_ name: Bytes, _ table: CommandTable) -> CommandTable.Entry? {
         guard let bar = name.firstIndex(of: UInt8(ascii: "|")) else {
             return table.find(name)?.pointee
@@ -97,7 +97,7 @@ public enum COMMAND: SessionCommand {
     }
 }
 
-/// COMMAND COUNT: how many commands there are.
+/// COMMAND COUNT: the number of commands.
 public enum COMMAND_COUNT: SessionCommand {
     public static let spec = CommandSpec(
         "command|count", arity: 2, COMMAND.flags, since: "2.8.13", complexity: "O(1)",
@@ -110,7 +110,7 @@ public enum COMMAND_COUNT: SessionCommand {
     }
 }
 
-/// COMMAND INFO [name …]: what COMMAND tells, of those named.
+/// COMMAND INFO [name …]: what COMMAND replies, for the named commands.
 public enum COMMAND_INFO: SessionCommand {
     public static let spec = CommandSpec(
         "command|info", arity: -2, COMMAND.flags, usage: "[command-name ...]", since: "2.8.13",
@@ -134,7 +134,7 @@ public enum COMMAND_INFO: SessionCommand {
     }
 }
 
-/// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: names.
+/// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: names of commands.
 public enum COMMAND_LIST: SessionCommand {
     public static let spec = CommandSpec(
         "command|list", arity: -2, COMMAND.flags,
@@ -147,14 +147,17 @@ public enum COMMAND_LIST: SessionCommand {
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
         var matches: (CommandTable.Entry) -> Bool = { _ in true }
-        if arguments.count == 5, arguments[2].isKeyword("FILTERBY") {
-            let value = arguments[4]
-            if arguments[3].isKeyword("MODULE") {
+        var options = OptionReader(arguments, from: 2)
+        while let option = options.next() {
+            guard option.isKeyword("FILTERBY"), let kind = options.value(),
+                let value = options.value(), options.isAtEnd
+            else { return reply.error(.syntax) }
+            if kind.isKeyword("MODULE") {
                 matches = { _ in false }
-            } else if arguments[3].isKeyword("ACLCAT") {
+            } else if kind.isKeyword("ACLCAT") {
                 let category = String(decoding: value.buffer.map(ASCII.lower), as: UTF8.self)
                 matches = { $0.spec.categoryNames(group: $0.group).contains(category) }
-            } else if arguments[3].isKeyword("PATTERN") {
+            } else if kind.isKeyword("PATTERN") {
                 matches = { entry in
                     Array(entry.spec.name.utf8).withBytes {
                         Glob.matches(value, $0, ignoringCase: true)
@@ -163,13 +166,11 @@ public enum COMMAND_LIST: SessionCommand {
             } else {
                 return reply.error(.syntax)
             }
-        } else if arguments.count != 2 {
-            return reply.error(.syntax)
         }
         var names: [String] = []
         for entry in context.server.commands.all {
             if matches(entry) { names.append(entry.spec.name) }
-            // Without a filter only whole commands are named, as in Redis.
+            // As in Redis, subcommands are listed only with a filter.
             guard arguments.count > 2 else { continue }
             names += entry.subcommands.map { $0.pointee }.filter(matches).map(\.spec.name)
         }
@@ -178,7 +179,7 @@ public enum COMMAND_LIST: SessionCommand {
     }
 }
 
-/// COMMAND GETKEYS command …: the keys of a request.
+/// COMMAND GETKEYS command …: the keys that a request names.
 public enum COMMAND_GETKEYS: SessionCommand {
     public static let spec = CommandSpec(
         "command|getkeys", arity: -3, COMMAND.flags, usage: "command [arg ...]",
@@ -192,7 +193,7 @@ public enum COMMAND_GETKEYS: SessionCommand {
     }
 }
 
-/// COMMAND GETKEYSANDFLAGS command …: the keys, and what would be done to each.
+/// COMMAND GETKEYSANDFLAGS command …: the keys that a request names, and how it accesses each.
 public enum COMMAND_GETKEYSANDFLAGS: SessionCommand {
     public static let spec = CommandSpec(
         "command|getkeysandflags", arity: -3, COMMAND.flags, usage: "command [arg ...]",

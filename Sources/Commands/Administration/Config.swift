@@ -3,7 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// CONFIG: the directives, at run time.
+/// CONFIG: the container of commands on the configuration.
 public enum CONFIG: Command {
     public static let spec = CommandSpec(
         "config", arity: -2, [], since: "2.0.0", complexity: "Depends on subcommand.",
@@ -12,7 +12,7 @@ public enum CONFIG: Command {
     static let flags: CommandFlags = [.admin, .noScript, .loading, .stale]
 }
 
-/// CONFIG GET pattern …: names and values.
+/// CONFIG GET pattern …: names and values of the directives that match.
 public enum CONFIG_GET: SessionCommand {
     public static let spec = CommandSpec(
         "config|get", arity: -3, CONFIG.flags, usage: "parameter ...", since: "2.0.0",
@@ -32,7 +32,7 @@ public enum CONFIG_GET: SessionCommand {
     }
 }
 
-/// CONFIG SET name value …: all or none.
+/// CONFIG SET name value …: sets all directives, or on an error none.
 public enum CONFIG_SET: SessionCommand {
     public static let spec = CommandSpec(
         "config|set", arity: -4, CONFIG.flags, usage: "(parameter value) ...", since: "2.0.0",
@@ -58,7 +58,7 @@ public enum CONFIG_SET: SessionCommand {
     }
 }
 
-/// CONFIG REWRITE: the file says afterwards what is in force.
+/// CONFIG REWRITE: writes the configuration in force to its file.
 public enum CONFIG_REWRITE: SessionCommand {
     public static let spec = CommandSpec(
         "config|rewrite", arity: 2, CONFIG.flags, since: "2.8.0", complexity: "O(1)",
@@ -76,7 +76,7 @@ public enum CONFIG_REWRITE: SessionCommand {
     }
 }
 
-/// CONFIG RESETSTAT: INFO counts from zero.
+/// CONFIG RESETSTAT: sets the counters of INFO to zero.
 public enum CONFIG_RESETSTAT: SessionCommand {
     public static let spec = CommandSpec(
         "config|resetstat", arity: 2, CONFIG.flags, since: "2.0.0", complexity: "O(1)",

@@ -5,8 +5,8 @@ import Storage
 import Synchronization
 import Wire
 
-/// DEBUG: what tests need and nobody else. Behind `enable-debug-command`; with `local`, for this
-/// machine's clients.
+/// DEBUG: commands for tests. `enable-debug-command` allows them to all clients, or with `local` to
+/// clients on this machine.
 public enum DEBUG: SessionCommand {
     public static let spec = CommandSpec(
         "debug", arity: -2, [.admin, .noScript, .loading, .stale, .debug],
@@ -54,7 +54,7 @@ public enum DEBUG: SessionCommand {
         + "you can run it from a local connection, otherwise you need to set this option in the "
         + "configuration file, and then restart the server."
 
-    /// Whether the session may run what is flagged `debug`; asked before it runs or is queued.
+    /// Whether the session may run commands flagged `debug`. Checked before one runs or is queued.
     public static func isAllowed(
         _ session: SessionReference, _ settings: SettingsReference
     ) -> Bool {
@@ -67,10 +67,10 @@ public enum DEBUG: SessionCommand {
         }
     }
 
-    /// Holds the calling thread, and with it the sessions that it serves.
+    /// Blocks the calling thread, and so all sessions that it serves.
     private static func sleep(_ seconds: Bytes) {
         guard var rest = duration(seconds) else { return }
-        // Bound: what is left falls with each turn.
+        // Bound: each turn shortens the rest.
         while true {
             var left = timespec()
             guard nanosleep(&rest, &left) != 0, errno == EINTR else { return }
@@ -78,10 +78,10 @@ public enum DEBUG: SessionCommand {
         }
     }
 
-    /// The time that a number of seconds says, a year at most; nil where there is none to wait.
+    /// A number of seconds as a time, at most a year; nil if there is nothing to wait for.
     static func duration(_ seconds: Bytes) -> timespec? {
         guard let wanted = Double(seconds.string), wanted > 0 else { return nil }
-        // Why a limit: infinity is a number of seconds too, and none that an integer can say.
+        // Why a limit: infinity parses as a number but converts to no integer.
         let limited = min(wanted, 31_536_000)
         let whole = limited.rounded(.down)
         return timespec(
@@ -103,8 +103,8 @@ public enum DEBUG: SessionCommand {
         Array(text.utf8).withBytes { reply.simple($0) }
     }
 
-    /// POPULATE count [prefix] [size]: strings named prefix:0 and so on; those that exist are left
-    /// alone.
+    /// POPULATE count [prefix] [size]: inserts strings named prefix:0, prefix:1 and so on. Existing
+    /// keys stay as they are.
     private static func populate(
         _ arguments: Arguments, _ context: CommandContext, _ reply: inout ReplyWriter
     ) {
@@ -118,7 +118,7 @@ public enum DEBUG: SessionCommand {
             else {
                 return reply.error(.mustBePositive)
             }
-            // As in Redis 0 says no more than nothing.
+            // As in Redis, 0 is the same as no size.
             size = wanted > 0 ? Int(wanted) : nil
         }
         guard !context.isInsideTransaction else {
@@ -146,8 +146,8 @@ public enum DEBUG: SessionCommand {
         hold.end()
     }
 
-    /// STRINGMATCH-LEN size pattern: whether the pattern matches so many letters, to try what that
-    /// costs.
+    /// STRINGMATCH-LEN size pattern: whether the pattern matches `size` letters, to measure what a
+    /// match costs.
     private static func stringMatch(_ arguments: Arguments, _ reply: inout ReplyWriter) {
         guard let size = ASCIIInteger.parse(arguments[2]), size >= 0, size <= 1 << 29 else {
             return reply.error(.mustBePositive)
@@ -156,7 +156,7 @@ public enum DEBUG: SessionCommand {
         reply.integer(text.withBytes { Glob.matches(arguments[3], $0) } ? 1 : 0)
     }
 
-    /// A reply of each kind, for those who write clients.
+    /// PROTOCOL type: a sample reply of that type, for authors of clients.
     private static func sample(_ kind: Bytes, _ reply: inout ReplyWriter) {
         switch String(decoding: kind.buffer.map(ASCII.lower), as: UTF8.self) {
         case "string": reply.bulk("Hello World" as StaticString)

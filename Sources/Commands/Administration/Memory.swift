@@ -4,7 +4,7 @@ import Storage
 import Synchronization
 import Wire
 
-/// MEMORY: where the bytes are.
+/// MEMORY: the container of commands on memory use.
 public enum MEMORY: Command {
     public static let spec = CommandSpec(
         "memory", arity: -2, [], since: "4.0.0", complexity: "Depends on subcommand.",
@@ -15,8 +15,8 @@ public enum MEMORY: Command {
     ]
 }
 
-/// MEMORY USAGE key [SAMPLES count]: bytes that the key takes, at the allocator's true size.
-/// Nothing is estimated, so the number of samples changes nothing; it is checked all the same.
+/// MEMORY USAGE key [SAMPLES count]: the bytes that the key takes, as the allocator counts them.
+/// That is exact, so the number of samples is checked but not used.
 public enum MEMORY_USAGE: KeyCommand {
     public static let spec = CommandSpec(
         "memory|usage", arity: -3, [.readOnly], keys: [.one(at: 2, [.readOnly])],
@@ -26,11 +26,12 @@ public enum MEMORY_USAGE: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        for index in stride(from: 3, to: arguments.count, by: 2) {
-            guard arguments[index].isKeyword("SAMPLES"), index + 1 < arguments.count else {
+        var options = OptionReader(arguments, from: 3)
+        while let option = options.next() {
+            guard option.isKeyword("SAMPLES"), let value = options.value() else {
                 return reply.error(.syntax)
             }
-            guard let samples = ASCIIInteger.parse(arguments[index + 1]) else {
+            guard let samples = ASCIIInteger.parse(value) else {
                 return reply.error(.notInteger)
             }
             guard samples >= 0 else { return reply.error(.syntax) }
@@ -40,7 +41,7 @@ public enum MEMORY_USAGE: KeyCommand {
     }
 }
 
-/// MEMORY STATS: the server's memory in figures, with Redis's names where they mean something here.
+/// MEMORY STATS: figures of the server's memory, under those of Redis's names that apply here.
 public enum MEMORY_STATS: SessionCommand {
     public static let spec = CommandSpec(
         "memory|stats", arity: 2, [], since: "4.0.0", complexity: "O(1)",
@@ -86,7 +87,7 @@ public enum MEMORY_STATS: SessionCommand {
     }
 }
 
-/// MEMORY DOCTOR: in words.
+/// MEMORY DOCTOR: problems with memory, in words.
 public enum MEMORY_DOCTOR: SessionCommand {
     public static let spec = CommandSpec(
         "memory|doctor", arity: 2, [], since: "4.0.0", complexity: "O(1)",
@@ -135,7 +136,7 @@ public enum MEMORY_MALLOC_STATS: SessionCommand {
     }
 }
 
-/// MEMORY PURGE: unused pages go back to the system.
+/// MEMORY PURGE: returns unused pages to the system.
 public enum MEMORY_PURGE: SessionCommand {
     public static let spec = CommandSpec(
         "memory|purge", arity: 2, [], since: "4.0.0", complexity: "O(1)",
@@ -176,15 +177,16 @@ public enum MEMORY_HELP: SessionCommand {
 
 /// The process's memory, in bytes.
 public struct MemoryFigures: Sendable {
-    /// Asked for, in pages with something in them, mapped by the allocator, mapped by the process.
+    /// Bytes allocated; in pages that hold allocations; mapped by the allocator; resident in the
+    /// process.
     public var allocated = 0
     public var active = 0
     public var resident = 0
     public var residentSet = 0
-    /// The most that was ever allocated when somebody looked, and what was when the server started.
+    /// The largest `allocated` that was ever sampled, and the one at startup.
     public var peak = 0
     public var startup = 0
-    /// Buffers of clients.
+    /// In the buffers of clients.
     public var clients = 0
 
     public init() {}

@@ -3,7 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// TIME: seconds and microseconds of wall time.
+/// TIME: the wall time in seconds and microseconds.
 public enum TIME: SessionCommand {
     public static let spec = CommandSpec(
         "time", arity: 1, [.loading, .stale, .fast, .countedLater],
@@ -20,7 +20,7 @@ public enum TIME: SessionCommand {
     }
 }
 
-/// LOLWUT [VERSION version]: a swift, drawn for each asker, and the version.
+/// LOLWUT [VERSION version]: a drawing of a swift, and the version.
 public enum LOLWUT: SessionCommand {
     public static let spec = CommandSpec(
         "lolwut", arity: -1, [.readOnly, .fast], usage: "[VERSION version:integer]",
@@ -42,7 +42,7 @@ public enum LOLWUT: SessionCommand {
         if arguments.count >= 3, arguments[1].isKeyword("VERSION") {
             guard ASCIIInteger.parse(arguments[2]) != nil else { return reply.error(.notInteger) }
         }
-        // A sky of its own for everyone: a few more birds far away.
+        // Each reply has a few more birds, at random places.
         var text = ""
         for _ in 0..<3 {
             let column = Int(context.worker.pointee.random.next(below: 34))
@@ -54,7 +54,7 @@ public enum LOLWUT: SessionCommand {
     }
 }
 
-/// INFO [section …]: what the server does and has, in lines of name:value.
+/// INFO [section …]: facts and counters of the server, in lines of name:value.
 public enum INFO: SessionCommand {
     public static let spec = CommandSpec(
         "info", arity: -1, [.loading, .stale], usage: "[section ...]", since: "1.0.0",
@@ -75,7 +75,7 @@ public enum INFO: SessionCommand {
     }
 }
 
-/// SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: drains and ends the server.
+/// SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]: drains and stops the server.
 public enum SHUTDOWN: SessionCommand {
     public static let spec = CommandSpec(
         "shutdown", arity: -1, [.admin, .noScript, .loading, .stale, .noMulti, .allowBusy],
@@ -85,29 +85,35 @@ public enum SHUTDOWN: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        var seen: Set<String> = []
-        for index in 1..<arguments.count {
-            let word = String(decoding: arguments[index].buffer.map(ASCII.upper), as: UTF8.self)
-            guard ["SAVE", "NOSAVE", "NOW", "FORCE", "ABORT"].contains(word) else {
+        var saves: Bool?
+        var isHurried = false
+        var aborts = false
+        var options = OptionReader(arguments, from: 1)
+        while let option = options.next() {
+            if option.isKeyword("SAVE"), saves != false {
+                saves = true
+            } else if option.isKeyword("NOSAVE"), saves != true {
+                saves = false
+            } else if option.isKeyword("NOW") || option.isKeyword("FORCE") {
+                isHurried = true
+            } else if option.isKeyword("ABORT") {
+                aborts = true
+            } else {
                 return reply.error(.syntax)
             }
-            seen.insert(word)
         }
-        let contradicts =
-            seen.isSuperset(of: ["SAVE", "NOSAVE"])
-            || (seen.contains("ABORT") && seen.count > 1)
-        guard !contradicts else { return reply.error(.syntax) }
-        if seen.contains("ABORT") {
+        if aborts {
+            guard saves == nil, !isHurried else { return reply.error(.syntax) }
             guard context.server.shutdown(abort: true) else {
                 return reply.error("ERR No shutdown in progress.")
             }
             return reply.ok()
         }
-        guard !seen.contains("SAVE") else {
+        guard saves != true else {
             return reply.error("ERR Errors trying to SHUTDOWN. Check logs.")
         }
         if context.server.shutdown(abort: false) {
-            // As in Redis nothing is replied: the connection ends.
+            // As in Redis there is no reply: the connection closes.
             context.action = .close
         } else {
             reply.error("ERR Errors trying to SHUTDOWN. Check logs.")

@@ -4,14 +4,14 @@ import Storage
 import Synchronization
 import Wire
 
-/// What the session calls itself to clients.
+/// The versions that the server reports to clients.
 public enum Version {
-    /// The Redis that commands, replies and INFO are compatible with.
+    /// The version of Redis that commands, replies and INFO are compatible with.
     public static let redis = "7.2.4"
     public static let martlet = "0.1.0"
 }
 
-/// AUTH [username] password: who speaks.
+/// AUTH [username] password: logs the session in.
 public enum AUTH: SessionCommand {
     public static let spec = CommandSpec(
         "auth", arity: -2, [.noScript, .loading, .stale, .fast, .noAuth, .allowBusy],
@@ -77,20 +77,19 @@ public enum HELLO: SessionCommand {
     {
         var credentials: (user: Bytes, password: Bytes)?
         var name: Bytes?
-        var index = 2
-        while index < arguments.count {
-            let more = arguments.count - index - 1
-            if arguments[index].isKeyword("AUTH") && more >= 2 {
-                credentials = (arguments[index + 1], arguments[index + 2])
-                index += 3
-            } else if arguments[index].isKeyword("SETNAME") && more >= 1 {
-                guard ClientAttribute.isValid(arguments[index + 1]) else {
+        var options = OptionReader(arguments, from: 2)
+        while let option = options.next() {
+            if option.isKeyword("AUTH"), let user = options.value(),
+                let password = options.value()
+            {
+                credentials = (user, password)
+            } else if option.isKeyword("SETNAME"), let value = options.value() {
+                guard ClientAttribute.isValid(value) else {
                     return ClientAttribute.refusal("Client names")
                 }
-                name = arguments[index + 1]
-                index += 2
+                name = value
             } else {
-                return "ERR Syntax error in HELLO option '\(arguments[index].string)'"
+                return "ERR Syntax error in HELLO option '\(option.string)'"
             }
         }
         if let credentials {
@@ -112,8 +111,8 @@ public enum HELLO: SessionCommand {
 }
 
 extension CommandContext {
-    /// Makes the session the one whom the credentials name; returns an error's text where they are
-    /// wrong.
+    /// Logs the session in as the user whom the credentials name. Returns the text of an error if
+    /// they are wrong.
     func logIn(user: [UInt8]?, password: [UInt8]) -> String? {
         let refused = "WRONGPASS invalid username-password pair or user is disabled."
         let isDefault = user.map { $0 == Array("default".utf8) } ?? true
@@ -141,7 +140,7 @@ extension CommandContext {
             name = found.id.array
         }
         guard tenant == session.pointee.tenant || !isInsideTransaction else {
-            // Why: EXEC holds the shards of the tenant that it began with, and of no other.
+            // Why: EXEC holds the shards of one tenant only.
             return "ERR a transaction cannot change its tenant"
         }
         guard enter(tenant) else { return "ERR max number of clients reached" }
@@ -150,8 +149,8 @@ extension CommandContext {
         return nil
     }
 
-    /// Moves the session to `tenant`; false where that one has as many connections as its plan
-    /// allows. What the session watched was another tenant's, so it is forgotten.
+    /// Moves the session to `tenant` and forgets the watched keys, which are the previous tenant's.
+    /// Returns false if the tenant has as many connections as its plan allows.
     func enter(_ tenant: TenantReference) -> Bool {
         let current = session.pointee.tenant
         guard tenant != current else { return true }
@@ -168,7 +167,7 @@ extension CommandContext {
     }
 }
 
-/// What clients may call themselves: printable ASCII without blanks.
+/// The names that clients give themselves: printable ASCII without spaces.
 enum ClientAttribute {
     static func isValid(_ text: Bytes) -> Bool {
         text.buffer.allSatisfy { $0 > 32 && $0 < 127 }

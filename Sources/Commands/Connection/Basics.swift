@@ -22,7 +22,7 @@ public enum PING: SessionCommand {
     }
 }
 
-/// ECHO message: the message.
+/// ECHO message: replies the message.
 public enum ECHO: SessionCommand {
     public static let spec = CommandSpec(
         "echo", arity: 2, [.loading, .stale, .fast, .countedLater], usage: "message",
@@ -36,7 +36,7 @@ public enum ECHO: SessionCommand {
     }
 }
 
-/// SELECT index: the database that the session works in.
+/// SELECT index: changes the session's database.
 public enum SELECT: SessionCommand {
     public static let spec = CommandSpec(
         "select", arity: 2, [.loading, .stale, .fast, .countedLater, .selectsDatabase],
@@ -57,7 +57,7 @@ public enum SELECT: SessionCommand {
     }
 }
 
-/// QUIT: OK, and the end of the connection.
+/// QUIT: replies OK and closes the connection.
 public enum QUIT: SessionCommand {
     public static let spec = CommandSpec(
         "quit", arity: -1,
@@ -72,7 +72,7 @@ public enum QUIT: SessionCommand {
     }
 }
 
-/// RESET: the session as it was when the client connected.
+/// RESET: brings the session back to the state of a new connection.
 public enum RESET: SessionCommand {
     public static let spec = CommandSpec(
         "reset", arity: 1,
@@ -85,8 +85,8 @@ public enum RESET: SessionCommand {
         let session = context.session
         session.pointee.transaction.reset()
         context.worker.unwatchAll(session)
-        // The server's own tenant has no limit of connections that was not met when the client
-        // connected.
+        // Fails only if the server's own tenant has a connection limit, which this connection met
+        // when it was made, and others have reached the limit since.
         guard context.enter(context.registry.server) else {
             return reply.error("ERR max number of clients reached")
         }
@@ -96,7 +96,7 @@ public enum RESET: SessionCommand {
         session.pointee.database = 0
         session.pointee.protocolVersion = 2
         session.pointee.name = []
-        // What SKIP said of this command holds for its reply too.
+        // After CLIENT REPLY SKIP this command's own reply is skipped too.
         if session.pointee.replyMode != .skipThis { session.pointee.replyMode = .on }
         session.pointee.isNoEvict = false
         session.pointee.leavesAccessTime = false
@@ -106,7 +106,7 @@ public enum RESET: SessionCommand {
 }
 
 extension Families {
-    /// The conversation itself.
+    /// The connection and its session.
     static let connection = Family(
         group: "connection",
         [

@@ -3,7 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// CLIENT: the session and its peers.
+/// CLIENT: the container of commands on sessions.
 public enum CLIENT: Command {
     public static let spec = CommandSpec(
         "client", arity: -2, [], since: "2.4.0", complexity: "Depends on subcommand.",
@@ -13,7 +13,7 @@ public enum CLIENT: Command {
     static let administration: CommandFlags = [.admin, .noScript, .loading, .stale]
 }
 
-/// CLIENT ID: the session's number.
+/// CLIENT ID: the session's id.
 public enum CLIENT_ID: SessionCommand {
     public static let spec = CommandSpec(
         "client|id", arity: 2, CLIENT.own, since: "5.0.0", complexity: "O(1)",
@@ -26,7 +26,7 @@ public enum CLIENT_ID: SessionCommand {
     }
 }
 
-/// CLIENT SETNAME name: what the session is called in CLIENT LIST.
+/// CLIENT SETNAME name: sets the session's name, which CLIENT LIST shows.
 public enum CLIENT_SETNAME: SessionCommand {
     public static let spec = CommandSpec(
         "client|setname", arity: 3, CLIENT.own, usage: "connection-name", since: "2.6.9",
@@ -58,7 +58,7 @@ public enum CLIENT_GETNAME: SessionCommand {
     }
 }
 
-/// CLIENT SETINFO LIB-NAME | LIB-VER value: what library the client is.
+/// CLIENT SETINFO LIB-NAME | LIB-VER value: the client's library and its version.
 public enum CLIENT_SETINFO: SessionCommand {
     public static let spec = CommandSpec(
         "client|setinfo", arity: 4, CLIENT.own, usage: "(LIB-NAME libname | LIB-VER libver)",
@@ -84,7 +84,7 @@ public enum CLIENT_SETINFO: SessionCommand {
     }
 }
 
-/// CLIENT REPLY ON | OFF | SKIP: whether the session is answered.
+/// CLIENT REPLY ON | OFF | SKIP: whether the session gets replies.
 public enum CLIENT_REPLY: SessionCommand {
     public static let spec = CommandSpec(
         "client|reply", arity: 3, CLIENT.own, usage: "(ON | OFF | SKIP)", since: "3.2.0",
@@ -108,8 +108,8 @@ public enum CLIENT_REPLY: SessionCommand {
     }
 }
 
-/// CLIENT PAUSE timeout [WRITE | ALL]: commands of all sessions wait; with ALL, which is the
-/// default, CLIENT UNPAUSE too.
+/// CLIENT PAUSE timeout [WRITE | ALL]: suspends the commands of all sessions, or those that may
+/// write. With ALL, the default, CLIENT UNPAUSE waits too.
 public enum CLIENT_PAUSE: SessionCommand {
     public static let spec = CommandSpec(
         "client|pause", arity: -3, CLIENT.administration,
@@ -141,7 +141,7 @@ public enum CLIENT_PAUSE: SessionCommand {
     }
 }
 
-/// CLIENT UNPAUSE: they go on.
+/// CLIENT UNPAUSE: ends CLIENT PAUSE.
 public enum CLIENT_UNPAUSE: SessionCommand {
     public static let spec = CommandSpec(
         "client|unpause", arity: 2, CLIENT.administration, since: "6.2.0",
@@ -156,7 +156,7 @@ public enum CLIENT_UNPAUSE: SessionCommand {
     }
 }
 
-/// CLIENT NO-EVICT ON | OFF: whether the session is spared when clients are disconnected for
+/// CLIENT NO-EVICT ON | OFF: whether the session is exempt when clients are disconnected to free
 /// memory.
 public enum CLIENT_NO_EVICT: SessionCommand {
     public static let spec = CommandSpec(
@@ -172,7 +172,7 @@ public enum CLIENT_NO_EVICT: SessionCommand {
     }
 }
 
-/// CLIENT NO-TOUCH ON | OFF: whether the session's reads leave access times alone.
+/// CLIENT NO-TOUCH ON | OFF: whether the session's reads keep access times as they are.
 public enum CLIENT_NO_TOUCH: SessionCommand {
     public static let spec = CommandSpec(
         "client|no-touch", arity: 3, CLIENT.own, usage: "(ON | OFF)", since: "7.2.0",
@@ -190,7 +190,7 @@ public enum CLIENT_NO_TOUCH: SessionCommand {
 }
 
 extension Bytes {
-    /// What ON and OFF mean; nil of anything else.
+    /// True for ON, false for OFF, nil for anything else.
     fileprivate var onOrOff: Bool? {
         isKeyword("ON") ? true : isKeyword("OFF") ? false : nil
     }

@@ -33,22 +33,25 @@ public enum CLIENT_LIST: SessionCommand {
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
         var filter = ClientFilter()
-        if arguments.count == 4, arguments[2].isKeyword("TYPE") {
-            guard let type = ClientFilter.Kind(arguments[3]) else {
-                return reply.error("ERR Unknown client type '\(arguments[3].string)'")
-            }
-            filter.kind = type
-        } else if arguments.count > 3, arguments[2].isKeyword("ID") {
-            var ids: Set<UInt64> = []
-            for index in 3..<arguments.count {
-                guard let id = ASCIIInteger.parse(arguments[index]) else {
-                    return reply.error("ERR Invalid client ID")
+        var options = OptionReader(arguments, from: 2)
+        if let option = options.next() {
+            if option.isKeyword("TYPE"), let name = options.value(), options.isAtEnd {
+                guard let kind = ClientFilter.Kind(name) else {
+                    return reply.error("ERR Unknown client type '\(name.string)'")
                 }
-                if id > 0 { ids.insert(UInt64(id)) }
+                filter.kind = kind
+            } else if option.isKeyword("ID"), !options.isAtEnd {
+                var ids: Set<UInt64> = []
+                while let value = options.value() {
+                    guard let id = ASCIIInteger.parse(value) else {
+                        return reply.error("ERR Invalid client ID")
+                    }
+                    if id > 0 { ids.insert(UInt64(id)) }
+                }
+                filter.ids = ids
+            } else {
+                return reply.error(.syntax)
             }
-            filter.ids = ids
-        } else if arguments.count > 2 {
-            return reply.error(.syntax)
         }
         let now = context.monotonicNow
         let own = context.session.pointee.id
@@ -72,7 +75,7 @@ public enum CLIENT_LIST: SessionCommand {
     }
 }
 
-/// CLIENT KILL address, or CLIENT KILL filter value …: ends sessions.
+/// CLIENT KILL address, or CLIENT KILL filter value …: closes sessions.
 public enum CLIENT_KILL: SessionCommand {
     public static let spec = CommandSpec(
         "client|kill", arity: -3, CLIENT.administration,
@@ -121,38 +124,35 @@ public enum CLIENT_KILL: SessionCommand {
         _ context: CommandContext
     ) -> String? {
         let syntax = "ERR syntax error"
-        var index = 2
-        while index < arguments.count {
-            guard index + 1 < arguments.count else { return syntax }
-            let name = arguments[index]
-            let value = arguments[index + 1]
-            index += 2
-            if name.isKeyword("ID") {
+        var options = OptionReader(arguments, from: 2)
+        while let option = options.next() {
+            guard let value = options.value() else { return syntax }
+            if option.isKeyword("ID") {
                 guard let id = ASCIIInteger.parse(value), id > 0 else {
                     return "ERR client-id should be greater than 0"
                 }
                 filter.ids = [UInt64(id)]
-            } else if name.isKeyword("MAXAGE") {
+            } else if option.isKeyword("MAXAGE") {
                 guard let age = ASCIIInteger.parse(value), age > 0 else {
                     return "ERR maxage is not an integer or out of range"
                 }
                 filter.ageMin = age
-            } else if name.isKeyword("TYPE") {
+            } else if option.isKeyword("TYPE") {
                 guard let kind = ClientFilter.Kind(value) else {
                     return "ERR Unknown client type '\(value.string)'"
                 }
                 filter.kind = kind
-            } else if name.isKeyword("ADDR") {
+            } else if option.isKeyword("ADDR") {
                 filter.address = value.string
-            } else if name.isKeyword("LADDR") {
+            } else if option.isKeyword("LADDR") {
                 filter.localAddress = value.string
-            } else if name.isKeyword("USER") {
+            } else if option.isKeyword("USER") {
                 let isKnown =
                     value == Bytes("default" as StaticString)
                     || context.registry.find(value) != nil
                 guard isKnown else { return "ERR No such user '\(value.string)'" }
                 filter.user = value.array
-            } else if name.isKeyword("SKIPME") {
+            } else if option.isKeyword("SKIPME") {
                 guard value.isKeyword("YES") || value.isKeyword("NO") else { return syntax }
                 skipsOwn = value.isKeyword("YES")
             } else {
@@ -163,7 +163,7 @@ public enum CLIENT_KILL: SessionCommand {
     }
 }
 
-/// Which sessions CLIENT LIST and CLIENT KILL mean: those that everything set applies to.
+/// The filters of CLIENT LIST and CLIENT KILL. A session must pass all that are set.
 struct ClientFilter {
     enum Kind {
         case normal, master, replica, pubSub
@@ -188,12 +188,12 @@ struct ClientFilter {
     var address: String?
     var localAddress: String?
     var user: [UInt8]?
-    /// Seconds.
+    /// In seconds.
     var ageMin: Int64?
 
     func matches(_ session: borrowing SessionState, now: Milliseconds) -> Bool {
         if let ids, !ids.contains(session.id) { return false }
-        // Every session is a normal one: none replicates, none subscribes.
+        // Every session is a normal client: none is a replica, none subscribes.
         if let kind, kind != .normal { return false }
         if let address, address != session.address { return false }
         if let localAddress, localAddress != session.localAddress { return false }
@@ -203,9 +203,9 @@ struct ClientFilter {
     }
 }
 
-/// A session as a line of CLIENT LIST.
+/// A session as one line of CLIENT LIST.
 enum ClientLine {
-    /// `runsTransaction`: EXEC is running what was queued, and one of it asks.
+    /// `runsTransaction`: EXEC runs the session's queue, and the command is part of it.
     static func text(
         of session: borrowing SessionState, now: Milliseconds, command: String,
         runsTransaction: Bool
@@ -244,7 +244,7 @@ enum ClientLine {
         return fields.map { "\($0.0)=\($0.1)" }.joined(separator: " ")
     }
 
-    /// Names by the numbers that statistics know commands by.
+    /// The name of each command by its number (`CommandTable.Entry.number`).
     static func commandNames(_ table: CommandTable) -> [Int: String] {
         var names: [Int: String] = [:]
         for entry in table.all {

@@ -3,9 +3,9 @@ import Base
 import Storage
 import Wire
 
-// Fields as numbers.
+// Fields whose values are numbers.
 
-/// HINCRBY key field increment: the sum, which becomes the field's value.
+/// HINCRBY key field increment: adds to the field's value and replies the sum.
 public enum HINCRBY: KeyCommand {
     public static let spec = CommandSpec(
         "hincrby", arity: 4, [.write, .denyOOM, .fast],
@@ -19,28 +19,23 @@ public enum HINCRBY: KeyCommand {
         guard let increment = ASCIIInteger.parse(arguments[3]) else {
             return reply.error(.notInteger)
         }
-        var target: Found?
+        let found = keys.find(0)
+        if let found, found.entry.type != .hash { return reply.error(.wrongType) }
         var current: Int64 = 0
-        switch keys.find(0, as: .hash) {
-        case .missing: break
-        case .wrongType: return reply.error(.wrongType)
-        case .found(let found):
-            target = found
-            if let value = HashValue(found).find(arguments[2]) {
-                guard let number = ASCIIInteger.parse(value) else {
-                    return reply.error(.hashValueNotInteger)
-                }
-                current = number
+        if let found, let value = HashValue(found).find(arguments[2]) {
+            guard let number = ASCIIInteger.parse(value) else {
+                return reply.error(.hashValueNotInteger)
             }
+            current = number
         }
         let (sum, overflowed) = current.addingReportingOverflow(increment)
         guard !overflowed else { return reply.error(.overflow) }
-        ASCIIInteger.withDigits(of: sum) { keys.setField(target, arguments[2], $0) }
+        ASCIIInteger.withDigits(of: sum) { keys.setField(found, arguments[2], $0) }
         reply.integer(sum)
     }
 }
 
-/// HINCRBYFLOAT key field increment: the sum as text, which becomes the field's value.
+/// HINCRBYFLOAT key field increment: adds to the field's value and replies the sum.
 public enum HINCRBYFLOAT: KeyCommand {
     public static let spec = CommandSpec(
         "hincrbyfloat", arity: 4, [.write, .denyOOM, .fast],
@@ -53,23 +48,18 @@ public enum HINCRBYFLOAT: KeyCommand {
     ) {
         guard let increment = LongDouble.parse(arguments[3]) else { return reply.error(.notFloat) }
         guard increment.isFinite else { return reply.error("ERR value is NaN or Infinity") }
-        var target: Found?
+        let found = keys.find(0)
+        if let found, found.entry.type != .hash { return reply.error(.wrongType) }
         var sum = increment
-        switch keys.find(0, as: .hash) {
-        case .missing: break
-        case .wrongType: return reply.error(.wrongType)
-        case .found(let found):
-            target = found
-            if let value = HashValue(found).find(arguments[2]) {
-                guard let number = LongDouble.parse(value) else {
-                    return reply.error(.hashValueNotFloat)
-                }
-                sum = number + increment
+        if let found, let value = HashValue(found).find(arguments[2]) {
+            guard let number = LongDouble.parse(value) else {
+                return reply.error(.hashValueNotFloat)
             }
+            sum = number + increment
         }
         guard sum.isFinite else { return reply.error(.incrementNaN) }
         let text = sum.text
-        text.withBytes { keys.setField(target, arguments[2], $0) }
+        text.withBytes { keys.setField(found, arguments[2], $0) }
         reply.bulk(text)
     }
 }

@@ -3,9 +3,9 @@ import Base
 import Storage
 import Wire
 
-// Single fields: set, read, counted, removed.
+// Commands on single fields: set, read, count, remove.
 
-/// HSET key field value [field value ...]: how many of the fields are new.
+/// HSET key field value [field value ...]: sets fields and replies how many of them are new.
 public enum HSET: KeyCommand {
     public static let spec = CommandSpec(
         "hset", arity: -4, [.write, .denyOOM, .fast], keys: [.one(at: 1, [.readWrite, .update])],
@@ -21,7 +21,7 @@ public enum HSET: KeyCommand {
     }
 }
 
-/// HMSET key field value [field value ...]: HSET with another reply.
+/// HMSET key field value [field value ...]: HSET that replies OK.
 public enum HMSET: KeyCommand {
     public static let spec = CommandSpec(
         "hmset", arity: -4, [.write, .denyOOM, .fast], keys: [.one(at: 1, [.readWrite, .update])],
@@ -38,8 +38,8 @@ public enum HMSET: KeyCommand {
 }
 
 extension Hold {
-    /// Sets the pairs of arguments from 2 on, and returns how many fields are new; nil where an
-    /// error was replied.
+    /// Sets the fields that the arguments from 2 on name, each followed by its value. Returns how
+    /// many are new, or nil after an error reply.
     fileprivate func setFields(
         _ arguments: Arguments, _ command: any Command.Type, _ reply: inout ReplyWriter
     ) -> Int? {
@@ -68,7 +68,7 @@ extension Hold {
         return added
     }
 
-    /// Sets one field of what was found, or of a new hash under the command's key.
+    /// Sets one field of the hash `found`, or of a new one at the command's key.
     func setField(_ found: Found?, _ field: Bytes, _ value: Bytes) {
         let hash =
             found ?? makeHash(0, fieldCount: 1, byteCount: field.count + value.count)
@@ -76,7 +76,7 @@ extension Hold {
     }
 }
 
-/// HSETNX key field value: 1 if the field was not there and is set.
+/// HSETNX key field value: sets a missing field and replies 1, or replies 0 if the field exists.
 public enum HSETNX: KeyCommand {
     public static let spec = CommandSpec(
         "hsetnx", arity: 4, [.write, .denyOOM, .fast], keys: [.one(at: 1, [.readWrite, .insert])],
@@ -86,15 +86,12 @@ public enum HSETNX: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        var target: Found?
-        switch keys.find(0, as: .hash) {
-        case .missing: break
-        case .wrongType: return reply.error(.wrongType)
-        case .found(let found):
+        let found = keys.find(0)
+        if let found {
+            guard found.entry.type == .hash else { return reply.error(.wrongType) }
             guard HashValue(found).find(arguments[2]) == nil else { return reply.integer(0) }
-            target = found
         }
-        keys.setField(target, arguments[2], arguments[3])
+        keys.setField(found, arguments[2], arguments[3])
         reply.integer(1)
     }
 }
@@ -109,15 +106,12 @@ public enum HGET: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(0, as: .hash) {
-        case .missing: reply.null()
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found): reply.value(HashValue(found).find(arguments[2]))
-        }
+        guard let found = keys.read(0, as: .hash, else: .null, &reply) else { return }
+        reply.value(HashValue(found).find(arguments[2]))
     }
 }
 
-/// HMGET key field [field ...]: the values in the order of the fields, null where there is none.
+/// HMGET key field [field ...]: the values in the order of the fields, null for a missing field.
 public enum HMGET: KeyCommand {
     public static let spec = CommandSpec(
         "hmget", arity: -3, [.readOnly, .fast, .loadsRecords],
@@ -127,26 +121,23 @@ public enum HMGET: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        var hash: HashValue?
-        switch keys.read(0, as: .hash) {
-        case .missing: break
-        case .wrongType: return reply.error(.wrongType)
-        case .found(let found): hash = HashValue(found)
-        }
+        let found = keys.read(0)
+        if let found, found.entry.type != .hash { return reply.error(.wrongType) }
+        let hash = found.map { HashValue($0) }
         reply.array(arguments.count - 2)
         for index in 2..<arguments.count { reply.value(hash?.find(arguments[index])) }
     }
 }
 
 extension ReplyWriter {
-    /// A value as a bulk string, or null.
+    /// A value as a bulk string, null for a missing one.
     @inline(__always)
     fileprivate func value(_ value: Bytes?) {
         if let value { bulk(value) } else { null() }
     }
 }
 
-/// HDEL key field [field ...]: how many were there and are removed.
+/// HDEL key field [field ...]: removes fields and replies how many existed.
 public enum HDEL: KeyCommand {
     public static let spec = CommandSpec(
         "hdel", arity: -3, [.write, .fast], keys: [.one(at: 1, [.readWrite, .delete])],
@@ -156,24 +147,20 @@ public enum HDEL: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.find(0, as: .hash) {
-        case .missing: reply.integer(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found):
-            var removed = 0
-            for index in 2..<arguments.count where keys.removeField(found, arguments[index]) {
-                removed += 1
-                guard HashValue(found).count > 0 else {
-                    keys.remove(found)
-                    break
-                }
+        guard let found = keys.find(0, as: .hash, else: .zero, &reply) else { return }
+        var removed = 0
+        for index in 2..<arguments.count where keys.removeField(found, arguments[index]) {
+            removed += 1
+            guard HashValue(found).count > 0 else {
+                keys.remove(found)
+                break
             }
-            reply.integer(removed)
         }
+        reply.integer(removed)
     }
 }
 
-/// HEXISTS key field: 1 if the field is there.
+/// HEXISTS key field: 1 if the field exists, else 0.
 public enum HEXISTS: KeyCommand {
     public static let spec = CommandSpec(
         "hexists", arity: 3, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])],
@@ -183,16 +170,12 @@ public enum HEXISTS: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(0, as: .hash) {
-        case .missing: reply.integer(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found):
-            reply.integer(HashValue(found).find(arguments[2]) == nil ? 0 : 1)
-        }
+        guard let found = keys.read(0, as: .hash, else: .zero, &reply) else { return }
+        reply.integer(HashValue(found).find(arguments[2]) == nil ? 0 : 1)
     }
 }
 
-/// HLEN key: how many fields there are.
+/// HLEN key: the number of fields.
 public enum HLEN: KeyCommand {
     public static let spec = CommandSpec(
         "hlen", arity: 2, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])],
@@ -202,15 +185,12 @@ public enum HLEN: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(0, as: .hash) {
-        case .missing: reply.integer(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found): reply.integer(HashValue(found).count)
-        }
+        guard let found = keys.read(0, as: .hash, else: .zero, &reply) else { return }
+        reply.integer(HashValue(found).count)
     }
 }
 
-/// HSTRLEN key field: how many bytes the value has, 0 if there is none.
+/// HSTRLEN key field: the size of the value in bytes, 0 if the field is missing.
 public enum HSTRLEN: KeyCommand {
     public static let spec = CommandSpec(
         "hstrlen", arity: 3, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])],
@@ -220,10 +200,7 @@ public enum HSTRLEN: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(0, as: .hash) {
-        case .missing: reply.integer(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found): reply.integer(HashValue(found).find(arguments[2])?.count ?? 0)
-        }
+        guard let found = keys.read(0, as: .hash, else: .zero, &reply) else { return }
+        reply.integer(HashValue(found).find(arguments[2])?.count ?? 0)
     }
 }

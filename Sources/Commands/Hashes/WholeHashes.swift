@@ -3,9 +3,9 @@ import Base
 import Storage
 import Wire
 
-// All fields of a hash, a page of them, or some by chance.
+// Commands on many fields: all of them, a page, or a random choice.
 
-/// HGETALL key: every field with its value, as a map.
+/// HGETALL key: all fields with their values, as a map.
 public enum HGETALL: KeyCommand {
     public static let spec = CommandSpec(
         "hgetall", arity: 2, [.readOnly, .loadsRecords],
@@ -17,36 +17,28 @@ public enum HGETALL: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(0, as: .hash) {
-        case .missing: reply.map(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found):
-            let hash = HashValue(found)
-            reply.map(hash.count)
-            hash.forEach { reply.pair($0) }
-        }
+        guard let found = keys.read(0, as: .hash, else: .emptyMap, &reply) else { return }
+        let hash = HashValue(found)
+        reply.map(hash.count)
+        hash.forEach { reply.pair($0) }
     }
 }
 
-/// What HKEYS and HVALS have in common: one half of every pair, as an array.
+/// What HKEYS and HVALS share: one half of every pair, as an array.
 private enum HashHalf {
     @inline(__always)
     static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter,
         _ half: (HashValue.Pair) -> Bytes
     ) {
-        switch keys.read(0, as: .hash) {
-        case .missing: reply.array(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found):
-            let hash = HashValue(found)
-            reply.array(hash.count)
-            hash.forEach { reply.bulk(half($0)) }
-        }
+        guard let found = keys.read(0, as: .hash, else: .emptyArray, &reply) else { return }
+        let hash = HashValue(found)
+        reply.array(hash.count)
+        hash.forEach { reply.bulk(half($0)) }
     }
 }
 
-/// HKEYS key: every field.
+/// HKEYS key: all fields.
 public enum HKEYS: KeyCommand {
     public static let spec = CommandSpec(
         "hkeys", arity: 2, [.readOnly, .loadsRecords], keys: [.one(at: 1, [.readOnly, .access])],
@@ -61,7 +53,7 @@ public enum HKEYS: KeyCommand {
     }
 }
 
-/// HVALS key: every value.
+/// HVALS key: all values.
 public enum HVALS: KeyCommand {
     public static let spec = CommandSpec(
         "hvals", arity: 2, [.readOnly, .loadsRecords], keys: [.one(at: 1, [.readOnly, .access])],
@@ -77,7 +69,7 @@ public enum HVALS: KeyCommand {
 }
 
 extension ReplyWriter {
-    /// A field and its value, one behind the other.
+    /// A field, then its value.
     @inline(__always)
     fileprivate func pair(_ pair: HashValue.Pair) {
         bulk(pair.field)
@@ -85,7 +77,7 @@ extension ReplyWriter {
     }
 }
 
-/// HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]: a page of fields.
+/// HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]: a page of fields and the next cursor.
 public enum HSCAN: KeyCommand {
     public static let spec = CommandSpec(
         "hscan", arity: -3, [.readOnly, .loadsRecords], keys: [.one(at: 1, [.readOnly, .access])],
@@ -99,20 +91,16 @@ public enum HSCAN: KeyCommand {
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let cursor = ScanOptions.cursor(arguments[2], &reply) else { return }
-        switch keys.read(0, as: .hash) {
-        case .missing: ScanOptions.writeEmpty(&reply)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found):
-            guard let options = ScanOptions(arguments, from: 3, .hash, &reply) else { return }
-            write(HashValue(found), cursor, options, &reply)
-        }
+        guard let found = keys.read(0, as: .hash, else: .emptyPage, &reply),
+            let options = ScanOptions(arguments, from: 3, .hash, &reply)
+        else { return }
+        write(HashValue(found), cursor, options, &reply)
     }
 
     private static func write(
         _ hash: HashValue, _ cursor: UInt64, _ options: ScanOptions, _ reply: inout ReplyWriter
     ) {
-        // The cursor stands in front of the page and is known only behind it, so the page is
-        // gathered first.
+        // Why an array: the reply starts with the next cursor, which is known only after the page.
         var page: [HashValue.Pair] = []
         let next = hash.scan(
             from: MemberCursor.position(cursor), limit: options.count,
@@ -128,8 +116,8 @@ public enum HSCAN: KeyCommand {
     }
 }
 
-/// HRANDFIELD key [count [WITHVALUES]]: fields by chance, different ones where the count is
-/// positive.
+/// HRANDFIELD key [count [WITHVALUES]]: random fields. A positive count returns distinct fields, a
+/// negative one may repeat them.
 public enum HRANDFIELD: KeyCommand {
     public static let spec = CommandSpec(
         "hrandfield", arity: -2, [.readOnly, .loadsRecords],
@@ -147,23 +135,14 @@ public enum HRANDFIELD: KeyCommand {
             guard let parsed = parseCount(arguments, &reply) else { return }
             count = parsed
         }
-        switch keys.read(0, as: .hash) {
-        case .missing:
-            if count == nil { reply.null() } else { reply.array(0) }
-        case .wrongType:
-            reply.error(.wrongType)
-        case .found(let found):
-            let hash = HashValue(found)
-            guard let count else {
-                return reply.bulk(hash.random(&keys.random).field)
-            }
-            write(
-                count, withValues: arguments.count == 4, of: hash, &keys.random,
-                &reply)
-        }
+        let missing = count == nil ? MissingReply.null : .emptyArray
+        guard let found = keys.read(0, as: .hash, else: missing, &reply) else { return }
+        let hash = HashValue(found)
+        guard let count else { return reply.bulk(hash.random(&keys.random).field) }
+        write(count, withValues: arguments.count == 4, of: hash, &keys.random, &reply)
     }
 
-    /// The count, in the ranges that Redis takes; nil where an error was replied.
+    /// The count, within the range that Redis accepts; nil after an error reply.
     private static func parseCount(_ arguments: Arguments, _ reply: inout ReplyWriter) -> Int? {
         guard let count = RandomDraw.count(arguments[2], &reply) else { return nil }
         guard arguments.count > 3 else { return count }
@@ -182,7 +161,7 @@ public enum HRANDFIELD: KeyCommand {
         _ count: Int, withValues: Bool, of hash: HashValue, _ random: inout Random,
         _ reply: inout ReplyWriter
     ) {
-        // Wire: pairs stand in arrays of two in RESP3, and flat in RESP2.
+        // Wire: each pair is an array of two in RESP3; RESP2 has one flat array.
         let elementsPerField = withValues && !reply.isRESP3 ? 2 : 1
         guard count >= 0 else {
             let writer = reply
@@ -204,7 +183,7 @@ public enum HRANDFIELD: KeyCommand {
 }
 
 extension ReplyWriter {
-    /// What HRANDFIELD answers for one field.
+    /// One field of HRANDFIELD's reply.
     fileprivate func field(_ pair: HashValue.Pair, withValue: Bool) {
         guard withValue else { return bulk(pair.field) }
         if isRESP3 { array(2) }

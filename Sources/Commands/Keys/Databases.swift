@@ -3,18 +3,18 @@ import Base
 import Storage
 import Wire
 
-// Commands on a whole database: the session's keyspace and, where keys name their tenants by
-// patterns and the session is the application's, that database of every tenant.
+// Commands on a whole database. It is the keyspace of the session's tenant, and for the application
+// whose keys name tenants by a pattern, that of every such tenant too.
 extension CommandContext {
-    /// Whether the session's databases are made of many tenants' keyspaces.
+    /// Whether the session's databases consist of many tenants' keyspaces.
     var seesTenants: Bool { registry.isMadeOfTenants(session.pointee.tenant) }
 
-    /// Calls `body` with every tenant whose keys the session sees.
+    /// Calls `body` with every tenant whose keys the session can see.
     func forEachTenantInSight(_ body: (TenantReference) -> Void) {
         registry.forEachTenant(inSightOf: session.pointee.tenant, body)
     }
 
-    /// Calls `body` with every keyspace there is that database `number` of the session is made of.
+    /// Calls `body` with every existing keyspace that is part of the session's database `number`.
     func forEachKeyspace(_ number: Int, _ body: (KeyspaceReference) -> Void) {
         forEachTenantInSight { tenant in
             if let keyspace = tenant.keyspace(number) { body(keyspace) }
@@ -22,12 +22,12 @@ extension CommandContext {
     }
 }
 
-/// A database's number as a client writes it, read as Redis reads an int.
+/// The number of a database in a request, parsed as Redis parses an int.
 public enum DatabaseNumber {
     case number(Int)
     case wrong(ReplyError)
 
-    /// `count`: how many databases there are (`databases`).
+    /// `count`: the number of databases (`databases`).
     public init(_ bytes: Bytes, count: Int) {
         guard let value = ASCIIInteger.parse(bytes) else {
             self = .wrong(.notInteger)
@@ -44,11 +44,11 @@ public enum DatabaseNumber {
 }
 
 extension Hold {
-    /// How many databases there are.
+    /// The number of databases.
     var databaseCount: Int { settings.databaseCount }
 }
 
-/// DBSIZE: how many keys the database has, expired ones that nobody has touched included.
+/// DBSIZE: the number of keys in the database, including expired ones that are not yet removed.
 public enum DBSIZE: SessionCommand {
     public static let spec = CommandSpec(
         "dbsize", arity: 1, [.readOnly, .fast, .wholeDatabase], since: "1.0.0",
@@ -65,8 +65,7 @@ public enum DBSIZE: SessionCommand {
     }
 }
 
-/// What FLUSHDB and FLUSHALL have in common: the word behind the name. Entries are always freed by
-/// another thread.
+/// What FLUSHDB and FLUSHALL share. With SYNC too, another thread frees the entries.
 private enum Flush {
     static func accepts(_ arguments: Arguments, _ reply: inout ReplyWriter) -> Bool {
         if arguments.count == 1 { return true }
@@ -89,7 +88,7 @@ private enum Flush {
     }
 }
 
-/// FLUSHDB [ASYNC | SYNC]
+/// FLUSHDB [ASYNC | SYNC]: removes all keys of the selected database.
 public enum FLUSHDB: SessionCommand {
     public static let spec = Flush.spec(
         "flushdb", summary: "Removes all keys of the selected database.")
@@ -105,7 +104,7 @@ public enum FLUSHDB: SessionCommand {
     }
 }
 
-/// FLUSHALL [ASYNC | SYNC]
+/// FLUSHALL [ASYNC | SYNC]: removes all keys of all databases.
 public enum FLUSHALL: SessionCommand {
     public static let spec = Flush.spec("flushall", summary: "Removes all keys of all databases.")
 
@@ -120,7 +119,7 @@ public enum FLUSHALL: SessionCommand {
     }
 }
 
-/// SWAPDB index1 index2: each database gets what the other held, tenant by tenant.
+/// SWAPDB index1 index2: swaps two databases, tenant by tenant.
 public enum SWAPDB: SessionCommand {
     public static let spec = CommandSpec(
         "swapdb", arity: 3, [.write, .fast, .wholeDatabase, .swapsDatabases],

@@ -3,8 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// What EXPIRE and its siblings have in common: the flags, the sum and what becomes of a moment
-/// that has passed.
+/// What EXPIRE and its siblings share. A moment that has passed removes the key.
 enum Expiration {
     private struct Condition: OptionSet {
         let rawValue: UInt8
@@ -44,8 +43,8 @@ enum Expiration {
         _ arguments: Arguments, _ reply: inout ReplyWriter
     ) -> Condition? {
         var condition: Condition = []
-        for index in 3..<max(3, arguments.count) {
-            let option = arguments[index]
+        var options = OptionReader(arguments, from: 3)
+        while let option = options.next() {
             if option.isKeyword("NX") {
                 condition.insert(.onlyNew)
             } else if option.isKeyword("XX") {
@@ -71,7 +70,8 @@ enum Expiration {
         return condition
     }
 
-    /// A key without an expiry counts as one that expires never: later than any moment.
+    /// Whether `condition` allows `moment`. A key without an expiry counts as expiring after any
+    /// moment.
     private static func permits(
         _ condition: Condition, _ current: Milliseconds?, _ moment: Milliseconds
     ) -> Bool {
@@ -85,7 +85,7 @@ enum Expiration {
     }
 }
 
-/// EXPIRE key seconds [NX | XX | GT | LT]: 1 where the expiry was set.
+/// EXPIRE key seconds [NX | XX | GT | LT]: replies 1 if it set the expiry, else 0.
 public enum EXPIRE: KeyCommand {
     public static let spec = Expiration.spec(
         "expire", since: "1.0.0", usage: "seconds:integer",
@@ -98,7 +98,7 @@ public enum EXPIRE: KeyCommand {
     }
 }
 
-/// PEXPIRE key milliseconds [NX | XX | GT | LT]
+/// PEXPIRE key milliseconds [NX | XX | GT | LT]: EXPIRE in milliseconds.
 public enum PEXPIRE: KeyCommand {
     public static let spec = Expiration.spec(
         "pexpire", since: "2.6.0", usage: "milliseconds:integer",
@@ -111,7 +111,7 @@ public enum PEXPIRE: KeyCommand {
     }
 }
 
-/// EXPIREAT key unix-time-seconds [NX | XX | GT | LT]
+/// EXPIREAT key unix-time-seconds [NX | XX | GT | LT]: EXPIRE at a moment.
 public enum EXPIREAT: KeyCommand {
     public static let spec = Expiration.spec(
         "expireat", since: "1.2.0", usage: "unix-time-seconds:unix-time",
@@ -124,7 +124,7 @@ public enum EXPIREAT: KeyCommand {
     }
 }
 
-/// PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]
+/// PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]: EXPIREAT in milliseconds.
 public enum PEXPIREAT: KeyCommand {
     public static let spec = Expiration.spec(
         "pexpireat", since: "2.6.0", usage: "unix-time-milliseconds:unix-time",
@@ -137,7 +137,7 @@ public enum PEXPIREAT: KeyCommand {
     }
 }
 
-/// PERSIST key: takes the expiry away; 1 where there was one.
+/// PERSIST key: removes the expiry and replies 1, or replies 0 if the key has none.
 public enum PERSIST: KeyCommand {
     public static let spec = CommandSpec(
         "persist", arity: 2, [.write, .fast], keys: [.one(at: 1, [.readWrite, .update])],

@@ -3,7 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// OBJECT: a container; its subcommands look at how a value is kept.
+/// OBJECT: the container of commands that show how a value is stored.
 public enum OBJECT: Command {
     public static let spec = CommandSpec(
         "object", arity: -2, [], since: "2.2.3", complexity: "Depends on the subcommand.",
@@ -16,8 +16,8 @@ public enum OBJECT: Command {
             tips: ["nondeterministic_output"])
     }
 
-    /// The entry at argument 2, whose access time is left alone; null is replied where there is
-    /// none.
+    /// The entry of the key; nil after a null reply, if it is missing. Its access time does not
+    /// change.
     @inline(__always)
     static func entry(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
@@ -30,7 +30,7 @@ public enum OBJECT: Command {
     }
 }
 
-/// OBJECT ENCODING key
+/// OBJECT ENCODING key: the name of the value's encoding.
 public enum OBJECT_ENCODING: KeyCommand {
     public static let spec = OBJECT.spec(
         "encoding", since: "2.2.3", summary: "Tells how the value of a key is laid out.")
@@ -43,7 +43,7 @@ public enum OBJECT_ENCODING: KeyCommand {
     }
 }
 
-/// OBJECT FREQ key: the counter that the LFU policies go by.
+/// OBJECT FREQ key: the access counter that LFU policies use.
 public enum OBJECT_FREQ: KeyCommand {
     public static let spec = OBJECT.spec(
         "freq", since: "4.0.0", summary: "Tells the logarithmic access counter of a key.")
@@ -80,7 +80,7 @@ public enum OBJECT_IDLETIME: KeyCommand {
     }
 }
 
-/// OBJECT REFCOUNT key: 1, as no value is shared between keys.
+/// OBJECT REFCOUNT key: always 1, since keys share no values.
 public enum OBJECT_REFCOUNT: KeyCommand {
     public static let spec = OBJECT.spec(
         "refcount", since: "2.2.3", summary: "Tells how many references a value has.")
@@ -93,7 +93,7 @@ public enum OBJECT_REFCOUNT: KeyCommand {
     }
 }
 
-/// OBJECT HELP
+/// OBJECT HELP.
 public enum OBJECT_HELP: SessionCommand {
     public static let spec = CommandSpec(
         "object|help", arity: 2, [.loading, .stale], since: "6.2.0", complexity: "O(1)",

@@ -18,7 +18,7 @@ extension Families {
                 ]),
         ])
 
-    /// Whole databases. Redis counts them among its server commands.
+    /// Whole databases. Redis lists them under server commands.
     static let databases = Family(
         group: "server",
         [

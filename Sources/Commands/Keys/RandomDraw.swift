@@ -2,13 +2,12 @@
 import Base
 import Wire
 
-/// What HRANDFIELD and SRANDMEMBER have in common: a count, which allows repetitions where it is
-/// negative.
+/// What HRANDFIELD and SRANDMEMBER share: a count, which if negative allows repetitions.
 enum RandomDraw {
-    /// A negative count multiplies what is stored, so the reply is refused beyond this many bytes.
+    /// A negative count may ask for more than the key holds; a larger reply than this is refused.
     private static let replySizeMax = 256 << 20
 
-    /// The count; nil where an error was replied. Its negative is an integer too.
+    /// The count; nil after an error reply. It can be negated without overflow.
     static func count(_ bytes: Bytes, _ reply: inout ReplyWriter) -> Int? {
         guard let count = ASCIIInteger.parse(bytes) else {
             reply.error(.notInteger)
@@ -23,8 +22,8 @@ enum RandomDraw {
         return Int(count)
     }
 
-    /// Replies an array of `count` elements, which `draw` writes one by one, each by a call of what
-    /// it is given: that says whether to go on. A reply that becomes too large is taken back.
+    /// Replies an array of `count` elements. `draw` writes them, and after each asks `mayGoOn`
+    /// whether to continue. If the reply grows too large, an error replaces it.
     static func writeRepeating(
         _ count: Int, _ reply: inout ReplyWriter, _ draw: (_ mayGoOn: () -> Bool) -> Void
     ) {

@@ -3,8 +3,8 @@ import Base
 import Storage
 import Wire
 
-/// DEL key [key ...]: how many were removed. Large collections are freed by another thread, as with
-/// UNLINK.
+/// DEL key [key ...]: removes keys and replies how many existed. Another thread frees large
+/// collections, as for UNLINK.
 public enum DEL: KeyCommand {
     public static let spec = CommandSpec(
         "del", arity: -2, [.write], keys: [.range(1, -1, [.remove, .delete])],
@@ -26,7 +26,7 @@ public enum DEL: KeyCommand {
     }
 }
 
-/// UNLINK key [key ...]: DEL under the name that promises not to wait for memory to be freed.
+/// UNLINK key [key ...]: the same as DEL, which never waits for memory to be freed.
 public enum UNLINK: KeyCommand {
     public static let spec = CommandSpec(
         "unlink", arity: -2, [.write, .fast], keys: [.range(1, -1, [.remove, .delete])],
@@ -42,7 +42,7 @@ public enum UNLINK: KeyCommand {
     }
 }
 
-/// EXISTS key [key ...]: how many of the keys exist; one that is named twice counts twice.
+/// EXISTS key [key ...]: how many of the keys exist. A key that is named twice counts twice.
 public enum EXISTS: KeyCommand {
     public static let spec = CommandSpec(
         "exists", arity: -2, [.readOnly, .fast, .loadsRecords],
@@ -59,7 +59,7 @@ public enum EXISTS: KeyCommand {
     }
 }
 
-/// TOUCH key [key ...]: notes an access; how many of the keys exist.
+/// TOUCH key [key ...]: notes an access to each key and replies how many exist.
 public enum TOUCH: KeyCommand {
     public static let spec = CommandSpec(
         "touch", arity: -2, [.readOnly, .fast], keys: [.range(1, -1, [.readOnly])],
@@ -73,7 +73,7 @@ public enum TOUCH: KeyCommand {
         var count = 0
         for ordinal in 0..<keys.count {
             guard let found = keys.peek(ordinal) else { continue }
-            // Even a client that leaves access times alone asks for it here.
+            // TOUCH changes the access time even after CLIENT NO-TOUCH ON.
             keys.noteAccess(found)
             count += 1
         }
@@ -81,7 +81,7 @@ public enum TOUCH: KeyCommand {
     }
 }
 
-/// TYPE key: the name of the value's type, "none" where there is no key.
+/// TYPE key: the name of the value's type, "none" if the key is missing.
 public enum TYPE: KeyCommand {
     public static let spec = CommandSpec(
         "type", arity: 2, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])],

@@ -5,32 +5,28 @@ import Wire
 
 /// The options of SCAN, HSCAN, SSCAN and ZSCAN.
 ///
-/// The order of errors is Redis's: first the cursor (`ScanOptions.cursor`), then whether the key
-/// exists and is of the type, and only then these options. A missing key therefore answers an empty
-/// page whatever follows its name.
+/// The order of errors is Redis's: first the cursor (`ScanOptions.cursor`), then the key's type,
+/// only then these options. So a missing key replies an empty page even if the options are wrong.
 struct ScanOptions {
     enum Target { case keys, hash, set, sortedSet }
 
-    /// MATCH; nil for everything, a lone star included.
+    /// MATCH; nil if everything matches, as for `*`.
     var pattern: Bytes?
-    /// COUNT: about how many elements a step looks at.
+    /// COUNT: about how many elements a step visits.
     var count = 10
-    /// TYPE, of SCAN alone.
+    /// TYPE, which only SCAN has.
     var type: Bytes?
-    /// NOVALUES, of HSCAN alone: fields without their values.
+    /// NOVALUES, which only HSCAN has: fields without their values.
     var withoutValues = false
 
-    /// Reads the options from argument `first` on; nil, with the error replied, where they are
-    /// wrong.
+    /// Reads the options, from argument `first` on; nil after an error reply.
     init?(
         _ arguments: Arguments, from first: Int, _ target: Target, _ reply: inout ReplyWriter
     ) {
-        var index = first
-        while index < arguments.count {  // Bound: each turn takes an argument at least.
-            let option = arguments[index]
-            let hasValue = index + 1 < arguments.count
-            if hasValue, option.isKeyword("COUNT") {
-                guard let number = ASCIIInteger.parse(arguments[index + 1]) else {
+        var options = OptionReader(arguments, from: first)
+        while let option = options.next() {
+            if option.isKeyword("COUNT"), let value = options.value() {
+                guard let number = ASCIIInteger.parse(value) else {
                     reply.error(.notInteger)
                     return nil
                 }
@@ -39,21 +35,16 @@ struct ScanOptions {
                     return nil
                 }
                 count = Int(number)
-                index += 2
-            } else if hasValue, option.isKeyword("MATCH") {
-                let pattern = arguments[index + 1]
-                self.pattern = Glob.isEverything(pattern) ? nil : pattern
-                index += 2
-            } else if hasValue, target == .keys, option.isKeyword("TYPE") {
-                type = arguments[index + 1]
-                index += 2
+            } else if option.isKeyword("MATCH"), let value = options.value() {
+                pattern = Glob.isEverything(value) ? nil : value
+            } else if target == .keys, option.isKeyword("TYPE"), let value = options.value() {
+                type = value
             } else if option.isKeyword("NOVALUES") {
                 guard target == .hash else {
                     reply.error("ERR NOVALUES option can only be used in HSCAN")
                     return nil
                 }
                 withoutValues = true
-                index += 1
             } else {
                 reply.error(.syntax)
                 return nil
@@ -68,8 +59,8 @@ struct ScanOptions {
         return Glob.matches(pattern, element)
     }
 
-    /// The cursor that `bytes` stand for, by the rules of C's `strtoul` that Redis reads it with: a
-    /// sign is taken, and no bytes at all are 0. Nil, with the error replied, where it is none.
+    /// The cursor in `bytes`, parsed by the rules of C's `strtoul`, as in Redis: a sign is allowed,
+    /// and no bytes at all mean 0. Nil after an error reply.
     static func cursor(_ bytes: Bytes, _ reply: inout ReplyWriter) -> UInt64? {
         guard let cursor = parseCursor(bytes) else {
             reply.error(.invalidCursor)
@@ -91,39 +82,38 @@ struct ScanOptions {
             value = sum
             index += 1
         }
-        // A zero byte ends the text for C; what stands behind it is not looked at.
+        // A zero byte ends a C string, so the rest is ignored.
         let isEnd = index == bytes.count || bytes[index] == 0
         guard isEnd, index > firstDigit || firstDigit == 0 else { return nil }
         return isNegative ? 0 &- value : value
     }
 
-    /// Writes the head of the page that all scans answer: two elements, the first of them the
-    /// cursor of the next step (0 at the end). The array of what was found is the caller's to
-    /// write.
+    /// Writes the head of a scan's reply: an array of two, and in it the next cursor, 0 at the end.
+    /// The caller writes the second element, the array of the page.
     static func writeHead(_ cursor: UInt64, _ reply: inout ReplyWriter) {
         reply.array(2)
         ASCIIInteger.withDigits(ofUnsigned: cursor) { reply.bulk($0) }
     }
 
-    /// The page of a key that does not exist.
+    /// Writes the reply for a missing key: no elements, and no next page.
     static func writeEmpty(_ reply: inout ReplyWriter) {
         writeHead(0, &reply)
         reply.array(0)
     }
 }
 
-/// The cursor of a scan over one table of members: the position in the order of hashes itself.
+/// The cursor of a scan over one table of members: the position in the order of hashes.
 ///
-/// Why it needs no more: `Table.scan` begins at position 0 and never hands out 0 again, so 0 is
-/// free to mean the end.
+/// Why that is enough: `Table.scan` begins at position 0 and never returns 0, so 0 can mean the
+/// end.
 enum MemberCursor {
-    /// Where `Table.scan` shall begin.
+    /// Where `Table.scan` begins.
     static func position(_ cursor: UInt64) -> UInt64 { cursor }
 
-    /// The cursor for what `Table.scan` returned.
+    /// The cursor for the position that `Table.scan` returned.
     static func cursor(_ next: UInt64?) -> UInt64 { next ?? 0 }
 
-    /// Buckets that one step may walk for `count`: as Redis, ten for each element asked for, so
-    /// that a table with many gaps still answers soon.
+    /// How many buckets one step may visit. As in Redis ten for each element of `count`, so that a
+    /// step over a sparse table ends soon.
     static func bucketLimit(_ count: Int) -> Int { min(count, 1 << 20) * 10 }
 }

@@ -3,8 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// KEYS pattern: every key that the pattern matches. Locks are held for a few dozen buckets at a
-/// time.
+/// KEYS pattern: all keys that match the pattern. A lock is held for a few dozen buckets at a time.
 public enum KEYS: SessionCommand {
     public static let spec = CommandSpec(
         "keys", arity: 2, [.readOnly, .wholeDatabase], usage: "pattern:pattern", since: "1.0.0",
@@ -25,8 +24,7 @@ public enum KEYS: SessionCommand {
         context.worker.scanAll(
             context.session.pointee.tenant, context.session.pointee.database,
             inTenants: context.seesTenants,
-            // An expired key is passed over and left for others to remove, as Redis's KEYS leaves
-            // it.
+            // As in Redis, KEYS skips an expired key but does not remove it.
             isWanted: {
                 ($0.expiry ?? .max) > now && (isEverything || Glob.matches(pattern, $0.key))
             }
@@ -38,9 +36,9 @@ public enum KEYS: SessionCommand {
     }
 }
 
-/// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: some keys, and where to go on.
+/// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: a page of keys and the next cursor.
 ///
-/// Every key that is there from the first step to the last is returned exactly once, whatever else
+/// A key that exists from the first step to the last is returned exactly once, whatever else
 /// changes.
 public enum SCAN: SessionCommand {
     public static let spec = CommandSpec(
@@ -58,8 +56,7 @@ public enum SCAN: SessionCommand {
         guard let start = ScanOptions.cursor(arguments[1], &reply),
             let options = ScanOptions(arguments, from: 2, .keys, &reply)
         else { return }
-        // The cursor stands in front of the keys and is known behind them, so the keys are
-        // collected first.
+        // Why a buffer: the reply starts with the next cursor, which is known only after the page.
         var found = ByteBuffer(capacity: 512)
         var ends: [Int] = []
         let next = context.worker.scan(
@@ -84,7 +81,7 @@ public enum SCAN: SessionCommand {
 }
 
 extension ScanOptions {
-    /// Whether values of `type` pass TYPE. Names that no type has match nothing.
+    /// Whether values of `type` pass TYPE. An unknown type matches nothing.
     fileprivate func hasType(_ type: ValueType) -> Bool {
         guard let wanted = self.type else { return true }
         let name = Bytes(type.name)
@@ -107,8 +104,8 @@ public enum RANDOMKEY: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        // Each keyspace takes the place of the one chosen so far with a chance of its share of all
-        // keys seen.
+        // Reservoir sampling: each keyspace replaces the chosen one with a probability that is its
+        // share of the keys seen so far.
         var total: UInt64 = 0
         var chosen: [KeyspaceReference] = []
         let worker = context.worker
@@ -117,7 +114,7 @@ public enum RANDOMKEY: SessionCommand {
             guard count > 0 else { return }
             total += count
             let isTaken = worker.pointee.random.next(below: total) < count
-            // The others stay as second choices: the chosen one may hold nothing but expired keys.
+            // Earlier choices stay as substitutes: all keys of the chosen one may have expired.
             if isTaken { chosen.insert(keyspace, at: 0) }
             if chosen.count > 8 { chosen.removeLast() }
         }

@@ -3,7 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// What TTL and its siblings have in common: -2 of no key, -1 of a key that does not expire.
+/// What TTL and its siblings share: -2 for a missing key, -1 for a key without an expiry.
 enum TimeToLive {
     static func spec(
         _ name: String, since: String, summary: String, tips: [String] = []
@@ -24,14 +24,13 @@ enum TimeToLive {
         reply.integer(convert(expiry, keys.now))
     }
 
-    /// To the nearest second, without the sum that would pass the end of 64 bits at the far end of
-    /// time.
+    /// Rounds to the nearest second. Adding 500 first would overflow for the latest moments.
     static func seconds(_ milliseconds: Milliseconds) -> Int64 {
         milliseconds / 1000 + (milliseconds % 1000 >= 500 ? 1 : 0)
     }
 }
 
-/// TTL key: seconds that the key has left, rounded.
+/// TTL key: the seconds until the key expires, rounded.
 public enum TTL: KeyCommand {
     public static let spec = TimeToLive.spec(
         "ttl", since: "1.0.0", summary: "Tells a key's time to live in seconds.",
@@ -44,7 +43,7 @@ public enum TTL: KeyCommand {
     }
 }
 
-/// PTTL key: milliseconds that the key has left.
+/// PTTL key: the milliseconds until the key expires.
 public enum PTTL: KeyCommand {
     public static let spec = TimeToLive.spec(
         "pttl", since: "2.6.0", summary: "Tells a key's time to live in milliseconds.",

@@ -3,7 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// RENAME key newkey: the value goes to the new name with its expiry; what the new name held goes.
+/// RENAME key newkey: moves the value and its expiry to the new key, which it overwrites.
 public enum RENAME: KeyCommand {
     public static let spec = CommandSpec(
         "rename", arity: 3, [.write],
@@ -20,7 +20,7 @@ public enum RENAME: KeyCommand {
     }
 }
 
-/// RENAMENX key newkey: RENAME where the new name is free; 1 where it was.
+/// RENAMENX key newkey: RENAME only to a missing key. Replies 1 if it renamed, else 0.
 public enum RENAMENX: KeyCommand {
     public static let spec = CommandSpec(
         "renamenx", arity: 3, [.write, .fast],
@@ -37,7 +37,7 @@ public enum RENAMENX: KeyCommand {
     }
 }
 
-/// COPY source destination [DB destination-db] [REPLACE]: 1 where a copy was made.
+/// COPY source destination [DB destination-db] [REPLACE]: replies 1 if it made a copy, else 0.
 public enum COPY: CrossDatabaseCommand {
     public static let spec = CommandSpec(
         "copy", arity: -3, [.write, .denyOOM, .otherDatabase],
@@ -54,17 +54,15 @@ public enum COPY: CrossDatabaseCommand {
     private static func options(_ arguments: Arguments, _ databaseCount: Int) -> Options {
         var database: Int?
         var replaces = false
-        var index = 3
-        while index < arguments.count {
-            if arguments[index].isKeyword("REPLACE") {
+        var options = OptionReader(arguments, from: 3)
+        while let option = options.next() {
+            if option.isKeyword("REPLACE") {
                 replaces = true
-                index += 1
-            } else if arguments[index].isKeyword("DB"), index + 1 < arguments.count {
-                switch DatabaseNumber(arguments[index + 1], count: databaseCount) {
+            } else if option.isKeyword("DB"), let value = options.value() {
+                switch DatabaseNumber(value, count: databaseCount) {
                 case .number(let number): database = number
                 case .wrong(let error): return .wrong(error)
                 }
-                index += 2
             } else {
                 return .wrong(.syntax)
             }
@@ -96,7 +94,7 @@ public enum COPY: CrossDatabaseCommand {
     }
 }
 
-/// MOVE key db: the entry goes to another database where it does not exist; 1 where it did.
+/// MOVE key db: moves a key to another database that lacks it. Replies 1 if it moved, else 0.
 public enum MOVE: CrossDatabaseCommand {
     public static let spec = CommandSpec(
         "move", arity: 3, [.write, .fast, .otherDatabase],

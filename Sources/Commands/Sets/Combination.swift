@@ -5,17 +5,14 @@ import Wire
 
 /// Intersections, unions and differences of the sets that a command names.
 ///
-/// Why `SetValue` and not what was found: finding a key may remove it as expired, which moves
-/// slots, but no entry. So all sets are held as entries, and nothing is changed until the result is
-/// whole.
+/// Why `SetValue` and not `Found`: finding a key may remove it as expired, which moves slots but no
+/// entries. The command changes nothing until the result is complete.
 private struct SetOperands {
-    /// In the order of the keys; nil for a key that is missing.
+    /// In the order of the keys; nil for a missing key.
     var sets: [SetValue?] = []
 
-    /// Reads the keys at `ordinals`; nil, with the error replied, where one holds something else.
-    init?(
-        _ ordinals: Range<Int>, _ keys: borrowing Hold, _ reply: inout ReplyWriter
-    ) {
+    /// Reads the keys at `ordinals`; nil after an error reply, if one holds another type.
+    init?(_ ordinals: Range<Int>, _ keys: borrowing Hold, _ reply: inout ReplyWriter) {
         sets.reserveCapacity(ordinals.count)
         for ordinal in ordinals {
             switch keys.read(ordinal, as: .set) {
@@ -30,11 +27,9 @@ private struct SetOperands {
         }
     }
 
-    /// Whether there is room for a result of up to `size` bytes under the first key; if not, the
-    /// error is replied. Asked before the sets are looked at, as making room evicts keys.
-    static func hasRoom(
-        _ size: Int, _ keys: borrowing Hold, _ reply: inout ReplyWriter
-    ) -> Bool {
+    /// Whether the first key may take a result of up to `size` bytes; false after an error reply.
+    /// Must be called before the sets are read, since making room may evict one of them.
+    static func hasRoom(_ size: Int, _ keys: borrowing Hold, _ reply: inout ReplyWriter) -> Bool {
         guard let refusal = keys.refusal(ofGrowth: size, at: 0) else { return true }
         reply.error(refusal)
         return false
@@ -42,15 +37,15 @@ private struct SetOperands {
 
     // MARK: - Intersection
 
-    /// The sets by size, the smallest first; empty where a key is missing and so nothing is in all
-    /// of them.
+    /// The sets by size, the smallest first. Empty if a key is missing: the intersection is empty
+    /// then.
     var bySize: [SetValue] {
         let present = sets.compactMap { $0 }
         return present.count == sets.count ? present.sorted { $0.count < $1.count } : []
     }
 
-    /// Calls `body` with what is in all of `sets`, which are sorted, until it returns false: each
-    /// member of the smallest is looked for in the others.
+    /// Calls `body` with the members that all of `sets` have, until it returns false. Looks up each
+    /// member of the first set, which should be the smallest, in the others.
     static func forEachCommon(_ sets: [SetValue], while body: (SetMember) -> Bool) {
         guard let first = sets.first else { return }
         let others = sets.dropFirst().filter { $0.entry.base != first.entry.base }
@@ -75,9 +70,9 @@ private struct SetOperands {
 
     // MARK: - Difference
 
-    /// Whether to look for each member of the first set in the others, rather than to take each
-    /// member of the others out of a copy of the first. Looking is favoured: it does no more than
-    /// what is needed.
+    /// Whether to look up each member of the first set in the others, rather than to remove each
+    /// member of the others from a copy of the first. A look-up counts half, as in Redis: it stops
+    /// at the first set that has the member.
     private func prefersLooking(_ first: SetValue) -> Bool {
         var looked = 0
         var removed = 0
@@ -92,10 +87,10 @@ private struct SetOperands {
         var result = SetBuilder(settings, .integers)
         guard case .some(.some(let first)) = sets.first else { return result }
         let others = sets.dropFirst().compactMap { $0 }
-        // A key that is named again takes away everything.
+        // If the first key is named again, nothing is left.
         guard !others.contains(where: { $0.entry.base == first.entry.base }) else { return result }
         if prefersLooking(first) {
-            // Why the largest first: it is the likeliest to have the member, and ends the search.
+            // Why the largest first: it most likely has the member, which ends the search.
             let sorted = others.sorted { $0.count > $1.count }
             first.forEach(while: { member in
                 for other in sorted where other.contains(member) { return true }
@@ -118,7 +113,7 @@ private struct SetOperands {
     }
 }
 
-/// SINTER key [key ...]: the members that all sets have.
+/// SINTER key [key ...]: the members that all sets have in common.
 public enum SINTER: KeyCommand {
     public static let spec = CommandSpec(
         "sinter", arity: -2, [.readOnly], keys: [.range(1, -1, [.readOnly, .access])],
@@ -131,9 +126,7 @@ public enum SINTER: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let operands = SetOperands(0..<keys.count, keys, &reply) else {
-            return
-        }
+        guard let operands = SetOperands(0..<keys.count, keys, &reply) else { return }
         let mark = reply.begin()
         var count = 0
         SetOperands.forEachCommon(operands.bySize) { member in
@@ -145,8 +138,8 @@ public enum SINTER: KeyCommand {
     }
 }
 
-/// SINTERCARD numkeys key [key ...] [LIMIT limit]: how many members all sets have, counted up to
-/// the limit.
+/// SINTERCARD numkeys key [key ...] [LIMIT limit]: the size of the intersection, counted up to the
+/// limit.
 public enum SINTERCARD: KeyCommand {
     public static let spec = CommandSpec(
         "sintercard", arity: -3, [.readOnly, .movableKeys],
@@ -165,18 +158,16 @@ public enum SINTERCARD: KeyCommand {
         guard number <= Int64(arguments.count - 2) else {
             return reply.error("ERR Number of keys can't be greater than number of args")
         }
-        let end = 2 + Int(number)
         var limit: Int64 = 0
-        var index = end
-        while index < arguments.count {
-            guard arguments[index].isKeyword("LIMIT"), index + 1 < arguments.count else {
+        var options = OptionReader(arguments, from: 2 + Int(number))
+        while let option = options.next() {
+            guard option.isKeyword("LIMIT"), let value = options.value() else {
                 return reply.error(.syntax)
             }
-            guard let value = ASCIIInteger.parse(arguments[index + 1]), value >= 0 else {
+            guard let number = ASCIIInteger.parse(value), number >= 0 else {
                 return reply.error("ERR LIMIT can't be negative")
             }
-            limit = value
-            index += 2
+            limit = number
         }
         guard let operands = SetOperands(0..<keys.count, keys, &reply) else { return }
         var count: Int64 = 0
@@ -188,7 +179,7 @@ public enum SINTERCARD: KeyCommand {
     }
 }
 
-/// SINTERSTORE destination key [key ...]: stores what all sets have; the number of members.
+/// SINTERSTORE destination key [key ...]: stores the intersection and replies its size.
 public enum SINTERSTORE: KeyCommand {
     public static let spec = CommandSpec(
         "sinterstore", arity: -3, [.write, .denyOOM],
@@ -205,8 +196,8 @@ public enum SINTERSTORE: KeyCommand {
             let operands = SetOperands(1..<keys.count, keys, &reply)
         else { return }
         let sets = operands.bySize
-        // Why packed first: to append to it is cheaper than to insert in order; integers are found
-        // at the end.
+        // Why packed first: appending is cheaper than inserting in order. `makeIntegers` converts a
+        // result of integers at the end.
         var result = SetBuilder(keys.settings, sets.first?.isIntegers == true ? .integers : .packed)
         SetOperands.forEachCommon(sets) { member in
             result.add(member)
@@ -217,7 +208,7 @@ public enum SINTERSTORE: KeyCommand {
     }
 }
 
-/// SUNION key [key ...]: the members that any of the sets has.
+/// SUNION key [key ...]: the members that at least one set has.
 public enum SUNION: KeyCommand {
     public static let spec = CommandSpec(
         "sunion", arity: -2, [.readOnly], keys: [.range(1, -1, [.readOnly, .access])],
@@ -229,16 +220,14 @@ public enum SUNION: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let operands = SetOperands(0..<keys.count, keys, &reply) else {
-            return
-        }
+        guard let operands = SetOperands(0..<keys.count, keys, &reply) else { return }
         let present = operands.sets.compactMap { $0 }
         if present.count == 1 { return reply.members(present[0], as: .set) }
         operands.union(keys.settings).withValue { reply.members($0, as: .set) }
     }
 }
 
-/// SUNIONSTORE destination key [key ...]: stores what any of the sets has; the number of members.
+/// SUNIONSTORE destination key [key ...]: stores the union and replies its size.
 public enum SUNIONSTORE: KeyCommand {
     public static let spec = CommandSpec(
         "sunionstore", arity: -3, [.write, .denyOOM],
@@ -269,15 +258,12 @@ public enum SDIFF: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard let operands = SetOperands(0..<keys.count, keys, &reply) else {
-            return
-        }
+        guard let operands = SetOperands(0..<keys.count, keys, &reply) else { return }
         operands.difference(keys.settings).withValue { reply.members($0, as: .set) }
     }
 }
 
-/// SDIFFSTORE destination key [key ...]: stores what no other set than the first has; the number of
-/// members.
+/// SDIFFSTORE destination key [key ...]: stores the difference and replies its size.
 public enum SDIFFSTORE: KeyCommand {
     public static let spec = CommandSpec(
         "sdiffstore", arity: -3, [.write, .denyOOM],

@@ -3,7 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// SADD key member [member ...]: adds members; the number of new ones.
+/// SADD key member [member ...]: adds members and replies how many are new.
 public enum SADD: KeyCommand {
     public static let spec = CommandSpec(
         "sadd", arity: -3, [.write, .denyOOM, .fast],
@@ -37,7 +37,7 @@ public enum SADD: KeyCommand {
     }
 }
 
-/// SREM key member [member ...]: removes members; the number of those that were there.
+/// SREM key member [member ...]: removes members and replies how many existed.
 public enum SREM: KeyCommand {
     public static let spec = CommandSpec(
         "srem", arity: -3, [.write, .fast], keys: [.one(at: 1, [.readWrite, .delete])],
@@ -49,12 +49,7 @@ public enum SREM: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        let found: Found
-        switch keys.find(0, as: .set) {
-        case .missing: return reply.integer(0)
-        case .wrongType: return reply.error(.wrongType)
-        case .found(let place): found = place
-        }
+        guard let found = keys.find(0, as: .set, else: .zero, &reply) else { return }
         var removed = 0
         for index in 2..<arguments.count {
             switch keys.removeSetMember(found, arguments[index]) {
@@ -70,7 +65,7 @@ public enum SREM: KeyCommand {
     }
 }
 
-/// SISMEMBER key member: 1 or 0.
+/// SISMEMBER key member: 1 if the set has the member, else 0.
 public enum SISMEMBER: KeyCommand {
     public static let spec = CommandSpec(
         "sismember", arity: 3, [.readOnly, .fast], keys: [.one(at: 1, [.readOnly])],
@@ -80,12 +75,8 @@ public enum SISMEMBER: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(0, as: .set) {
-        case .missing: reply.integer(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found):
-            reply.integer(SetValue(found.entry).contains(arguments[2]) ? 1 : 0)
-        }
+        guard let found = keys.read(0, as: .set, else: .zero, &reply) else { return }
+        reply.integer(SetValue(found.entry).contains(arguments[2]) ? 1 : 0)
     }
 }
 
@@ -100,12 +91,9 @@ public enum SMISMEMBER: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        var set: SetValue?
-        switch keys.read(0, as: .set) {
-        case .missing: break
-        case .wrongType: return reply.error(.wrongType)
-        case .found(let found): set = SetValue(found.entry)
-        }
+        let found = keys.read(0)
+        if let found, found.entry.type != .set { return reply.error(.wrongType) }
+        let set = found.map { SetValue($0.entry) }
         reply.array(arguments.count - 2)
         for index in 2..<arguments.count {
             reply.integer(set?.contains(arguments[index]) == true ? 1 : 0)
@@ -122,11 +110,8 @@ public enum SCARD: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(0, as: .set) {
-        case .missing: reply.integer(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found): reply.integer(SetValue(found.entry).count)
-        }
+        guard let found = keys.read(0, as: .set, else: .zero, &reply) else { return }
+        reply.integer(SetValue(found.entry).count)
     }
 }
 
@@ -141,15 +126,12 @@ public enum SMEMBERS: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(0, as: .set) {
-        case .missing: reply.set(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found): reply.members(SetValue(found.entry), as: .set)
-        }
+        guard let found = keys.read(0, as: .set, else: .emptySet, &reply) else { return }
+        reply.members(SetValue(found.entry), as: .set)
     }
 }
 
-/// SMOVE source destination member: moves one member; 1, or 0 where the source does not have it.
+/// SMOVE source destination member: moves a member and replies 1, or 0 if the source lacks it.
 public enum SMOVE: KeyCommand {
     public static let spec = CommandSpec(
         "smove", arity: 4, [.write, .fast],
@@ -165,8 +147,8 @@ public enum SMOVE: KeyCommand {
         let member = arguments[3]
         guard let first = keys.find(0) else { return reply.integer(0) }
         let source = first.entry
-        // Why the entries: finding the destination may remove it as expired, and slots then change;
-        // blocks do not.
+        // Why entries: finding the destination may remove it as expired, which moves slots but no
+        // entries.
         let target = keys.find(1)?.entry
         guard source.type == .set, target?.type ?? .set == .set else {
             return reply.error(.wrongType)
@@ -174,8 +156,9 @@ public enum SMOVE: KeyCommand {
         if source.base == target?.base {
             return reply.integer(SetValue(source).contains(member) ? 1 : 0)
         }
-        guard let found = keys.find(0), keys.removeSetMember(found, member) != .absent
-        else { return reply.integer(0) }
+        guard let found = keys.find(0), keys.removeSetMember(found, member) != .absent else {
+            return reply.integer(0)
+        }
         if let found = keys.find(1) {
             _ = keys.addSetMember(found, member)
         } else {
@@ -185,7 +168,7 @@ public enum SMOVE: KeyCommand {
     }
 }
 
-/// SSCAN key cursor [MATCH pattern] [COUNT count]: a page of members and the cursor of the next.
+/// SSCAN key cursor [MATCH pattern] [COUNT count]: a page of members and the next cursor.
 public enum SSCAN: KeyCommand {
     public static let spec = CommandSpec(
         "sscan", arity: -3, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
@@ -200,15 +183,12 @@ public enum SSCAN: KeyCommand {
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let cursor = ScanOptions.cursor(arguments[2], &reply) else { return }
-        let set: SetValue
-        switch keys.read(0, as: .set) {
-        case .missing: return ScanOptions.writeEmpty(&reply)
-        case .wrongType: return reply.error(.wrongType)
-        case .found(let found): set = SetValue(found.entry)
-        }
-        guard let options = ScanOptions(arguments, from: 3, .set, &reply) else { return }
+        guard let found = keys.read(0, as: .set, else: .emptyPage, &reply),
+            let options = ScanOptions(arguments, from: 3, .set, &reply)
+        else { return }
+        let set = SetValue(found.entry)
         guard set.isTable else {
-            // A packed set is answered whole.
+            // A packed set is one page.
             ScanOptions.writeHead(0, &reply)
             let mark = reply.begin()
             var count = 0
@@ -221,7 +201,7 @@ public enum SSCAN: KeyCommand {
             })
             return reply.finish(mark, .array, count: count)
         }
-        // Why an array: the cursor stands before the members, and is known only after them.
+        // Why an array: the reply starts with the next cursor, which is known only after the page.
         var members: [Bytes] = []
         let next = set.scan(
             from: MemberCursor.position(cursor), limit: options.count,

@@ -3,7 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// SPOP key [count]: takes members out by chance.
+/// SPOP key [count]: removes random members and replies them.
 public enum SPOP: KeyCommand {
     public static let spec = CommandSpec(
         "spop", arity: -2, [.write, .fast], keys: [.one(at: 1, [.readWrite, .access, .delete])],
@@ -25,24 +25,18 @@ public enum SPOP: KeyCommand {
             }
             count = Int(value)
         }
-        switch keys.find(0, as: .set) {
-        case .missing:
-            if count == nil { reply.null() } else { reply.set(0) }
-        case .wrongType:
-            reply.error(.wrongType)
-        case .found(let found):
-            guard let count else {
-                return keys.popSetMembers(found, 1) { reply.member($0) }
-            }
-            guard count > 0 else { return reply.set(0) }
-            let popped = min(count, SetValue(found.entry).count)
-            reply.set(popped)
-            keys.popSetMembers(found, popped) { reply.member($0) }
-        }
+        let missing = count == nil ? MissingReply.null : .emptySet
+        guard let found = keys.find(0, as: .set, else: missing, &reply) else { return }
+        guard let count else { return keys.popSetMembers(found, 1) { reply.member($0) } }
+        guard count > 0 else { return reply.set(0) }
+        let popped = min(count, SetValue(found.entry).count)
+        reply.set(popped)
+        keys.popSetMembers(found, popped) { reply.member($0) }
     }
 }
 
-/// SRANDMEMBER key [count]: members by chance, different ones where the count is positive.
+/// SRANDMEMBER key [count]: random members. A positive count returns distinct members, a negative
+/// one may repeat them.
 public enum SRANDMEMBER: KeyCommand {
     public static let spec = CommandSpec(
         "srandmember", arity: -2, [.readOnly], keys: [.one(at: 1, [.readOnly, .access])],
@@ -61,19 +55,10 @@ public enum SRANDMEMBER: KeyCommand {
             guard let value = RandomDraw.count(arguments[2], &reply) else { return }
             count = value
         }
-        let set: SetValue
-        switch keys.read(0, as: .set) {
-        case .missing:
-            if count == nil { reply.null() } else { reply.array(0) }
-            return
-        case .wrongType:
-            return reply.error(.wrongType)
-        case .found(let found):
-            set = SetValue(found.entry)
-        }
-        guard let count else {
-            return reply.member(set.random(&keys.random))
-        }
+        let missing = count == nil ? MissingReply.null : .emptyArray
+        guard let found = keys.read(0, as: .set, else: missing, &reply) else { return }
+        let set = SetValue(found.entry)
+        guard let count else { return reply.member(set.random(&keys.random)) }
         write(count, of: set, &keys.random, &reply)
     }
 

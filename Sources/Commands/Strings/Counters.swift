@@ -21,7 +21,7 @@ public enum INCR: KeyCommand {
     }
 }
 
-/// DECR key: takes one away and replies the difference.
+/// DECR key: subtracts one and replies the result.
 public enum DECR: KeyCommand {
     public static let spec = CommandSpec(
         "decr", arity: 2, [.write, .denyOOM, .fast],
@@ -39,7 +39,7 @@ public enum DECR: KeyCommand {
     }
 }
 
-/// INCRBY key increment: the sum.
+/// INCRBY key increment: adds and replies the sum.
 public enum INCRBY: KeyCommand {
     public static let spec = CommandSpec(
         "incrby", arity: 3, [.write, .denyOOM, .fast],
@@ -58,7 +58,7 @@ public enum INCRBY: KeyCommand {
     }
 }
 
-/// DECRBY key decrement: the difference.
+/// DECRBY key decrement: subtracts and replies the result.
 public enum DECRBY: KeyCommand {
     public static let spec = CommandSpec(
         "decrby", arity: 3, [.write, .denyOOM, .fast],
@@ -78,7 +78,7 @@ public enum DECRBY: KeyCommand {
     }
 }
 
-/// INCRBYFLOAT key increment: the sum, with at most 17 digits behind the point.
+/// INCRBYFLOAT key increment: adds and replies the sum, with at most 17 decimal places.
 public enum INCRBYFLOAT: KeyCommand {
     public static let spec = CommandSpec(
         "incrbyfloat", arity: 3, [.write, .denyOOM, .fast],
@@ -113,7 +113,8 @@ public enum INCRBYFLOAT: KeyCommand {
 }
 
 extension Hold {
-    /// Adds `amount` to the integer of the command's key, 0 if there is none, and replies the sum.
+    /// Adds `amount` to the integer at the command's key and replies the sum. A missing key counts
+    /// as 0.
     @inline(__always)
     fileprivate func add(_ amount: Int64, _ reply: inout ReplyWriter) {
         var old: Int64 = 0

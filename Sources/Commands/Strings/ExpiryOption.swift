@@ -3,14 +3,14 @@ import Base
 import Storage
 import Wire
 
-/// EX, PX, EXAT or PXAT with its number: a moment, said in seconds or milliseconds, from now on or
-/// since 1970.
+/// EX, PX, EXAT or PXAT and its number: a moment in seconds or milliseconds, counted from now or
+/// from 1970.
 struct ExpiryOption {
-    /// The token, and so the unit and the base of the number.
+    /// What the token says of the number: its unit, and where it counts from.
     enum Unit {
         case seconds, milliseconds, unixSeconds, unixMilliseconds
 
-        /// The unit that a token in any case names, or nil.
+        /// The unit that `token` names, in any mix of cases; nil if it names none.
         init?(_ token: Bytes) {
             switch token.count {
             case 2 where token.isKeyword("EX"): self = .seconds
@@ -21,7 +21,7 @@ struct ExpiryOption {
             }
         }
 
-        /// The moment that `amount` of the unit says; nil where milliseconds have no number for it.
+        /// The moment as milliseconds since 1970; nil if 64 bits cannot hold it.
         func moment(_ amount: Int64, now: Milliseconds) -> Milliseconds? {
             let isSeconds = self == .seconds || self == .unixSeconds
             let isRelative = self == .seconds || self == .milliseconds
@@ -34,7 +34,7 @@ struct ExpiryOption {
     let unit: Unit
     let number: Bytes
 
-    /// The moment of expiry, above 0; or nil after an error reply. `command` is named in the error.
+    /// The moment of expiry, nil after an error reply. The error names `command`.
     func moment(
         now: Milliseconds, command: StaticString, _ reply: inout ReplyWriter
     ) -> Milliseconds? {
@@ -57,72 +57,68 @@ struct StringOptions {
     }
 
     enum Expiry {
-        /// SET takes it away, GETEX leaves it.
-        case unsaid
+        /// SET then removes the expiry, GETEX keeps it.
+        case unspecified
         case keep, persist
         case option(ExpiryOption)
     }
 
     var condition = Condition.always
     var returnsOld = false
-    var expiry = Expiry.unsaid
+    var expiry = Expiry.unspecified
 
-    /// The options of SET from argument 3 on; nil of a syntax error.
+    /// Reads the options of SET, from argument 3 on; nil on a syntax error.
     static func parseSet(_ arguments: Arguments) -> StringOptions? {
-        var options = StringOptions()
-        var index = 3
-        while index < arguments.count {  // Bound: moves on by one or two arguments each turn.
-            let token = arguments[index]
-            if token.isKeyword("NX"), options.condition != .ifPresent {
-                options.condition = .ifMissing
-            } else if token.isKeyword("XX"), options.condition != .ifMissing {
-                options.condition = .ifPresent
-            } else if token.isKeyword("GET") {
-                options.returnsOld = true
-            } else if token.isKeyword("KEEPTTL") {
-                switch options.expiry {
-                case .unsaid, .keep: options.expiry = .keep
+        var parsed = StringOptions()
+        var options = OptionReader(arguments, from: 3)
+        while let option = options.next() {
+            if option.isKeyword("NX"), parsed.condition != .ifPresent {
+                parsed.condition = .ifMissing
+            } else if option.isKeyword("XX"), parsed.condition != .ifMissing {
+                parsed.condition = .ifPresent
+            } else if option.isKeyword("GET") {
+                parsed.returnsOld = true
+            } else if option.isKeyword("KEEPTTL") {
+                switch parsed.expiry {
+                case .unspecified, .keep: parsed.expiry = .keep
                 case .persist, .option: return nil
                 }
-            } else if !options.takeExpiry(arguments, &index) {
+            } else if !parsed.readExpiry(option, &options) {
                 return nil
             }
-            index += 1
         }
-        return options
+        return parsed
     }
 
-    /// The options of GETEX from argument 2 on; nil of a syntax error.
+    /// Reads the options of GETEX, from argument 2 on; nil on a syntax error.
     static func parseGetEx(_ arguments: Arguments) -> StringOptions? {
-        var options = StringOptions()
-        var index = 2
-        while index < arguments.count {  // Bound: moves on by one or two arguments each turn.
-            if arguments[index].isKeyword("PERSIST") {
-                switch options.expiry {
-                case .unsaid, .persist: options.expiry = .persist
+        var parsed = StringOptions()
+        var options = OptionReader(arguments, from: 2)
+        while let option = options.next() {
+            if option.isKeyword("PERSIST") {
+                switch parsed.expiry {
+                case .unspecified, .persist: parsed.expiry = .persist
                 case .keep, .option: return nil
                 }
-            } else if !options.takeExpiry(arguments, &index) {
+            } else if !parsed.readExpiry(option, &options) {
                 return nil
             }
-            index += 1
         }
-        return options
+        return parsed
     }
 
-    /// Takes EX, PX, EXAT or PXAT with its number, of which `index` is the token and then the
-    /// number. The same token may come again, and the last one counts; another one may not.
-    private mutating func takeExpiry(_ arguments: Arguments, _ index: inout Int) -> Bool {
-        guard let unit = ExpiryOption.Unit(arguments[index]), index + 1 < arguments.count else {
+    /// Reads the number of EX, PX, EXAT or PXAT; false on a syntax error. As in Redis the same
+    /// option may be repeated and the last one counts, while two different ones are an error.
+    private mutating func readExpiry(_ option: Bytes, _ options: inout OptionReader) -> Bool {
+        guard let unit = ExpiryOption.Unit(option), let number = options.value() else {
             return false
         }
         switch expiry {
-        case .unsaid: break
+        case .unspecified: break
         case .option(let before) where before.unit == unit: break
         case .keep, .persist, .option: return false
         }
-        index += 1
-        expiry = .option(ExpiryOption(unit: unit, number: arguments[index]))
+        expiry = .option(ExpiryOption(unit: unit, number: number))
         return true
     }
 }

@@ -4,8 +4,8 @@ import Glibc
 import Storage
 import Wire
 
-/// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]: the longest bytes, in order but with
-/// gaps, that two strings share; or their number; or where they stand.
+/// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]: the longest common subsequence of two
+/// strings; with LEN its length, with IDX the positions of its parts.
 public enum LCS: KeyCommand {
     public static let spec = CommandSpec(
         "lcs", arity: -3, [.readOnly, .loadsRecords], keys: [.range(1, 2, [.readOnly, .access])],
@@ -23,8 +23,8 @@ public enum LCS: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        // Copies, since reading the second key may remove it, and then what was found of the first
-        // has moved.
+        // Why copies: reading the second key may remove it as expired, which moves the first one's
+        // slot.
         guard let left = text(0, keys), let right = text(1, keys) else {
             return reply.error("ERR The specified keys must contain string values")
         }
@@ -50,7 +50,8 @@ public enum LCS: KeyCommand {
         write(matches, total: table.total, withLengths: options.wantsMatchLengths, reply)
     }
 
-    /// The string of the key at `ordinal`, empty where there is none; nil where it is no string.
+    /// The string of the key at `ordinal`, empty if the key is missing; nil if it holds another
+    /// type.
     private static func text(_ ordinal: Int, _ keys: borrowing Hold) -> [UInt8]? {
         switch keys.read(ordinal, as: .string) {
         case .missing: []
@@ -59,36 +60,33 @@ public enum LCS: KeyCommand {
         }
     }
 
-    /// The options from argument 3 on; nil after an error reply.
+    /// Reads the options, from argument 3 on; nil after an error reply.
     private static func parse(_ arguments: Arguments, _ reply: inout ReplyWriter) -> Options? {
-        var options = Options()
-        var index = 3
-        while index < arguments.count {  // Bound: moves on by one or two arguments each turn.
-            let token = arguments[index]
-            if token.isKeyword("IDX") {
-                options.wantsMatches = true
-            } else if token.isKeyword("LEN") {
-                options.wantsLength = true
-            } else if token.isKeyword("WITHMATCHLEN") {
-                options.wantsMatchLengths = true
-            } else if token.isKeyword("MINMATCHLEN"), index + 1 < arguments.count {
-                index += 1
-                guard let minimum = ASCIIInteger.parse(arguments[index]) else {
+        var parsed = Options()
+        var options = OptionReader(arguments, from: 3)
+        while let option = options.next() {
+            if option.isKeyword("IDX") {
+                parsed.wantsMatches = true
+            } else if option.isKeyword("LEN") {
+                parsed.wantsLength = true
+            } else if option.isKeyword("WITHMATCHLEN") {
+                parsed.wantsMatchLengths = true
+            } else if option.isKeyword("MINMATCHLEN"), let value = options.value() {
+                guard let minimum = ASCIIInteger.parse(value) else {
                     reply.error(.notInteger)
                     return nil
                 }
-                options.matchLengthMin = minimum
+                parsed.matchLengthMin = minimum
             } else {
                 reply.error(.syntax)
                 return nil
             }
-            index += 1
         }
-        if options.wantsMatches && options.wantsLength {
+        if parsed.wantsMatches && parsed.wantsLength {
             reply.error("ERR If you want both the length and indexes, please just use IDX.")
             return nil
         }
-        return options
+        return parsed
     }
 
     private static func write(
@@ -111,25 +109,25 @@ public enum LCS: KeyCommand {
     }
 }
 
-/// `count` bytes that stand in both strings, from `left` in the one and from `right` in the other.
+/// A run of `count` equal bytes, at `left` in one string and at `right` in the other.
 private struct Match {
     let left: Int
     let right: Int
     let count: Int
 }
 
-/// The lengths of the longest common subsequences of all pairs of prefixes: row i, column j for the
-/// first i bytes of the left string and the first j of the right one. For the length alone, two
-/// rows are kept in turn.
+/// The lengths of the longest common subsequences of all pairs of prefixes: row i, column j is for
+/// the first i bytes of the left string and the first j of the right one. LEN needs only the last
+/// row, so its table has two rows that take turns.
 private struct LengthTable: ~Copyable {
-    // Safety: `(rowMask + 1) x width` numbers or more, allocated by init, written there, and freed
-    // by deinit.
+    // Safety: at least `(rowMask + 1) * width` numbers, allocated and written by init, freed by
+    // deinit.
     private let cells: UnsafeMutablePointer<UInt32>
     private let width: Int
     private let rowMask: Int
     let total: Int
 
-    /// Nil where there is no memory.
+    /// Nil if the memory cannot be allocated.
     init?(_ left: [UInt8], _ right: [UInt8], keepsRows: Bool) {
         width = right.count + 1
         rowMask = keepsRows ? Int.max : 1
@@ -152,8 +150,8 @@ private struct LengthTable: ~Copyable {
 
     private func length(_ row: Int, _ column: Int) -> UInt32 { cells[row * width + column] }
 
-    /// Calls `body` with every match from the last to the first, and with how many common bytes are
-    /// before it.
+    /// Calls `body` with every match, from the last to the first, and with the number of common
+    /// bytes before it.
     func forEachMatch(
         _ left: [UInt8], _ right: [UInt8], _ body: (_ match: Match, _ rest: Int) -> Void
     ) {

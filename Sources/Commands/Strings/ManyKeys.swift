@@ -3,7 +3,7 @@ import Base
 import Storage
 import Wire
 
-/// MGET key [key ...]: the values in order, null for what is missing or no string.
+/// MGET key [key ...]: the values in order, null for a key that is missing or holds another type.
 public enum MGET: KeyCommand {
     public static let spec = CommandSpec(
         "mget", arity: -2, [.readOnly, .fast, .loadsRecords],
@@ -25,7 +25,7 @@ public enum MGET: KeyCommand {
     }
 }
 
-/// MSET key value [key value ...]: sets all, and never fails but for its syntax.
+/// MSET key value [key value ...]: sets all keys. Only a wrong number of arguments makes it fail.
 public enum MSET: KeyCommand {
     public static let spec = CommandSpec(
         "mset", arity: -3, [.write, .denyOOM],
@@ -53,8 +53,8 @@ public enum MSET: KeyCommand {
     }
 }
 
-/// MSETNX key value [key value ...]: sets all and replies 1, or nothing and 0 where one of the keys
-/// is there.
+/// MSETNX key value [key value ...]: sets all keys and replies 1, or none and replies 0 if one of
+/// them exists.
 public enum MSETNX: KeyCommand {
     public static let spec = CommandSpec(
         "msetnx", arity: -3, [.write, .denyOOM],

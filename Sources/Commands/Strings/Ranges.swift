@@ -4,8 +4,8 @@ import Glibc
 import Storage
 import Wire
 
-/// GETRANGE key start end: the bytes from `start` to `end`, both counted from the end where
-/// negative.
+/// GETRANGE key start end: the bytes from `start` to `end` inclusive. Negative indices count from
+/// the end.
 public enum GETRANGE: KeyCommand {
     public static let spec = CommandSpec(
         "getrange", arity: 4, [.readOnly, .loadsRecords],
@@ -19,19 +19,15 @@ public enum GETRANGE: KeyCommand {
         guard let start = ASCIIInteger.parse(arguments[2]),
             let end = ASCIIInteger.parse(arguments[3])
         else { return reply.error(.notInteger) }
-        switch keys.read(0, as: .string) {
-        case .missing: reply.bulk("" as StaticString)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found):
-            keys.content(found).withBytes { reply.bulk($0[range(start, end, count: $0.count)]) }
-        }
+        guard let content = keys.readString(0, else: .emptyString, &reply) else { return }
+        content.withBytes { reply.bulk($0[range(start, end, count: $0.count)]) }
     }
 
-    /// The range that two indices name among `count` bytes. As in Redis, an end before the first
-    /// byte means the first.
+    /// The range of `count` bytes that two indices name. As in Redis, an end before the first byte
+    /// means the first byte.
     static func range(_ start: Int64, _ end: Int64, count: Int) -> Range<Int> {
         if start < 0 && end < 0 && start > end { return 0..<0 }
-        // Bound: count is not negative, so that adding it to a negative number cannot overflow.
+        // Bound: `count` is not negative, so adding it to a negative number cannot overflow.
         let first = max(0, start < 0 ? start + Int64(count) : start)
         let last = min(max(0, end < 0 ? end + Int64(count) : end), Int64(count) - 1)
         return first > last ? 0..<0 : Int(first)..<Int(last) + 1
@@ -53,8 +49,8 @@ public enum SUBSTR: KeyCommand {
     }
 }
 
-/// SETRANGE key offset value: overwrites a part, zeros before it where the string is too short.
-/// Replies the length.
+/// SETRANGE key offset value: overwrites the bytes from `offset` on and replies the new length. A
+/// string that ends before `offset` is padded with zeros.
 public enum SETRANGE: KeyCommand {
     public static let spec = CommandSpec(
         "setrange", arity: 4, [.write, .denyOOM], keys: [.one(at: 1, [.readWrite, .update])],
@@ -82,7 +78,7 @@ public enum SETRANGE: KeyCommand {
         if count > old, let refusal = keys.refusal(ofGrowth: count - old, at: 0) {
             return reply.error(refusal)
         }
-        // Why it is found again: making room may have moved it.
+        // Why find again: making room may have moved the entry.
         keys.editString(0, keys.find(0), count: count) { bytes in
             if let base = bytes.baseAddress { memcpy(base + Int(offset), value.base, value.count) }
         }
@@ -90,7 +86,7 @@ public enum SETRANGE: KeyCommand {
     }
 }
 
-/// APPEND key value: the length afterwards.
+/// APPEND key value: appends and replies the new length.
 public enum APPEND: KeyCommand {
     public static let spec = CommandSpec(
         "append", arity: 3, [.write, .denyOOM, .fast], keys: [.one(at: 1, [.readWrite, .insert])],
@@ -111,9 +107,9 @@ public enum APPEND: KeyCommand {
         guard let count = keys.stringSize(Int64(old), value.count) else {
             return reply.error(.stringTooLong)
         }
-        // The string doubles its room where it moves.
+        // Why `count` and not the difference: a string that must move doubles its capacity.
         if let refusal = keys.refusal(ofGrowth: count, at: 0) { return reply.error(refusal) }
-        // Why it is found again: making room may have moved it.
+        // Why find again: making room may have moved the entry.
         keys.editString(0, keys.find(0), count: count) { bytes in
             if let base = bytes.baseAddress { memcpy(base + old, value.base, value.count) }
         }
@@ -121,7 +117,7 @@ public enum APPEND: KeyCommand {
     }
 }
 
-/// STRLEN key: the number of bytes, 0 of a missing key.
+/// STRLEN key: the number of bytes, 0 if the key is missing.
 public enum STRLEN: KeyCommand {
     public static let spec = CommandSpec(
         "strlen", arity: 2, [.readOnly, .fast, .loadsRecords], keys: [.one(at: 1, [.readOnly])],
@@ -131,17 +127,14 @@ public enum STRLEN: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(0, as: .string) {
-        case .missing: reply.integer(0)
-        case .wrongType: reply.error(.wrongType)
-        case .found(let found): reply.integer(keys.content(found).count)
-        }
+        guard let content = keys.readString(0, else: .zero, &reply) else { return }
+        reply.integer(content.count)
     }
 }
 
 extension Hold {
-    /// The size of a string in which `count` bytes stand from `offset` on; nil where that is more
-    /// than `proto-max-bulk-len` allows or an entry can hold.
+    /// The size of a string that ends with `count` bytes at `offset`; nil if `proto-max-bulk-len`
+    /// forbids that size or an entry cannot hold it.
     func stringSize(_ offset: Int64, _ count: Int) -> Int? {
         let sizeMax = min(settings.bulkSizeMax, Entry.valueSizeMax)
         let (size, overflowed) = Int(offset).addingReportingOverflow(count)

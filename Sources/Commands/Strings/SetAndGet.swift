@@ -14,16 +14,13 @@ public enum GET: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.readString(0) {
-        case .missing: reply.null()
-        case .wrongType: reply.error(.wrongType)
-        case .found(let content): reply.string(content)
-        }
+        guard let content = keys.readString(0, else: .null, &reply) else { return }
+        reply.string(content)
     }
 }
 
-/// SET key value [NX | XX] [GET] [EX … | PX … | EXAT … | PXAT … | KEEPTTL]: OK, or the old value
-/// with GET.
+/// SET key value [NX | XX] [GET] [EX … | PX … | EXAT … | PXAT … | KEEPTTL]: replies OK, or with GET
+/// the old value.
 public enum SET: KeyCommand {
     public static let spec = CommandSpec(
         "set", arity: -3, [.write, .denyOOM],
@@ -37,8 +34,9 @@ public enum SET: KeyCommand {
             "Sets the string value of a key, ignoring its type. The key is created if it "
             + "doesn't exist.",
         accessOf: { arguments in
-            for index in 3..<max(3, arguments.count) where arguments[index].isKeyword("GET") {
-                return [.readWrite, .access, .update]
+            var options = OptionReader(arguments, from: 3)
+            while let option = options.next() {
+                if option.isKeyword("GET") { return [.readWrite, .access, .update] }
             }
             return [.overwrite, .update]
         })
@@ -58,7 +56,7 @@ public enum SET: KeyCommand {
         guard let options = StringOptions.parseSet(arguments) else { return reply.error(.syntax) }
         var change = ExpiryChange.remove
         switch options.expiry {
-        case .unsaid, .persist: break
+        case .unspecified, .persist: break
         case .keep: change = .keep
         case .option(let option):
             guard let moment = option.moment(now: keys.now, command: "set", &reply) else { return }
@@ -77,13 +75,13 @@ public enum SET: KeyCommand {
             return
         }
         keys.setString(0, arguments[2], replacing: found, change)
-        // A moment that has passed: the key is there for nobody, and this removes it.
+        // If the moment has passed, the look-up removes the key as expired.
         if case .at(let moment) = change, moment <= keys.now { _ = keys.find(0) }
         if !options.returnsOld { reply.ok() }
     }
 }
 
-/// SETNX key value: 1 where the key was missing and has been set, else 0.
+/// SETNX key value: sets a missing key and replies 1, or replies 0 if the key exists.
 public enum SETNX: KeyCommand {
     public static let spec = CommandSpec(
         "setnx", arity: 3, [.write, .denyOOM, .fast], keys: [.one(at: 1, [.overwrite, .insert])],
@@ -99,7 +97,7 @@ public enum SETNX: KeyCommand {
     }
 }
 
-/// SETEX key seconds value.
+/// SETEX key seconds value: sets the value and its expiry.
 public enum SETEX: KeyCommand {
     public static let spec = CommandSpec(
         "setex", arity: 4, [.write, .denyOOM], keys: [.one(at: 1, [.overwrite, .update])],
@@ -116,7 +114,7 @@ public enum SETEX: KeyCommand {
     }
 }
 
-/// PSETEX key milliseconds value.
+/// PSETEX key milliseconds value: sets the value and its expiry.
 public enum PSETEX: KeyCommand {
     public static let spec = CommandSpec(
         "psetex", arity: 4, [.write, .denyOOM], keys: [.one(at: 1, [.overwrite, .update])],
@@ -140,7 +138,7 @@ public enum PSETEX: KeyCommand {
     }
 }
 
-/// GETSET key value: the old value, or null.
+/// GETSET key value: sets the value and replies the old one, or null.
 public enum GETSET: KeyCommand {
     public static let spec = CommandSpec(
         "getset", arity: 3, [.write, .denyOOM, .fast],
@@ -157,7 +155,7 @@ public enum GETSET: KeyCommand {
     }
 }
 
-/// GETDEL key: the value of the key, which is gone then.
+/// GETDEL key: replies the value and removes the key.
 public enum GETDEL: KeyCommand {
     public static let spec = CommandSpec(
         "getdel", arity: 2, [.write, .fast, .loadsRecords],
@@ -168,13 +166,13 @@ public enum GETDEL: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        let found = keys.read(0)
-        guard reply.oldString(found, keys), let found else { return }
+        guard let found = keys.read(0, as: .string, else: .null, &reply) else { return }
+        reply.string(keys.content(found))
         keys.remove(found)
     }
 }
 
-/// GETEX key [EX … | PX … | EXAT … | PXAT … | PERSIST]: the value, and another expiry from now on.
+/// GETEX key [EX … | PX … | EXAT … | PXAT … | PERSIST]: replies the value and changes its expiry.
 public enum GETEX: KeyCommand {
     public static let spec = CommandSpec(
         "getex", arity: -2, [.write, .fast, .loadsRecords],
@@ -190,10 +188,9 @@ public enum GETEX: KeyCommand {
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard let options = StringOptions.parseGetEx(arguments) else { return reply.error(.syntax) }
-        guard let found = keys.read(0) else { return reply.null() }
-        guard found.entry.type == .string else { return reply.error(.wrongType) }
+        guard let found = keys.read(0, as: .string, else: .null, &reply) else { return }
         switch options.expiry {
-        case .unsaid, .keep:
+        case .unspecified, .keep:
             reply.string(keys.content(found))
         case .persist:
             reply.string(keys.content(found))
@@ -218,8 +215,8 @@ extension ReplyWriter {
         }
     }
 
-    /// The value that is about to be replaced, or null. False, with an error replied, where it is
-    /// no string.
+    /// Replies the value that is about to be replaced, or null. Returns false after an error reply,
+    /// if the key holds another type.
     mutating func oldString(_ found: Found?, _ keys: borrowing Hold) -> Bool {
         guard let found else {
             null()

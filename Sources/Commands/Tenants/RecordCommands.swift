@@ -3,7 +3,8 @@ import Base
 import Storage
 import Wire
 
-/// RECORDS: what is answered from PostgreSQL.
+/// RECORDS: the container of commands on record sources, the tables of PostgreSQL that answer
+/// misses.
 public enum RECORDS: Command {
     public static let spec = CommandSpec(
         "records", arity: -2, [], since: "0.1.0", complexity: "Depends on subcommand.",
@@ -23,7 +24,7 @@ public enum RECORDS: Command {
     }
 }
 
-/// RECORDS SOURCES: the sources, as they are declared.
+/// RECORDS SOURCES: the sources as they are declared.
 public enum RECORDS_SOURCES: SessionCommand {
     public static let spec = CommandSpec(
         "records|sources", arity: 2, TENANT.flags, since: "0.1.0", complexity: "O(N)",
@@ -36,7 +37,7 @@ public enum RECORDS_SOURCES: SessionCommand {
     }
 }
 
-/// RECORDS STATS: what each source has done.
+/// RECORDS STATS: the counters of each source.
 public enum RECORDS_STATS: SessionCommand {
     public static let spec = CommandSpec(
         "records|stats", arity: 2, TENANT.flags, since: "0.1.0", complexity: "O(N)",
@@ -49,8 +50,8 @@ public enum RECORDS_STATS: SessionCommand {
     }
 }
 
-/// RECORDS INVALIDATE source: all cached keys of the source are dropped, by the records thread and
-/// so shortly after the reply.
+/// RECORDS INVALIDATE source: drops all cached keys of the source. The records thread does so, soon
+/// after the reply.
 public enum RECORDS_INVALIDATE: SessionCommand {
     public static let spec = CommandSpec(
         "records|invalidate", arity: 3, TENANT.flags, usage: "source", since: "0.1.0",
@@ -67,7 +68,7 @@ public enum RECORDS_INVALIDATE: SessionCommand {
     }
 }
 
-/// RECORDS LOAD key: begins to load the row of the key, for a first reader that shall not wait.
+/// RECORDS LOAD key: begins to load the row of the key, so that its first reader need not wait.
 public enum RECORDS_LOAD: SessionCommand {
     public static let spec = CommandSpec(
         "records|load", arity: 3, TENANT.flags, usage: "record-key", since: "0.1.0",

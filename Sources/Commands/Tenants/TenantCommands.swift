@@ -5,16 +5,16 @@ import Synchronization
 import Tenancy
 import Wire
 
-/// TENANT: the customers of the server.
+/// TENANT: the container of commands on tenants.
 public enum TENANT: Command {
     public static let spec = CommandSpec(
         "tenant", arity: -2, [], since: "0.1.0", complexity: "Depends on subcommand.",
         summary: "A container for commands on tenants.")
 
-    /// Not inside MULTI: EXEC holds shards, and what deletes or plans a tenant takes all of its.
+    /// Not inside MULTI: EXEC already holds shards, and these commands lock all shards of a tenant.
     static let flags: CommandFlags = [.admin, .noScript, .loading, .stale, .noMulti]
 
-    /// What a refusal of the registry is to a client.
+    /// The error reply for a refusal of the registry.
     public static func text(of refusal: TenantRegistry.Refusal) -> String {
         switch refusal {
         case .exists: "ERR the tenant exists already"
@@ -31,7 +31,7 @@ public enum TENANT: Command {
     static let passwordInUse = "ERR that secret is the server's own password"
 }
 
-/// TENANT CREATE id [PLAN plan] [SECRET secret]: a tenant with a keyspace of its own.
+/// TENANT CREATE id [PLAN plan] [SECRET secret]: creates a tenant with databases of its own.
 public enum TENANT_CREATE: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|create", arity: -3, TENANT.flags, usage: "id [PLAN plan] [SECRET secret]",
@@ -42,24 +42,22 @@ public enum TENANT_CREATE: SessionCommand {
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
         var plan: String?
-        var digest: [UInt8]?
         var secret: [UInt8]?
-        var index = 3
-        while index < arguments.count {
-            guard index + 1 < arguments.count else { return reply.error(.syntax) }
-            let value = arguments[index + 1]
-            if arguments[index].isKeyword("PLAN"), plan == nil {
+        var options = OptionReader(arguments, from: 3)
+        while let option = options.next() {
+            if option.isKeyword("PLAN"), plan == nil, let value = options.value() {
                 plan = value.string
-            } else if arguments[index].isKeyword("SECRET"), digest == nil, !value.isEmpty {
+            } else if option.isKeyword("SECRET"), secret == nil, let value = options.value(),
+                !value.isEmpty
+            {
                 secret = value.array
-                digest = context.server.digest(secret: value.array)
             } else {
                 return reply.error(.syntax)
             }
-            index += 2
         }
         if context.isPassword(secret) { return reply.error(TENANT.passwordInUse) }
         do throws(TenantRegistry.Refusal) {
+            let digest = secret.map { context.server.digest(secret: $0) }
             try context.registry.create(id: arguments[2].array, plan: plan, secretDigest: digest)
         } catch {
             return reply.error(TENANT.text(of: error))
@@ -68,7 +66,7 @@ public enum TENANT_CREATE: SessionCommand {
     }
 }
 
-/// TENANT DELETE id: the tenant, its keys and its sessions go.
+/// TENANT DELETE id: deletes the tenant and its keys, and closes its sessions.
 public enum TENANT_DELETE: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|delete", arity: 3, TENANT.flags, usage: "id", since: "0.1.0",
@@ -86,7 +84,7 @@ public enum TENANT_DELETE: SessionCommand {
         let id = arguments[2].array
         let server = context.server
         let registry = context.registry
-        // Why still: nobody may log in to the tenant between the two steps.
+        // Why all threads stand still: no session may join the tenant between the two steps.
         let refusal: TenantRegistry.Refusal? = server.whileStandingStill {
             server.closeSessions(of: tenant)
             do throws(TenantRegistry.Refusal) { try registry.delete(id: id) } catch { return error }
@@ -97,7 +95,7 @@ public enum TENANT_DELETE: SessionCommand {
     }
 }
 
-/// TENANT PLAN id [plan]: the tenant's plan, or a new one.
+/// TENANT PLAN id [plan]: replies the tenant's plan, or sets it.
 public enum TENANT_PLAN: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|plan", arity: -3, TENANT.flags, usage: "id [plan]", since: "0.1.0",
@@ -122,8 +120,8 @@ public enum TENANT_PLAN: SessionCommand {
     }
 }
 
-/// TENANT SECRET id [NEW | NONE | secret]: whether there is one; a new one made here, and replied
-/// this once; or one that the caller chose. Sessions that the old secret opened go on.
+/// TENANT SECRET id [NEW | NONE | secret]: replies whether the tenant has a secret; or makes one,
+/// which only this reply shows; or removes it; or sets the given one. Sessions stay logged in.
 public enum TENANT_SECRET: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|secret", arity: -3, TENANT.flags, usage: "id [NEW | NONE | secret]",
@@ -165,8 +163,8 @@ public enum TENANT_SECRET: SessionCommand {
     }
 }
 
-/// TENANT INVALIDATE id: drops all that is cached of the row that `id` names; replies how many keys
-/// were dropped before the reply, the row's other keys follow within milliseconds.
+/// TENANT INVALIDATE id: drops all cached keys of the row that `id` names. Replies how many it has
+/// dropped already; the row's other keys follow within milliseconds.
 public enum TENANT_INVALIDATE: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|invalidate", arity: 3, TENANT.flags, usage: "id", since: "0.1.0",
@@ -194,15 +192,15 @@ public enum TENANT_WHOAMI: SessionCommand {
 }
 
 extension CommandContext {
-    /// Whether a secret would make its tenant the server: who logs in by it administers.
+    /// Whether `secret` is the server's own password: a tenant with that secret would log in as the
+    /// server.
     fileprivate func isPassword(_ secret: [UInt8]?) -> Bool {
         guard let secret else { return false }
         if case .server = server.authenticate(user: nil, password: secret) { return true }
         return false
     }
 
-    /// Writes the tenants file and replies OK, or why that failed. The change itself is in force
-    /// either way.
+    /// Writes the tenants file and replies OK, or the error. The change is in force either way.
     fileprivate func saved(_ reply: inout ReplyWriter) {
         if let problem = server.saveTenants() {
             reply.error("ERR \(problem)")
@@ -240,7 +238,7 @@ public enum TENANT_HELP: SessionCommand {
 }
 
 extension Families {
-    /// Tenants and records: commands of Martlet's own.
+    /// Tenants and records: commands that Redis does not have.
     static let tenants = Family(
         group: "server",
         [

@@ -23,8 +23,8 @@ public enum TENANT_LIST: SessionCommand {
     }
 }
 
-/// TENANT INFO id: what the tenant has used, and its limits; null is no limit, and no count of the
-/// day where the day has none. A tenant may ask of itself.
+/// TENANT INFO id: what the tenant has used, and its limits. Null is no limit; the day's counts are
+/// null without a daily limit. A tenant may ask about itself.
 public enum TENANT_INFO: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|info", arity: 3, [TENANT.flags, .tenantMayRun], usage: "id", since: "0.1.0",
@@ -49,7 +49,7 @@ public enum TENANT_INFO: SessionCommand {
             ("bytes_out", usage.bytesOut), ("expired", usage.expired), ("evicted", usage.evicted),
             ("rejected", usage.rejected),
             ("connections", tenant.pointee.connections.load(ordering: .relaxed)),
-            // Without a limit nobody takes leases, so nobody counts them.
+            // Leases count the day's use, and without a daily limit no thread takes one.
             ("commands_today", description.limits.operationsPerDay.map { _ in today.operations }),
             ("bytes_today", description.limits.bandwidthPerDay.map { _ in today.bytes }),
             ("memory_limit", description.limits.memory), ("keys_limit", description.limits.keys),
@@ -74,8 +74,8 @@ public enum TENANT_INFO: SessionCommand {
     }
 }
 
-/// TENANT USAGE [id [VERIFY]]: memory, keys and commands in short, of one tenant or, as a map by
-/// id, of all.
+/// TENANT USAGE [id [VERIFY]]: memory, keys, commands and bytes of one tenant, or a map of them for
+/// all tenants.
 public enum TENANT_USAGE: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|usage", arity: -2, TENANT.flags, usage: "[id [VERIFY]]", since: "0.1.0",
@@ -133,7 +133,7 @@ public enum TENANT_USAGE: SessionCommand {
 }
 
 extension CommandContext {
-    /// The tenant's counters, summed with regard to shards that the calling thread holds already.
+    /// The sum of the tenant's counters over its shards. The thread may hold some of them already.
     func usage(of tenant: TenantReference) -> Usage {
         var usage = Usage()
         tenant.forEachKeyspace { keyspace in
@@ -142,6 +142,6 @@ extension CommandContext {
         return usage
     }
 
-    /// Bytes that the tenant is charged.
+    /// The bytes that the tenant is charged for.
     func memory(of tenant: TenantReference) -> Int { tenant.memoryInUse }
 }

@@ -3,9 +3,9 @@ import Base
 import Storage
 import Wire
 
-// MULTI and its companions. Queueing and running the queue is the session's (Session+Transaction).
+// MULTI and its siblings. The session queues the commands and runs them (Session+Transaction).
 
-/// MULTI: what follows is queued until EXEC.
+/// MULTI: queues the following commands until EXEC.
 public enum MULTI: SessionCommand {
     public static let spec = CommandSpec(
         "multi", arity: 1,
@@ -23,7 +23,7 @@ public enum MULTI: SessionCommand {
     }
 }
 
-/// EXEC: runs what was queued, all together.
+/// EXEC: runs the queued commands as one.
 public enum EXEC: SessionCommand {
     public static let spec = CommandSpec(
         "exec", arity: 1,
@@ -41,7 +41,7 @@ public enum EXEC: SessionCommand {
     }
 }
 
-/// DISCARD: forgets what was queued and what is watched.
+/// DISCARD: forgets the queued commands and the watched keys.
 public enum DISCARD: SessionCommand {
     public static let spec = CommandSpec(
         "discard", arity: 1,
@@ -61,7 +61,7 @@ public enum DISCARD: SessionCommand {
     }
 }
 
-/// WATCH key …: EXEC does nothing if one of the keys has changed by then.
+/// WATCH key …: makes EXEC fail if one of the keys changes before it.
 public enum WATCH: SessionCommand {
     public static let spec = CommandSpec(
         "watch", arity: -2, [.noScript, .loading, .stale, .fast, .allowBusy, .runsInsideMulti],
@@ -83,7 +83,7 @@ public enum WATCH: SessionCommand {
     }
 }
 
-/// UNWATCH: forgets what is watched.
+/// UNWATCH: forgets the watched keys.
 public enum UNWATCH: SessionCommand {
     public static let spec = CommandSpec(
         "unwatch", arity: 1, [.noScript, .loading, .stale, .fast, .allowBusy], since: "2.2.0",
@@ -92,8 +92,8 @@ public enum UNWATCH: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        // Why not in EXEC, which has looked at what is watched and forgets it when it is done: the
-        // shards of these keys need not be among those that it holds, which are taken in order.
+        // Why not inside EXEC: forgetting locks the shards of the watched keys, which EXEC may not
+        // hold, and locks are taken in order. EXEC forgets the keys itself when it is done.
         if !context.isInsideTransaction { context.worker.unwatchAll(context.session) }
         reply.ok()
     }
