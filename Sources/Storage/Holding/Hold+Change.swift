@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Changing entries. Every change of a key goes through one of these, and from there to the shard,
-// which tells whoever waits for it.
+// Changing entries. Every change of a key passes through one of these, which changes the shard's
+// table and tells the key's waiters.
 extension Hold {
     /// Removes the entry and all that it owns.
     public func remove(_ found: Found) {
@@ -26,8 +26,8 @@ extension Hold {
         return found
     }
 
-    /// Puts an entry of `shape` in place of what was found, or inserts it. The value's bytes are
-    /// the caller's to write.
+    /// Replaces the found entry by one of `shape`, or inserts it. The caller writes the value's
+    /// bytes.
     func place(_ ordinal: Int, _ shape: EntryShape, replacing found: Found?) -> Found {
         guard let found else { return insert(ordinal, shape) }
         found.shard.pointee.table.freeOwned(found.slot)
@@ -36,14 +36,14 @@ extension Hold {
         return found
     }
 
-    /// Notes that the value of the key has changed, which is an access too.
+    /// Notes that the key's value has changed, which is also an access.
     @inline(__always)
     public func changed(_ found: Found) {
         if !frame.pointee.options.contains(.leavesAccessTime) { noteAccess(found) }
         signal(found)
     }
 
-    /// Notes the access, by the clock or the counter that the eviction policy goes by.
+    /// Notes the access, by clock or by counter, as the eviction policy needs it.
     @inline(__always)
     public func noteAccess(_ found: Found) {
         let worker = frame.pointee.worker
@@ -54,7 +54,7 @@ extension Hold {
         if next != entry.access { entry.access = next }
     }
 
-    /// Tells whoever waits for it that the key has changed.
+    /// Counts the change and tells the key's waiters.
     @inline(__always)
     func signal(_ found: Found) {
         frame.pointee.worker.statistics.pointee.changes.bump()
