@@ -9,7 +9,7 @@ import Base
 ///                    group n (`TenantIndex.group`)
 ///     bits 31 …  0   position: the first bits of the hash of the next keys
 ///
-/// Why a scan repeats and misses no key: both parts are hashes, of the tenant's id and of the key.
+/// Why a scan neither repeats nor misses a key: both parts are hashes, of a tenant's id and a key.
 /// However tables grow and shrink, and whichever tenants come and go between two steps, a key is
 /// either before or after the cursor, never both. A step ends at a multiple of 2^32 of the hash,
 /// and returns only keys before it.
