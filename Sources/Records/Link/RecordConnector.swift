@@ -5,7 +5,7 @@ import Synchronization
 /// Threads that connect, so the records thread never waits for a name server or a handshake.
 ///
 /// Each attempt has its own short-lived thread and ends with one message to the inbox.
-/// `isCancelled` tells an attempt that outlives the server; its connection is closed with the
+/// `isCancelled` ends an attempt that outlives the server; its connection is closed with the
 /// message.
 final class RecordConnector: Sendable {
     private let inbox: RecordInbox

@@ -250,10 +250,10 @@ extension Reference where Pointee == Worker {
     /// Whether the thread holds the lock of `shard`.
     func holds(_ shard: ShardReference) -> Bool { isHolding && frame(0).holds(shard) }
 
-    /// Calls `body` with a shard that was not chosen by a key, under its lock, and then settles its
-    /// memory. Returns nil and does nothing if the shard is dead. Also if the thread is inside a
-    /// transaction that does not hold it: the shard was made after the transaction's locks were
-    /// taken, and the transaction does not see it. Waiting for it would break the order of locks.
+    /// Calls `body` with a shard under its lock, and then settles its memory. Returns nil and does
+    /// nothing if the shard is dead. Also if the thread is inside a transaction that does not hold
+    /// it: the shard was made after the transaction's locks were taken, and the transaction does
+    /// not see it. Waiting for it would break the order of locks.
     @discardableResult
     func withShard<Result>(_ shard: ShardReference, _ body: (ShardReference) -> Result) -> Result? {
         if isHolding {

@@ -92,7 +92,7 @@ public struct HashValue {
         }
     }
 
-    // MARK: - Fields by chance
+    // MARK: - Random fields
 
     /// A random field of a hash that is not empty, each with the same chance.
     public func random(_ random: inout Random) -> Pair {

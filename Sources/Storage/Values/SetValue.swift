@@ -95,7 +95,7 @@ public struct SetValue {
         table.pointee.scan(from: position, limit: limit, bucketLimit: bucketLimit) { body($0.key) }
     }
 
-    // MARK: - Members by chance
+    // MARK: - Random members
 
     /// A random member of a set that is not empty, each with the same chance.
     public func random(_ random: inout Random) -> SetMember {
