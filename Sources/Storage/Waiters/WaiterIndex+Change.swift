@@ -186,7 +186,7 @@ extension WaiterIndex {
         while true {  // Bound: invariant 2, an empty slot ends the run.
             index = (index + 1) & mask
             guard slots[index].first != nil else { break }
-            // Does not need the hole's slot: its probe begins after the hole.
+            // This slot need not move: its probe begins after the hole.
             let distance = (index - place.pointee.home(slots[index].hash)) & mask
             guard distance >= (index - hole) & mask else { continue }
             slots[hole] = slots[index]
