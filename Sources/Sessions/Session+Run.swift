@@ -71,6 +71,15 @@ extension Session {
         return settle(refusal, of: call, on: &thread, &reply)
     }
 
+    /// The same off the fast path.
+    @inline(never)
+    private mutating func runHeldBackKeys(
+        _ command: any KeyCommand.Type, _ call: Call, _ request: borrowing Request,
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
+    ) -> Suspension? {
+        runKeys(command, call, request.prefetch, on: &thread, &reply)
+    }
+
     /// Decides what follows when a call on keys did not run. Unless the session waits, the call has
     /// already replied and charged.
     @inline(never)
@@ -119,8 +128,10 @@ extension Session {
             applyReplyMode(thread.unmutedFrom, reply)
             return nil
         }
-        thread.commands._withUnsafeGuaranteedRef {
-            state.refreshRights($0, thread.worker.settings)
+        if state.pointee.rightsGeneration != thread.worker.settings.rightsGeneration {
+            thread.commands._withUnsafeGuaranteedRef {
+                state.refreshRights($0, thread.worker.settings)
+            }
         }
         let suspension = resolve(request, arguments, on: &thread, &reply)
         if suspension == nil { applyReplyMode(thread.unmutedFrom, reply) }
@@ -128,6 +139,7 @@ extension Session {
     }
 
     /// Finds the command or its subcommand, and admits it.
+    @inline(__always)
     private mutating func resolve(
         _ request: borrowing Request, _ arguments: Arguments, on thread: inout ServingThread,
         _ reply: inout ReplyWriter
@@ -148,13 +160,13 @@ extension Session {
             entry = found
         }
         return admit(
-            call(entry, arguments, request.size, on: thread), request.prefetch, on: &thread,
-            &reply)
+            call(entry, arguments, request.size, on: thread), request, on: &thread, &reply)
     }
 
     /// Refuses, holds back, queues or runs the call.
+    @inline(__always)
     private mutating func admit(
-        _ call: Call, _ prefetch: Prefetch?, on thread: inout ServingThread,
+        _ call: Call, _ request: borrowing Request, on thread: inout ServingThread,
         _ reply: inout ReplyWriter
     ) -> Suspension? {
         if let refusal = Admission.refusal(call) {
@@ -174,7 +186,8 @@ extension Session {
             return nil
         }
         switch call.entry.pointee.run {
-        case .key(let command): return runKeys(command, call, prefetch, on: &thread, &reply)
+        case .key(let command):
+            return runHeldBackKeys(command, call, request, on: &thread, &reply)
         case .session(let command): return runSession(command, call, on: &thread, &reply)
         case .container: return refuse(.arity, call, on: &thread, &reply)
         }

@@ -243,6 +243,8 @@ extension ServingThread {
     /// The keyspace that the session has selected.
     @inline(__always)
     func keyspace(_ state: SessionReference) -> KeyspaceReference {
-        worker.keyspace(state.pointee.tenant, state.pointee.database)
+        // Why not `worker.keyspace`: it is not inlined in this module.
+        state.pointee.tenant.keyspace(state.pointee.database)
+            ?? worker.makeKeyspace(state.pointee.tenant, state.pointee.database)
     }
 }

@@ -94,7 +94,7 @@ extension Reference where Pointee == Worker {
     }
 
     @inline(never)
-    private func makeKeyspace(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
+    public func makeKeyspace(_ tenant: TenantReference, _ number: Int) -> KeyspaceReference {
         pointee.unmanagedRegistry._withUnsafeGuaranteedRef { $0.keyspace(tenant, number) }
     }
 }

@@ -71,56 +71,58 @@ extension ReplyWriter {
 /// Properties of a command. Other code tests these and never a command's name.
 public struct CommandFlags: OptionSet, Sendable {
     public let rawValue: UInt32
-    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    // Why computed: reading a stored constant of another module takes a call.
 
     // Redis's flags, as in COMMAND INFO.
     /// May change data.
-    public static let write = CommandFlags(rawValue: 1 << 0)
+    @inlinable public static var write: CommandFlags { CommandFlags(rawValue: 1 << 0) }
     /// Reads data and never changes it.
-    public static let readOnly = CommandFlags(rawValue: 1 << 1)
+    @inlinable public static var readOnly: CommandFlags { CommandFlags(rawValue: 1 << 1) }
     /// May need more memory: refused if memory is full.
-    public static let denyOOM = CommandFlags(rawValue: 1 << 2)
-    public static let admin = CommandFlags(rawValue: 1 << 3)
-    public static let noScript = CommandFlags(rawValue: 1 << 4)
-    public static let blocking = CommandFlags(rawValue: 1 << 5)
-    public static let loading = CommandFlags(rawValue: 1 << 6)
-    public static let stale = CommandFlags(rawValue: 1 << 7)
-    public static let skipMonitor = CommandFlags(rawValue: 1 << 8)
-    public static let skipSlowLog = CommandFlags(rawValue: 1 << 9)
-    public static let fast = CommandFlags(rawValue: 1 << 10)
+    @inlinable public static var denyOOM: CommandFlags { CommandFlags(rawValue: 1 << 2) }
+    @inlinable public static var admin: CommandFlags { CommandFlags(rawValue: 1 << 3) }
+    @inlinable public static var noScript: CommandFlags { CommandFlags(rawValue: 1 << 4) }
+    @inlinable public static var blocking: CommandFlags { CommandFlags(rawValue: 1 << 5) }
+    @inlinable public static var loading: CommandFlags { CommandFlags(rawValue: 1 << 6) }
+    @inlinable public static var stale: CommandFlags { CommandFlags(rawValue: 1 << 7) }
+    @inlinable public static var skipMonitor: CommandFlags { CommandFlags(rawValue: 1 << 8) }
+    @inlinable public static var skipSlowLog: CommandFlags { CommandFlags(rawValue: 1 << 9) }
+    @inlinable public static var fast: CommandFlags { CommandFlags(rawValue: 1 << 10) }
     /// Allowed before AUTH.
-    public static let noAuth = CommandFlags(rawValue: 1 << 11)
-    public static let mayReplicate = CommandFlags(rawValue: 1 << 12)
-    public static let noMulti = CommandFlags(rawValue: 1 << 13)
-    public static let movableKeys = CommandFlags(rawValue: 1 << 14)
-    public static let allowBusy = CommandFlags(rawValue: 1 << 15)
-    public static let noMandatoryKeys = CommandFlags(rawValue: 1 << 16)
+    @inlinable public static var noAuth: CommandFlags { CommandFlags(rawValue: 1 << 11) }
+    @inlinable public static var mayReplicate: CommandFlags { CommandFlags(rawValue: 1 << 12) }
+    @inlinable public static var noMulti: CommandFlags { CommandFlags(rawValue: 1 << 13) }
+    @inlinable public static var movableKeys: CommandFlags { CommandFlags(rawValue: 1 << 14) }
+    @inlinable public static var allowBusy: CommandFlags { CommandFlags(rawValue: 1 << 15) }
+    @inlinable public static var noMandatoryKeys: CommandFlags { CommandFlags(rawValue: 1 << 16) }
 
     // Martlet's flags.
     /// A miss on a record key loads the record.
-    public static let loadsRecords = CommandFlags(rawValue: 1 << 20)
+    @inlinable public static var loadsRecords: CommandFlags { CommandFlags(rawValue: 1 << 20) }
     /// Runs at once even if MULTI is open: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET.
-    public static let runsInsideMulti = CommandFlags(rawValue: 1 << 21)
+    @inlinable public static var runsInsideMulti: CommandFlags { CommandFlags(rawValue: 1 << 21) }
     /// Accesses a whole database: EXEC holds all its shards.
-    public static let wholeDatabase = CommandFlags(rawValue: 1 << 22)
+    @inlinable public static var wholeDatabase: CommandFlags { CommandFlags(rawValue: 1 << 22) }
     /// A tenant's session may run it although it is administrative.
-    public static let tenantMayRun = CommandFlags(rawValue: 1 << 24)
+    @inlinable public static var tenantMayRun: CommandFlags { CommandFlags(rawValue: 1 << 24) }
     /// Allowed only by `enable-debug-command`.
-    public static let debug = CommandFlags(rawValue: 1 << 25)
+    @inlinable public static var debug: CommandFlags { CommandFlags(rawValue: 1 << 25) }
     /// Conforms to `CrossDatabaseCommand`.
-    public static let otherDatabase = CommandFlags(rawValue: 1 << 27)
+    @inlinable public static var otherDatabase: CommandFlags { CommandFlags(rawValue: 1 << 27) }
     /// Runs what MULTI has queued: EXEC.
-    public static let executes = CommandFlags(rawValue: 1 << 26)
+    @inlinable public static var executes: CommandFlags { CommandFlags(rawValue: 1 << 26) }
     /// Moves the session to another database, where later queued keys are looked for: SELECT.
-    public static let selectsDatabase = CommandFlags(rawValue: 1 << 23)
+    @inlinable public static var selectsDatabase: CommandFlags { CommandFlags(rawValue: 1 << 23) }
     /// Swaps two databases, which must both exist before their shards are locked: SWAPDB.
-    public static let swapsDatabases = CommandFlags(rawValue: 1 << 17)
+    @inlinable public static var swapsDatabases: CommandFlags { CommandFlags(rawValue: 1 << 17) }
     /// Not refused at a tenant's rate limit: DISCARD, because a client must be able to leave a
     /// transaction.
-    public static let runsAtAnyLimit = CommandFlags(rawValue: 1 << 29)
+    @inlinable public static var runsAtAnyLimit: CommandFlags { CommandFlags(rawValue: 1 << 29) }
     /// Neither shows nor changes a tenant's settings or usage, so it may be counted together with
     /// the commands around it. Only for commands without keys.
-    public static let countedLater = CommandFlags(rawValue: 1 << 28)
+    @inlinable public static var countedLater: CommandFlags { CommandFlags(rawValue: 1 << 28) }
 }
 
 /// The places of a command's keys among its arguments, and what it does to them.

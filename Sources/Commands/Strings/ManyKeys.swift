@@ -17,9 +17,9 @@ public enum MGET: KeyCommand {
     ) {
         reply.array(keys.count)
         for ordinal in 0..<keys.count {
-            switch keys.read(ordinal, as: .string) {
+            switch keys.readString(ordinal) {
             case .missing, .wrongType: reply.null()
-            case .found(let found): reply.string(keys.content(found))
+            case .found(let content): reply.string(content)
             }
         }
     }

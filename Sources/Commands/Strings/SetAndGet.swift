@@ -14,10 +14,10 @@ public enum GET: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        switch keys.read(0, as: .string) {
+        switch keys.readString(0) {
         case .missing: reply.null()
         case .wrongType: reply.error(.wrongType)
-        case .found(let found): reply.string(keys.content(found))
+        case .found(let content): reply.string(content)
         }
     }
 }

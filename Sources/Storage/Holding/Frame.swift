@@ -24,6 +24,11 @@ public struct HoldOptions: OptionSet, Sendable {
     static var oneKey: HoldOptions { HoldOptions(rawValue: 8) }
     /// An outer hold owns the locks (EXEC).
     static var inner: HoldOptions { HoldOptions(rawValue: 16) }
+    /// The rates of all tenants allow a command. Checked when the keys are locked, or by the outer
+    /// hold.
+    @usableFromInline static var isLeased: HoldOptions { HoldOptions(rawValue: 32) }
+    /// No tenant has a limit of memory or keys.
+    @usableFromInline static var isUnlimited: HoldOptions { HoldOptions(rawValue: 64) }
 }
 
 /// One level of a thread's stack of holds: the keys of a command and the locks of their shards.
@@ -44,12 +49,13 @@ public struct HoldOptions: OptionSet, Sendable {
 /// 2. A level's room grows only while that level is the top. So no view of keys moves while an
 ///    inner hold is open.
 /// 3. `worker.depth` is the number of open levels; 0 means that the thread holds no shard.
+@usableFromInline
 struct Frame {
     static let depthMax = 4
 
     // Safety: the worker that contains the frame and outlives it.
     let worker: WorkerReference
-    var options: HoldOptions = []
+    @usableFromInline var options: HoldOptions = []
     /// How many keys the command has.
     var keyCount = 0
     // Safety: `keyCount` elements of this level's room, or of the outer level's (invariant 2).
@@ -108,7 +114,7 @@ struct Frame {
     }
 }
 
-typealias FrameReference = Reference<Frame>
+@usableFromInline typealias FrameReference = Reference<Frame>
 
 extension Reference where Pointee == Frame {
     /// Calls `body` with one shard per tenant whose keys the command names: the shard of the

@@ -22,18 +22,18 @@ extension Hold {
     /// Whether the command may run without further checks: every tenant has a lease, and no limit
     /// of memory or keys can apply to a command that may need more memory.
     ///
-    /// Why one call for all: every command on keys takes this path, and most tenants have no
-    /// limits.
+    /// Why two bits, set when the keys are locked: the shards' cache lines are loaded then anyway,
+    /// and the check is one test, inlined in the caller's module.
+    @inlinable @inline(__always)
     public func isAdmitted(mayGrow: Bool) -> Bool {
-        guard frame.pointee.options.contains(.oneTenant), frame.pointee.keyCount > 0 else {
-            return false
-        }
-        let shard = frame.pointee.keys[0].shard
-        guard shard.hasLease || frame.pointee.options.contains(.inner) else { return false }
-        guard mayGrow else { return true }
+        guard mayGrow else { return frame.pointee.options.contains(.isLeased) }
+        return frame.pointee.options.contains([.isLeased, .isUnlimited]) && hasServerRoom
+    }
+
+    /// Whether the server is within `maxmemory`.
+    @usableFromInline var hasServerRoom: Bool {
         let memoryMax = settings.memoryMax
-        return !shard.pointee.isLimited.load(ordering: .relaxed)
-            && (memoryMax == 0 || frame.pointee.worker.memoryInUse <= memoryMax)
+        return memoryMax == 0 || frame.pointee.worker.memoryInUse <= memoryMax
     }
 
     /// Whether the leases of the first key's shard are large enough for several dozen commands
@@ -74,7 +74,7 @@ extension Hold {
         var isLimited = false
         frame.forEachTenant {
             tenantCount += 1
-            if $0.pointee.isLimited.load(ordering: .relaxed) { isLimited = true }
+            if $0.isLimited { isLimited = true }
         }
         guard isLimited else { return nil }
         // Eviction makes no room for a request larger than the limit. If keys belong to several

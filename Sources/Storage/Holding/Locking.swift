@@ -54,7 +54,7 @@ extension Hold {
         let frame = worker.frame(0)
         frame.pointee.keys[0] = resolved
         frame.pointee.keyCount = 1
-        frame.pointee.options = options.union([.oneKey, .oneTenant])
+        frame.pointee.options = options.union([.oneKey, .oneTenant]).union(resolved.shard.admission)
         frame.pointee.recordMisses = nil
         worker.pointee.depth = 1
         self.init(frame)
@@ -71,8 +71,14 @@ extension Hold {
         frame.pointee.keys = outer.frame.pointee.keys + first
         frame.pointee.keyCount = count
         frame.pointee.recordMisses = nil
-        frame.pointee.options = options.union(.inner)
-        if frame.hasOneTenant { frame.pointee.options.insert(.oneTenant) }
+        // The outer hold was checked for the rates of all commands.
+        frame.pointee.options = options.union([.inner, .isLeased])
+        if frame.hasOneTenant {
+            frame.pointee.options.insert(.oneTenant)
+            if count > 0, !frame.pointee.keys[0].shard.isLimited {
+                frame.pointee.options.insert(.isUnlimited)
+            }
+        }
         worker.pointee.depth += 1
         self.init(frame)
     }
@@ -98,18 +104,21 @@ extension Reference where Pointee == Frame {
     /// Locks the shards of all keys. If one of them is dead, releases all, gives the level back and
     /// returns false.
     func lockKeys() -> Bool {
-        let isHeld: Bool
-        if let keyspace = pointee.commonKeyspace {
-            pointee.options.insert(.oneTenant)
-            isHeld = acquire(first: collectShards(of: keyspace))
-        } else {
-            for index in 0..<pointee.keyCount {
-                pointee.locked[index] = pointee.keys[index].shard
-            }
-            isHeld = lockCollected(pointee.keyCount)
-        }
-        if isHeld { prefetchFirstKeys() }
-        return isHeld
+        guard let keyspace = pointee.commonKeyspace else { return lockKeysOfTenants() }
+        guard acquire(first: collectShards(of: keyspace)) else { return false }
+        pointee.options.formUnion([.oneTenant, pointee.keys[0].shard.admission])
+        prefetchFirstKeys()
+        return true
+    }
+
+    private func lockKeysOfTenants() -> Bool {
+        for index in 0..<pointee.keyCount { pointee.locked[index] = pointee.keys[index].shard }
+        guard lockCollected(pointee.keyCount) else { return false }
+        var admission: HoldOptions = [.isLeased, .isUnlimited]
+        forEachTenant { admission.formIntersection($0.admission) }
+        pointee.options.formUnion(admission)
+        prefetchFirstKeys()
+        return true
     }
 
     /// Locks the shards of all keys and every shard of `keyspaces`.

@@ -34,6 +34,18 @@ extension Reference where Pointee == Shard {
     /// Whether the shard may run a command without asking the tenant's budget.
     @inline(__always)
     var hasLease: Bool { pointee.operationLease > 0 && pointee.byteLease > 0 }
+
+    /// Whether the tenant has a limit of memory or keys.
+    @inline(__always)
+    var isLimited: Bool { pointee.limitWord.load(ordering: .relaxed) }
+
+    /// What a hold of a key in this shard may do without further checks.
+    @inline(__always)
+    var admission: HoldOptions {
+        var options: HoldOptions = hasLease ? .isLeased : []
+        if !isLimited { options.insert(.isUnlimited) }
+        return options
+    }
 }
 
 extension Reference where Pointee == Keyspace {

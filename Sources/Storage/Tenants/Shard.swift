@@ -25,7 +25,7 @@ public struct Shard: ~Copyable {
     var isDead = false
     /// The tenant has a limit of memory or of keys: what may need more of them asks first.
     /// Atomic, as plans change while others hold the lock.
-    let isLimited = Atomic<Bool>(false)
+    let limitWord = Atomic<Bool>(false)
     /// The day of the leases, modulo 2^16.
     var leaseDay: UInt16 = 0
     /// Operations that may still run before the shard asks the tenant's budget again.

@@ -156,7 +156,7 @@ extension Reference where Pointee == Tenant {
         pointee.budgetLock.lock()
         let isLimited = pointee.memoryMax.value != .max || pointee.keysMax.value != .max
         for index in 0..<keyspace.shardCount {
-            keyspace.shard(at: index).pointee.isLimited.store(isLimited, ordering: .relaxed)
+            keyspace.shard(at: index).pointee.limitWord.store(isLimited, ordering: .relaxed)
         }
         pointee.budgetLock.unlock()
     }
