@@ -2,14 +2,14 @@
 import Base
 import Synchronization
 
-/// The door to the records thread.
+/// Connects other threads with the records thread.
 ///
-/// A command that misses on a record key posts a request here and is suspended; the records thread
-/// fetches the row over its one connection, fills the cache with every key of the row, and resumes
-/// whoever waits. All calls may be made from any thread and none of them blocks.
+/// A command that misses on a record key posts a request here and is suspended. The records thread
+/// fetches the row over its one connection, caches it under all of the row's keys, and resumes the
+/// waiting sessions. All calls may be made from any thread, and none of them blocks.
 ///
-/// Every request is answered exactly once: with what was found, or as unavailable when the database
-/// cannot answer in time, and at once while a source's breaker is open.
+/// Every request is answered exactly once: with what was found, or as unavailable if the database
+/// cannot answer in time. While a source's breaker is open, it is answered as unavailable at once.
 public final class RecordEngine: Sendable {
     public let catalog: RecordCatalog
     private let inbox: RecordInbox
@@ -18,7 +18,7 @@ public final class RecordEngine: Sendable {
     private let start: @Sendable () -> Thread?
     private let thread = Mutex<Thread?>(nil)
 
-    /// Checks the URL; nothing is connected yet.
+    /// Checks the URL. Does not connect yet.
     public init(
         catalog: RecordCatalog, options: RecordOptions, cache: any RecordCache,
         sink: any RecordWaiterSink, log: @escaping RecordLog
@@ -45,7 +45,7 @@ public final class RecordEngine: Sendable {
 
     deinit { stop() }
 
-    /// Starts the thread, which connects and keeps trying. May be called once.
+    /// Starts the thread, which connects and keeps retrying. May be called once.
     public func run() throws(RecordError) {
         guard let started = start() else {
             throw RecordError("records: the thread could not be started")
@@ -53,32 +53,32 @@ public final class RecordEngine: Sendable {
         thread.withLock { $0 = started }
     }
 
-    /// Answers what waits, closes the connection and ends the thread.
+    /// Answers all waiting requests, closes the connection and ends the thread.
     public func stop() {
         guard let running = thread.withLock({ $0.take() }) else { return }
         inbox.post(.stop)
         running.join()
     }
 
-    /// Fetches rows that a read has missed. The waiter is resumed when all are settled.
+    /// Fetches rows that a read missed. The waiter is resumed when all of them are settled.
     public func request(_ keys: [RecordKey], waiter: RecordWaiter) {
         post(.request(keys: keys, waiter: waiter, isForced: false), waiter, keys.first?.source)
     }
 
-    /// Fetches rows even if they are in the cache, as `RECORDS LOAD` does.
+    /// Fetches rows even if they are cached, as `RECORDS LOAD` does.
     public func load(_ keys: [RecordKey], waiter: RecordWaiter?) {
         post(.request(keys: keys, waiter: waiter, isForced: true), waiter, keys.first?.source)
     }
 
     /// Drops all keys of the row that this lookup names, as `TENANT INVALIDATE` and `RECORDS
-    /// INVALIDATE` do. The row is read to learn its other keys: `.loaded` if it exists, `.missing`
-    /// if not. When PostgreSQL is away only the named key is dropped, and the outcome says
-    /// unavailable.
+    /// INVALIDATE` do. Reads the row to learn its other keys: the outcome is `.loaded` if it
+    /// exists, `.missing` if not. If PostgreSQL is away, only the named key is dropped, and the
+    /// outcome is unavailable.
     public func invalidate(_ key: RecordKey, waiter: RecordWaiter?) {
         post(.drop(key, waiter: waiter), waiter, key.source)
     }
 
-    /// Drops everything of a source.
+    /// Drops all keys of a source.
     public func invalidateAll(source: Int) { inbox.post(.dropAll(source: source)) }
 
     public func statistics() -> RecordStatistics { board.read() }
@@ -89,7 +89,7 @@ public final class RecordEngine: Sendable {
     }
 }
 
-/// The figures, written by the records thread and read by anyone.
+/// The statistics: written by the records thread, read by any thread.
 final class RecordBoard: Sendable {
     private let statistics: Mutex<RecordStatistics>
 

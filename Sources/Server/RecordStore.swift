@@ -4,12 +4,12 @@ import Records
 import Storage
 import Synchronization
 
-/// The cache that records are kept in: the application's first database. Called by the records
-/// thread, in the order of PostgreSQL's messages.
+/// The cache of records: the application's first database. The records thread calls it, in the
+/// order of PostgreSQL's messages.
 ///
-/// Each call takes the lock of one shard for as long as a command would, so that readers see the
-/// row before or after.
-// Safety: all but `worker` is immutable, and `worker` the records thread's alone.
+/// Each call holds the lock of one shard as briefly as a command, so readers see the row before or
+/// after the change.
+// Safety: all properties but `worker` are immutable, and only the records thread uses `worker`.
 final class RecordStore: RecordCache, @unchecked Sendable {
     private let registry: TenantRegistry
     private let catalog: RecordCatalog
@@ -52,8 +52,7 @@ final class RecordStore: RecordCache, @unchecked Sendable {
         }
     }
 
-    /// Records obey `maxmemory` as everything does. False where there is no room and none can be
-    /// made.
+    /// Records obey `maxmemory` like other keys. False if there is no room and none can be made.
     private func makeRoom() -> Bool {
         let limit = registry.settings.memoryMax
         guard limit > 0, worker.memoryInUse > limit else { return true }
@@ -63,7 +62,7 @@ final class RecordStore: RecordCache, @unchecked Sendable {
         return worker.makeRoom(limit)
     }
 
-    /// What finds no room lives just long enough to answer those who wait for it.
+    /// A record without room lives only long enough to answer the waiting requests.
     private func lifeWithoutRoom(_ milliseconds: Int64) -> Int64 { min(milliseconds, 50) }
 
     func installNegative(key: [UInt8], timeToLiveMilliseconds: Int64, source: Int) {
@@ -99,7 +98,7 @@ final class RecordStore: RecordCache, @unchecked Sendable {
         }
     }
 
-    /// Every key of the source that is in the cache, copied step by step.
+    /// Calls `body` with every cached key of the source; the keys are copied step by step first.
     private func forEachKey(of source: Int, _ body: ([UInt8]) -> Void) {
         worker.pointee.participant.enter()
         var keys: [[UInt8]] = []
@@ -113,7 +112,7 @@ final class RecordStore: RecordCache, @unchecked Sendable {
 
     func rowLoaded(source: Int, tenant: [UInt8]?, plan: [UInt8]?) {
         guard let tenant, catalog.sources[source].planColumn != nil else { return }
-        // Why: the tenant may go while its plan is set.
+        // Why: the tenant may be removed while its plan is being set.
         worker.pointee.participant.enter()
         defer { worker.pointee.participant.leave() }
         registry.assignPlan(id: tenant, plan: plan.map { String(decoding: $0, as: UTF8.self) })

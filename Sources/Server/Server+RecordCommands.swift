@@ -6,8 +6,8 @@ import Storage
 
 // TENANT INVALIDATE and the RECORDS commands.
 extension Server {
-    /// Drops the key that names the row `id` in each source at once, and has the records thread
-    /// drop the row's other keys. Returns the number of keys dropped at once.
+    /// Drops the key of row `id` in each source at once, and makes the records thread drop the
+    /// row's other keys. Returns the number of keys dropped at once.
     public func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int {
         guard let recordEngine, let catalog = recordCatalog else { return 0 }
         var dropped = 0
@@ -68,8 +68,8 @@ extension Server {
 }
 
 extension Server {
-    /// Removes a key from the application's first database now. In a transaction, which already
-    /// holds its shards, it leaves that to the records thread.
+    /// Removes a key from the application's first database now. Inside a transaction, which already
+    /// holds its shards, only the records thread removes it.
     private func removeRecordKey(_ key: [UInt8], _ worker: WorkerReference) -> Bool {
         guard !worker.isHolding else { return false }
         let keyspace = registry.keyspace(registry.server, 0)

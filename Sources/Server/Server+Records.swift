@@ -6,7 +6,7 @@ import Sessions
 import Storage
 import Synchronization
 
-// Records: which keys they are, loading what was missed, resuming who waits.
+// Records: which keys are records, loading missed rows, resuming the sessions that wait.
 extension Server {
     /// The sources that the configuration names.
     static func recordCatalog(_ configuration: Configuration) throws(StartError) -> RecordCatalog? {
@@ -21,7 +21,7 @@ extension Server {
         }
     }
 
-    /// Tells the keys of records from others.
+    /// Returns the test for record keys; nil without record sources.
     static func isRecordKey(_ catalog: RecordCatalog?) -> (@Sendable (Bytes) -> Bool)? {
         guard let catalog else { return nil }
         return { key in catalog.matcher.match(UnsafeRawBufferPointer(key.buffer)) != nil }
@@ -35,7 +35,7 @@ extension Server {
             })
     }
 
-    /// The engine that the configuration asks for; nil without record sources.
+    /// The configured engine; nil without record sources.
     func makeRecordEngine() throws(StartError) -> RecordEngine? {
         guard let catalog = recordCatalog else { return nil }
         let url = configuration.text("postgres-url")
@@ -66,7 +66,7 @@ extension Server {
 
     func stopRecords() { recordEngine?.stop() }
 
-    /// Asks for the records of `keys`; when they are settled, the wait of `reactor` ends.
+    /// Requests the records of `keys`. When they are settled, `wait` of `reactor` ends.
     func loadRecords(_ keys: [[UInt8]], reactor: Reactor, wait: Wait) {
         guard let recordEngine, let catalog = recordCatalog else {
             reactor.mailbox.post(.resume(wait, .absent))
@@ -85,8 +85,8 @@ extension Server {
     }
 }
 
-/// A reactor's wait, as the records thread carries it: the reactor's number in the upper 16 bits of
-/// `high`, the wait's serial in the others, its token in `low`.
+/// A reactor's wait as the records thread stores it: the reactor's number in the upper 16 bits of
+/// `high`, the wait's serial in the other 48, its token in `low`.
 extension RecordWaiter {
     init(reactor: Int, wait: Wait) {
         self.init(high: UInt64(reactor) << 48 | wait.serial, low: wait.token)
@@ -96,8 +96,8 @@ extension RecordWaiter {
     var wait: Wait { Wait(token: low, serial: high & Wait.serialMax) }
 }
 
-/// Carries the records thread's answers to the reactors.
-// Safety: `server` is written in init only, and outlives the records thread, which it joins.
+/// Delivers the records thread's answers to the reactors.
+// Safety: `server` is written only in init, and it outlives the records thread, which it joins.
 final class RecordResumer: RecordWaiterSink, @unchecked Sendable {
     private unowned let server: Server
 

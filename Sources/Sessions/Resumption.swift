@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How a suspended session goes on with the request at its front.
+/// How a suspended session continues with its front request.
 ///
-/// One type from end to end: whoever ends the wait makes it, the reactor's mailbox carries it,
-/// `Session.resume` takes it.
+/// All parts use this one type: the code that ends the wait makes it, the reactor's mailbox carries
+/// it, and `Session.resume` takes it.
 public enum Resumption: Equatable, Sendable {
-    /// Serve the request again from its beginning.
+    /// Serve the request again from the start.
     case again
-    /// The records that the request waited for are known not to exist: serve it again, and answer
-    /// from what is there.
+    /// The records that the request waited for do not exist: serve it again, and answer without
+    /// them.
     case absent
     /// Answer the request with this error.
     case refused(String)

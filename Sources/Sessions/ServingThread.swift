@@ -6,35 +6,34 @@ import Storage
 import Synchronization
 import Wire
 
-/// What a thread lends to each of its sessions in turn while it serves them: the worker that runs
-/// commands, the room in which a batch of requests is parsed, the buffer that replies are appended
-/// to.
+/// What a thread lends to its sessions, one after the other, while it serves them: the worker that
+/// runs commands, the room for a batch of parsed requests, and the buffer for replies.
 ///
-/// Why one for the thread and none in the session: ten thousand idle sessions then cost no buffers.
+/// Why per thread and not per session: ten thousand idle sessions cost no buffers.
 public struct ServingThread: ~Copyable {
     public let worker: WorkerReference
     public let commands: Unmanaged<CommandTable>
-    // Safety: the server outlives its threads; a counted reference would be counted for each
+    // Safety: the server outlives its threads. A counted reference would be counted for each
     // request.
     public unowned(unsafe) let server: any ServerControl
     public let pause: Unmanaged<PauseState>
-    /// Replies of all sessions that were served in this tick, one behind the other.
+    /// Replies of all sessions served in this tick, one after the other.
     public let replies: Reference<ByteBuffer>
     public let commandStatistics: CommandStatistics
-    /// The thread's error replies by their words. Safety: never freed, as `replies`.
+    /// The thread's error replies by their texts. Safety: never freed, as `replies`.
     public let errorTally: Reference<ErrorTally>
-    /// Where misses on record keys are noted; nil where no record source is configured.
+    /// Collects misses on record keys; nil if no record source is configured.
     public let recordMisses: RecordMissesReference?
     var list = ArgumentList()
     var keyless = KeylessTally()
-    /// Where the replies begin to which CLIENT REPLY has not been applied yet. EXEC does so itself,
-    /// one by one.
+    /// Where the replies begin that CLIENT REPLY has not been applied to yet. EXEC applies it
+    /// itself, reply by reply.
     var unmutedFrom = 0
     // Safety: `batchSize` elements, allocated here and freed with the thread, at the end of the
     // process.
     let batch: UnsafeMutablePointer<Request>
 
-    /// How many requests are parsed and prefetched ahead of the one that runs.
+    /// How many requests are parsed and prefetched ahead of the running one.
     static let batchSize = Worker.batchSize
 
     public init(
@@ -53,19 +52,19 @@ public struct ServingThread: ~Copyable {
     }
 }
 
-/// A parsed request that waits for its turn in the batch.
+/// A parsed request of the batch that has not run yet.
 struct Request: ~Copyable {
-    /// Nil of an unknown command.
+    /// Nil for an unknown command.
     var entry: CommandTable.EntryReference?
     var firstArgument: Int
     var argumentCount: Int
-    /// Bytes that the request took on the wire.
+    /// Size of the request on the wire, in bytes.
     var size: Int
     var prefetch: Prefetch?
 }
 
-/// How often each command ran, how long that took, how often it was refused or failed: one thread's
-/// part.
+/// How often each command ran, how long that took, and how often it was refused or failed. One
+/// thread's counts.
 public struct CommandStatistics: Sendable {
     public struct Line: ~Copyable {
         public let calls = Atomic<Int>(0)
@@ -86,9 +85,9 @@ public struct CommandStatistics: Sendable {
     }
 }
 
-/// CLIENT PAUSE: until when commands are held back, and which.
+/// CLIENT PAUSE: until when commands are held back, and which ones.
 public final class PauseState: Sendable {
-    /// A moment of monotonic time, milliseconds; 0 is no pause.
+    /// A moment of monotonic time in milliseconds; 0 means no pause.
     public let deadline = Atomic<Int>(0)
     public let onlyWrites = Atomic<Bool>(false)
 

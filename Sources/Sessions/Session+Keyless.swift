@@ -6,26 +6,27 @@ import Storage
 import Synchronization
 import Wire
 
-/// Commands without keys that have run and are not yet counted: those of one session, of one of its
+/// Commands without keys that ran but are not counted yet, all of one session and one of its
 /// databases.
 ///
-/// Why: to ask and to count under the shard's lock for each PING costs more than the PING. While
-/// the shard's lease is ample one question is good for some more commands, and they are counted
+/// Why: checking limits and counting under the shard's lock would cost more than a PING itself.
+/// While the shard's lease is ample, one check covers several more commands, and they are counted
 /// together.
 ///
 /// Invariants:
-/// 1. It is empty whenever `serve` has returned: whoever sees a reply finds it counted.
-/// 2. It is empty while a command runs that is not flagged `countedLater`, keys aside: so nobody
-///    sees counters, or changes a tenant, before what came earlier is counted.
+/// 1. It is empty whenever `serve` returns: a client that sees a reply finds it counted.
+/// 2. It is empty while a command runs that is not flagged `countedLater`, commands on keys aside.
+///    So such a command never sees counters or changes a tenant before earlier commands are
+///    counted.
 struct KeylessTally {
-    /// How many commands one question is good for.
+    /// How many commands one check covers.
     static let commandsMax = 32
-    /// Bytes after which the budget is asked again.
+    /// After this many bytes the budget is checked again.
     static let bytesMax = 64 * 1024
 
     var tenant: TenantReference?
     var database = 0
-    /// Commands that may still run before the budget is asked again.
+    /// Commands that may still run before the budget is checked again.
     var remaining = 0
     var commands = 0
     var bytesIn = 0
@@ -99,14 +100,14 @@ extension Session {
             thread.keyless.database = database
             thread.keyless.remaining = KeylessTally.commandsMax - 1
         }
-        // Order: before the refusal is written, as the end of a transaction takes the shards of the
-        // keys that it watches.
+        // Order: before the refusal is written, because ending a transaction locks the shards of
+        // its watched keys.
         hold.end()
         return refusal
     }
 
-    /// Charges the session's tenant for the bytes of a request that was refused, of the reply that
-    /// says so, and of a transaction that ended with it.
+    /// Charges the session's tenant for a refused request: its bytes, those of the error reply, and
+    /// those of a transaction that ended with it.
     @inline(never)
     mutating func chargeRefused(
         _ size: Int, from mark: Int, _ reply: ReplyWriter, on thread: inout ServingThread
@@ -114,7 +115,7 @@ extension Session {
         charge((in: size, out: reply.count - mark), on: thread.worker)
     }
 
-    /// Charges the session's tenant for what was queued and will not run: the session ends.
+    /// Charges the session's tenant for queued requests that will not run because the session ends.
     public mutating func chargeUnfinished(on worker: WorkerReference) {
         state.pointee.transaction.isOpen = false
         charge((in: 0, out: 0), on: worker)
@@ -128,7 +129,7 @@ extension Session {
             .end(keylessCommands: 0, bytesIn: bytesIn, bytesOut: bytesOut)
     }
 
-    /// Bytes of a transaction that has ended, which nobody is charged yet.
+    /// Takes the bytes of an ended transaction that no tenant was charged for yet.
     @inline(__always)
     private mutating func takeUncharged() -> (in: Int, out: Int) {
         let isNothing =
@@ -137,7 +138,7 @@ extension Session {
         return state.pointee.transaction.takeUncharged()
     }
 
-    /// Counts a command that `admitKeyless` has admitted.
+    /// Counts a command that `admitKeyless` admitted.
     @inline(__always)
     func chargeKeyless(
         _ tenant: TenantReference, _ database: Int, bytesIn: Int, bytesOut: Int,

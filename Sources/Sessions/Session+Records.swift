@@ -4,10 +4,9 @@ import Commands
 import Storage
 import Wire
 
-// A request that missed records waits for them.
+// Requests that miss records wait for them.
 extension Session {
-    /// The session waits for the records that were missed; after too many turns the request is
-    /// refused.
+    /// Makes the session wait for the missed records. Refuses the request after too many attempts.
     @inline(never)
     mutating func awaitRecords(
         _ call: Call, on thread: inout ServingThread, _ reply: inout ReplyWriter
@@ -18,7 +17,7 @@ extension Session {
         return awaitRecords(keys, call, on: &thread, &reply)
     }
 
-    /// The same for keys that are known.
+    /// The same for given keys.
     mutating func awaitRecords(
         _ keys: [[UInt8]], _ call: Call, on thread: inout ServingThread,
         _ reply: inout ReplyWriter
@@ -30,8 +29,8 @@ extension Session {
         return .records(keys)
     }
 
-    /// A miss on the keys that were waited for is now an answer. Only on them: another key of the
-    /// request may have been dropped meanwhile, and its row exists.
+    /// From now on, a miss on the awaited keys is an answer. Only on those: another key of the
+    /// request may have been dropped meanwhile although its row exists.
     @inline(never)
     func excuseAwaited(_ thread: inout ServingThread) {
         thread.recordMisses?.pointee.excused = Set(awaited)

@@ -6,11 +6,11 @@ import Storage
 import Synchronization
 import Wire
 
-// One request: looked up, admitted, run or queued, counted.
+// Runs one request: finds, admits, runs or queues, and counts it.
 extension Session {
     typealias EntryReference = CommandTable.EntryReference
 
-    /// Runs or refuses one request. Returns why the session must wait if it is not answered yet.
+    /// Runs or refuses one request. If it is not answered yet, returns why the session must wait.
     @inline(__always)
     mutating func run(
         _ request: borrowing Request, on thread: inout ServingThread, _ reply: inout ReplyWriter
@@ -30,8 +30,8 @@ extension Session {
         return suspension
     }
 
-    /// Whether nothing stands between a command on keys and its run: no missing right, no MULTI, no
-    /// pause, no refusal of a request that waited.
+    /// Whether a command on keys may run at once: the session has the right, has no MULTI open, no
+    /// pause is active, and no wait ended with a refusal.
     @inline(__always)
     private func mayRunAtOnce(
         _ entry: EntryReference, on thread: borrowing ServingThread
@@ -80,8 +80,8 @@ extension Session {
         runKeys(command, call, request.prefetch, on: &thread, &reply)
     }
 
-    /// What becomes of a call on keys that did not run. Unless it waits, the hold has replied and
-    /// charged.
+    /// Decides what follows when a call on keys did not run. Unless the session waits, the call has
+    /// already replied and charged.
     @inline(never)
     private mutating func settle(
         _ refusal: Refusal, of call: Call, on thread: inout ServingThread,
@@ -108,7 +108,7 @@ extension Session {
         state.pointee.lastCommand = entry.pointee.number
     }
 
-    // MARK: - Everything that is not a command on keys running at once
+    // MARK: - All other requests
 
     @inline(never)
     private mutating func runWithCare(
@@ -119,7 +119,8 @@ extension Session {
         if let failure {
             self.failure = nil
             recordAttempts = 0
-            // Why: of what MULTI opened only EXEC waits, and it is answered with this error.
+            // Why: of the commands that MULTI does not queue only EXEC waits, and this error
+            // answers it.
             if state.pointee.transaction.isOpen { endTransaction(on: &thread) }
             let mark = reply.count
             reply.error(failure)
@@ -137,7 +138,7 @@ extension Session {
         return suspension
     }
 
-    /// Finds the command, or its subcommand, and goes on with that.
+    /// Finds the command or its subcommand, and admits it.
     @inline(__always)
     private mutating func resolve(
         _ request: borrowing Request, _ arguments: Arguments, on thread: inout ServingThread,
@@ -162,7 +163,7 @@ extension Session {
             call(entry, arguments, request.size, on: thread), request, on: &thread, &reply)
     }
 
-    /// Refuses the call, puts it off, queues it or runs it.
+    /// Refuses, holds back, queues or runs the call.
     @inline(__always)
     private mutating func admit(
         _ call: Call, _ request: borrowing Request, on thread: inout ServingThread,
@@ -177,7 +178,7 @@ extension Session {
         if state.pointee.transaction.isOpen,
             !call.entry.pointee.flags.contains(.runsInsideMulti)
         {
-            // Why whatever it does: what is queued takes memory.
+            // Why for any command: queued requests take memory.
             if call.worker.isOutOfMemory {
                 return refuse(.limit(.serverMemory), call, on: &thread, &reply)
             }
@@ -192,7 +193,7 @@ extension Session {
         }
     }
 
-    /// Replies why a call that holds nothing does not run, and charges the session's tenant; or
+    /// Replies why a call that holds no shard does not run, and charges the session's tenant; or
     /// returns what the session waits for.
     mutating func refuse(
         _ refusal: Refusal, _ call: Call, on thread: inout ServingThread,
@@ -208,7 +209,7 @@ extension Session {
         on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
         let mark = reply.count
-        // As in Redis no command has been refused where none was found.
+        // As in Redis, no command counts as rejected if none was found.
         if let entry, refusal != .unknownSubcommand {
             thread.commandStatistics.lines[entry.pointee.number].rejected.bump()
         }
@@ -223,15 +224,15 @@ extension Session {
         return nil
     }
 
-    /// What only a browser says, which a web page has sent to this port: it must not be answered,
-    /// as what follows in the body are commands.
+    /// Whether a browser sent this: a web page can make a browser send a request to this port. The
+    /// server must not answer, because commands could follow in the body.
     private static func isBrowser(_ name: Bytes) -> Bool {
         name.isKeyword("HOST:") || name.isKeyword("POST")
     }
 
-    /// A page in somebody's browser was made to send this: nothing behind it may run.
+    /// Closes the session of a browser: nothing after this request may run.
     private mutating func closeOnBrowser(_ thread: inout ServingThread) {
-        // Why no warning: whoever may connect could fill the log with them.
+        // Why no warning: any client that can connect could fill the log.
         Log.standard.write(
             .verbose, "\(state.pointee.address) sends HTTP, as a web page would; closed")
         thread.worker.statistics.pointee.commands.bump()
@@ -247,7 +248,7 @@ extension Session {
         return !flags.isDisjoint(with: [.write, .mayReplicate])
     }
 
-    /// CLIENT REPLY: takes back what the client does not want to hear.
+    /// CLIENT REPLY: takes back replies that the client does not want.
     @inline(never)
     func applyReplyMode(_ mark: Int, _ reply: ReplyWriter) {
         switch state.pointee.replyMode {

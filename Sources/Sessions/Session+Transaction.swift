@@ -9,7 +9,7 @@ import Wire
 // MULTI and EXEC: requests are kept as bytes, and run together under the locks of all their keys'
 // shards.
 extension Session {
-    /// Keeps a request for EXEC, and replies so.
+    /// Queues a request for EXEC and replies QUEUED.
     mutating func queue(_ call: Call, _ reply: inout ReplyWriter) {
         if !call.entry.pointee.flags.isDisjoint(with: [.write, .mayReplicate]) {
             state.pointee.transaction.mayWrite = true
@@ -19,7 +19,7 @@ extension Session {
         reply.simple("QUEUED")
         state.pointee.transaction.unchargedIn += call.size
         state.pointee.transaction.unchargedOut += reply.count - mark
-        // As in Redis: what is queued is a part of the query buffer.
+        // As in Redis, queued requests count as part of the query buffer.
         let limit = call.worker.settings.queryBufferLimit
         guard state.pointee.transaction.requests.readableCount > limit else { return }
         Log.standard.write(.warning, "closing client that reached the maximum query buffer length")
@@ -33,14 +33,14 @@ extension Session {
         let first: Int
         let count: Int
         let size: Int
-        /// Which of the transaction's keys are the request's.
+        /// The request's keys among those of the transaction.
         var firstKey = 0
         var keyCount = 0
-        /// The database in which it runs, as far as the SELECTs before it tell.
+        /// The database that it runs in, as computed from the SELECTs before it.
         var database = 0
     }
 
-    /// EXEC: what it answers, or why it must wait. Nothing of the transaction has run then.
+    /// Runs EXEC, or returns why it must wait. If it waits, nothing of the transaction has run.
     mutating func executeTransaction(
         _ call: Call, on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
@@ -78,7 +78,7 @@ extension Session {
         var parser = RESPParser()
         let bytes = state.pointee.transaction.requests.readable
         var offset = 0
-        while offset < bytes.count {  // Bound: `queue` wrote whole requests only.
+        while offset < bytes.count {  // Bound: `queue` wrote only whole requests.
             let first = list.count
             guard
                 case .request(let count, let consumed) = parser.next(
@@ -105,15 +105,15 @@ extension Session {
             reply.error(refusal?.text(call.entry, call.arguments) ?? [])
             return nil
         }
-        // Order: between EXEC's look at the flag and the locks a watched key may have changed.
-        // (What has expired was seen then: the clock stands still within a batch.)
+        // Order: a watched key may have changed after EXEC checked the flag and before it got the
+        // locks. (Expired keys were seen by that check: the clock stands still within a batch.)
         if state.pointee.watched.isDirty {
             hold.end()
             endTransaction(on: &thread)
             reply.nullArray()
             return nil
         }
-        // Why all at once and before the first: a transaction runs whole or not at all.
+        // Why all checks before the first command: a transaction runs whole or not at all.
         if let limit = hold.refusalByRates() {
             hold.end()
             return refuse(.limit(limit), call, on: &thread, &reply)
@@ -138,8 +138,8 @@ extension Session {
         thread.unmutedFrom = reply.count
         hold.returnOverdrafts()
         hold.end()
-        // Why afterwards: the shard that they count on may not be among those held. Their bytes are
-        // EXEC's.
+        // Why afterwards: the shard that they count on may not be among the held ones. Their bytes
+        // are EXEC's.
         if keylessCount > 0 {
             Hold(worker, homeOf: tenant, database)
                 .end(keylessCommands: keylessCount, bytesIn: 0, bytesOut: 0)
@@ -148,7 +148,7 @@ extension Session {
         return nil
     }
 
-    /// Runs what was queued; returns how many of it name no key.
+    /// Runs the queued commands. Returns how many of them name no key.
     private mutating func runAll(
         _ queued: [Queued], _ hold: borrowing Hold, _ list: borrowing ArgumentList,
         on thread: inout ServingThread, _ reply: inout ReplyWriter
@@ -159,7 +159,7 @@ extension Session {
             reply.version = state.pointee.protocolVersion
             runOne(request, hold, list, on: &thread, &reply)
             if case .key = request.entry.pointee.run {
-                // The tenants of its keys were charged.
+                // Its keys' tenants have been charged.
                 state.pointee.transaction.unchargedIn -= request.size
                 if !isMuted { state.pointee.transaction.unchargedOut -= reply.count - mark }
             } else {
@@ -170,14 +170,14 @@ extension Session {
         return keylessCount
     }
 
-    /// Whether CLIENT REPLY keeps back what is replied now. A command of the transaction may have
-    /// said so, or ended it.
+    /// Whether CLIENT REPLY suppresses the next reply. A command of the transaction may have turned
+    /// that on or off.
     private var isMuted: Bool {
         state.pointee.replyMode == .off || state.pointee.replyMode == .skipThis
     }
 
-    /// Takes every shard that the transaction can touch, and notes which of the keys are whose.
-    /// Nil, with the reason in `refusal`, if a key is refused.
+    /// Locks every shard that the transaction can touch, and notes each request's part of the keys.
+    /// Returns nil and sets `refusal` if a key is refused.
     private func holdAll(
         _ queued: inout [Queued], _ list: borrowing ArgumentList, _ refusal: inout Refusal?,
         on thread: inout ServingThread
@@ -193,7 +193,7 @@ extension Session {
                     from: queued[index].first, count: queued[index].count)
                 if entry.pointee.flags.contains(.wholeDatabase) {
                     needsAll = true
-                    // Order: before the keys of the commands behind it are looked for.
+                    // Order: before the keys of the commands behind it are routed.
                     make(swappedDatabases(entry, arguments, worker), worker.registry)
                 }
                 queued[index].database = database
@@ -220,8 +220,8 @@ extension Session {
             in: worker.keyspace(state.pointee.tenant, number), recordMisses: nil)
     }
 
-    /// The database that a queued SELECT goes to; nil for one that will fail, and for any other
-    /// command.
+    /// The database that a queued SELECT selects; nil for one that will fail, and for all other
+    /// commands.
     private static func selected(
         _ entry: EntryReference, _ arguments: Arguments, _ worker: WorkerReference
     ) -> Int? {
@@ -232,7 +232,7 @@ extension Session {
         return number
     }
 
-    /// The databases that a queued SWAPDB exchanges; none for any other command.
+    /// The databases that a queued SWAPDB swaps; empty for all other commands.
     private func swappedDatabases(
         _ entry: EntryReference, _ arguments: Arguments, _ worker: WorkerReference
     ) -> [Int] {
@@ -247,8 +247,8 @@ extension Session {
         }
     }
 
-    /// Makes those of the databases that a tenant lacks who has one of them, so that they are held
-    /// when they are exchanged.
+    /// If a tenant has one of the databases, makes the others too. Then all of them are held while
+    /// they are swapped.
     private func make(_ databases: [Int], _ registry: TenantRegistry) {
         guard !databases.isEmpty else { return }
         registry.forEachTenant(inSightOf: state.pointee.tenant) { tenant in
@@ -257,7 +257,7 @@ extension Session {
         }
     }
 
-    /// Every keyspace of every database that the session sees.
+    /// Every keyspace of every database visible to the session.
     private func allKeyspaces(_ registry: TenantRegistry) -> [KeyspaceReference] {
         var all: [KeyspaceReference] = []
         registry.forEachTenant(inSightOf: state.pointee.tenant) { tenant in
@@ -313,7 +313,7 @@ extension Session {
             on: thread)
     }
 
-    /// EXEC could not begin: the transaction is over, and the answer says why.
+    /// Ends a transaction whose EXEC could not begin, and replies with the reason.
     mutating func abortTransaction(
         because text: [UInt8], on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) {

@@ -5,64 +5,62 @@ import Glibc
 import Storage
 import Wire
 
-/// One conversation: bytes in, replies out, and what must happen beside that. No socket is in it.
+/// One client's conversation: bytes in, replies out. It has no socket.
 ///
-/// It is a state machine: `serve` takes what has arrived and returns how much of it is done with
-/// and what the owner shall do. A request that cannot be answered yet suspends the session: its
-/// bytes are not consumed, nothing behind it is looked at, and `resume` begins again at the same
-/// request. That is the one mechanism for records that are being loaded, throttled tenants and
-/// CLIENT PAUSE.
+/// It is a state machine: `serve` takes the received bytes, and returns how many it consumed and
+/// what the owner must do next. A request that cannot be answered yet suspends the session: its
+/// bytes are not consumed, later requests are not parsed, and `resume` continues with the same
+/// request. Record loads, throttled tenants and CLIENT PAUSE all use this one mechanism.
 public struct Session: ~Copyable {
-    // Safety: allocated in init and freed in deinit; other threads read it only while this one
+    // Safety: allocated in init and freed in deinit. Other threads read it only while this one
     // stands still.
     public let state: SessionReference
     var parser = RESPParser()
     /// Why the session waits; nil while it serves.
     public private(set) var suspension: Suspension?
-    /// What the request at the front is to be refused with when the session goes on.
+    /// The error that answers the front request when the session resumes.
     var failure: String?
-    /// The records that the request at the front waited for are known not to exist.
+    /// The records that the front request waited for do not exist.
     var awaitedAreAbsent = false
-    /// The record keys that it waited for last.
+    /// The record keys that it last waited for.
     var awaited: [[UInt8]] = []
-    /// How often the request at the front has waited for records.
+    /// How often the front request has waited for records.
     var recordAttempts = 0
-    /// When the first of them was.
+    /// When the first of these waits began.
     private var attemptedSince: Milliseconds = 0
-    /// Errors that the commands of the last transaction replied: not EXEC's own.
+    /// Errors that commands of the last transaction replied, without EXEC's own.
     var queuedErrorCount = 0
 
     public enum Suspension: Equatable, Sendable {
-        /// Until these record keys are loaded, or cannot be.
+        /// Until these record keys are loaded or have failed.
         case records([[UInt8]])
-        /// Until the tenant's budget has refilled: so many milliseconds.
+        /// Until the tenant's budget is refilled: so many milliseconds.
         case throttled(Milliseconds)
         /// Until CLIENT UNPAUSE or the pause's end.
         case paused
     }
 
-    /// What became of the bytes.
+    /// The result of serving bytes.
     public struct Served {
-        /// Bytes that need not be shown again.
+        /// Bytes that need not be passed again.
         public var consumed: Int
         public var next: Next
 
         public enum Next: Equatable, Sendable {
-            /// Show what is left together with what arrives.
+            /// Receive, and pass the rest together with the new bytes.
             case receive
-            /// The reply buffer is full: send, then go on with what is left.
+            /// The reply buffer is full: send, then continue with the rest.
             case send
             case suspend
-            /// Send what there is, then close.
+            /// Send all replies, then close.
             case close
         }
     }
 
-    /// How many bytes of replies one call makes before it lets them be sent.
+    /// How many bytes of replies one call may write before they are sent.
     static let replySizeMax = 256 * 1024
-    /// How often a request waits for records before it may be refused, and for how long it goes on
-    /// in any case: a row that changes hundreds of times a second is often dropped again before the
-    /// request has run.
+    /// A request that waits for records is refused after both this many waits and this long: a row
+    /// that changes hundreds of times a second is often dropped again before the request has run.
     static let recordAttemptsMax = 8
     static let recordAttemptsMilliseconds: Milliseconds = 2000
 
@@ -74,7 +72,7 @@ public struct Session: ~Copyable {
         state.destroy()
     }
 
-    /// Counts one more wait of the request for records; false where it has waited enough.
+    /// Counts one more wait for records; false if the request has waited enough.
     mutating func mayAwaitRecords(now: Milliseconds) -> Bool {
         if recordAttempts == 0 { attemptedSince = now }
         recordAttempts += 1
@@ -87,11 +85,11 @@ public struct Session: ~Copyable {
         return false
     }
 
-    /// How many bytes must be there before the request at the front can be complete; a hint.
+    /// How many bytes the front request needs before it can be complete; a hint.
     public var bytesAwaited: Int { parser.bytesAwaited }
 
-    /// Answers the requests in `bytes`, which begin behind what was consumed before. Replies are
-    /// appended to the thread's buffer.
+    /// Answers the requests in `bytes`, which follow the bytes consumed before. Appends replies to
+    /// the thread's buffer.
     public mutating func serve(_ bytes: Bytes, on thread: inout ServingThread) -> Served {
         precondition(suspension == nil, "a suspended session was served")
         parser.bulkSizeMax = thread.worker.settings.bulkSizeMax
@@ -113,7 +111,7 @@ public struct Session: ~Copyable {
                         return finish(offset, .suspend, replyStart, &thread)
                     }
                 } else if state.pointee.replyMode != .on {
-                    // As in Redis nothing at all is what CLIENT REPLY SKIP skips.
+                    // As in Redis, CLIENT REPLY SKIP also skips an empty request.
                     applyReplyMode(reply.count, reply)
                 }
                 offset += request.pointee.size
@@ -148,7 +146,7 @@ public struct Session: ~Copyable {
         return Served(consumed: consumed, next: next)
     }
 
-    /// Ends a suspension: the next `serve` begins at the request that waited.
+    /// Ends a suspension: the next `serve` begins with the request that waited.
     public mutating func resume(_ resumption: Resumption) {
         suspension = nil
         failure = nil
@@ -165,15 +163,14 @@ public struct Session: ~Copyable {
         case malformed(RESPParser.ParseError)
     }
 
-    /// Parses the next requests into the thread's batch, and asks for the memory that their keys
-    /// lie in.
+    /// Parses the next requests into the thread's batch, and prefetches the memory of their keys.
     @inline(__always)
     private mutating func parseBatch(
         _ bytes: Bytes, on thread: inout ServingThread
     ) -> (count: Int, end: BatchEnd) {
         thread.list.removeAll()
         parser.isAuthenticated = state.pointee.isAuthenticated
-        // Why one at a time before AUTH: what may follow it is known only when it has run.
+        // Why one at a time before AUTH: AUTH decides what may follow it.
         let limit = parser.isAuthenticated ? ServingThread.batchSize : 1
         let keyspace = thread.keyspaceForPrefetch(state)
         thread.worker.beginBatch()
@@ -190,8 +187,8 @@ public struct Session: ~Copyable {
                 let isInline = rest[0] != UInt8(ascii: "*")
                 count += 1
                 offset += consumed
-                // Why: inline arguments stand in the parser's own buffer, which the next one
-                // overwrites.
+                // Why: inline arguments lie in the parser's own buffer, and parsing the next
+                // request overwrites it.
                 if isInline { return (count, .full) }
                 continue
             case .needMore: end = .needMore
@@ -228,14 +225,14 @@ public struct Session: ~Copyable {
 }
 
 extension ServingThread {
-    /// The keyspace where keys of the batch are looked for; nil where it does not exist yet.
+    /// The keyspace that the batch's keys are prefetched from; nil if it does not exist yet.
     @inline(__always)
     func keyspaceForPrefetch(_ state: SessionReference) -> KeyspaceReference? {
         state.pointee.tenant.keyspace(state.pointee.database)
     }
 
-    /// Asks for what lies between the batch's keys and their buckets in the keyspaces of the
-    /// tenants that they name, step by step for all of them.
+    /// Prefetches what lies between the batch's keys and their buckets in the keyspaces of the
+    /// tenants that they name, step by step for all keys.
     func prefetchTenants(_ count: Int) {
         worker.findNamedTenants()
         for index in 0..<count { batch[index].prefetch?.prefetchShard(worker) }

@@ -1,41 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// Where a thread's sweep of expired entries stands: it goes round all tenants, databases and
+/// The position of a thread's sweep for expired entries. It goes round all tenants, databases and
 /// shards.
 struct SweepPosition {
-    /// 0 is the server's own tenant, n + 1 are the tenants of group n (`TenantIndex.group`).
+    /// 0 is the server's own tenant; n + 1 are the tenants of group n (`TenantIndex.group`).
     var group: UInt64 = 0
     var database = 0
     var shard = 0
-    /// The first moment at which something that this round has passed expires.
+    /// The earliest expiry in what this round has passed.
     var nextDue: Milliseconds = .max
-    /// Entries that this call has removed.
+    /// Entries that this call removed.
     var removedCount = 0
-    /// Shards passed since the clock was read: most have nothing to do and take less time than
+    /// Shards passed since the clock was last read. Most have nothing to do and take less time than
     /// reading it.
     var passedSinceClock = 0
 }
 
-// Removing what has expired although nobody asks for it.
+// Removing expired entries that no command asks for.
 //
-// Why: each shard and each segment knows a moment before which nothing in it expires. So a sweep
-// looks at one word of a shard that has nothing to do, and of others only at the segments that
-// have; and it can tell when the next one is worth while, so that an idle server sleeps.
+// Why: each shard and each segment stores a moment before which none of its entries expires. So a
+// sweep reads one word of a shard with nothing due, and visits only the segments that have
+// something due. It also knows when the next sweep is due, so an idle server sleeps.
 extension Reference where Pointee == Worker {
-    /// Whether CLIENT PAUSE forbids that anything changes, be it only by the removal of what has
-    /// expired.
+    /// Whether CLIENT PAUSE forbids all changes, including the removal of expired entries.
     var isExpiryPaused: Bool {
         Milliseconds(pointee.settings.expiryPausedUntil) > pointee.now
     }
 
-    /// Goes on with this thread's round for `budgetMicroseconds` at most. Each lock is held for one
+    /// Continues this thread's round for `budgetMicroseconds` at most. Each lock is held for one
     /// segment that has something to remove: up to 352 entries.
     ///
-    /// Returns when to call again: in a millisecond, where the budget was used up, or in a few
-    /// where that was for nothing; else the first moment at which something that was there expires;
-    /// nil where nothing does, or the sweep is switched off. What a command adds behind the sweep's
-    /// back may be due sooner, so whoever has run commands calls again soon in any case.
+    /// Returns when to call again: in 1 ms if the budget was used up, in 4 ms if it was used up
+    /// without removing anything, and else at the earliest expiry that the round met. Nil if
+    /// nothing expires, or the sweep is switched off. A command may add an entry that expires
+    /// sooner, so a thread that has run commands calls again soon in any case.
     public func sweepExpired(budgetMicroseconds: Int) -> Milliseconds? {
         guard pointee.settings.activeExpiryEnabled != 0 else { return nil }
         if isExpiryPaused {
@@ -57,8 +56,8 @@ extension Reference where Pointee == Worker {
             for tenant in tenants {
                 guard sweep(tenant, deadline) else {
                     pointee.statistics.pointee.sweepsCutShort.bump()
-                    // Why a pause: clients' requests come between two slices, and so does whoever
-                    // else wants the core.
+                    // Why a pause: other work gets the core between two slices, clients' requests
+                    // among it.
                     return pointee.now + (pointee.sweep.removedCount > 0 ? 1 : 4)
                 }
                 pointee.sweep.database = 0
@@ -71,7 +70,7 @@ extension Reference where Pointee == Worker {
         return due == .max ? nil : max(due, pointee.now + 1)
     }
 
-    /// Sweeps the shards of one tenant; false where the budget ended before.
+    /// Sweeps the shards of one tenant. False if the budget ended first.
     private func sweep(_ tenant: TenantReference, _ deadline: Int64) -> Bool {
         while pointee.sweep.database < Tenant.databaseCount {
             if let keyspace = tenant.keyspace(pointee.sweep.database) {
@@ -87,7 +86,7 @@ extension Reference where Pointee == Worker {
         return true
     }
 
-    /// Sweeps one shard, a segment at a time; false where the budget ended before.
+    /// Sweeps one shard, a segment at a time. False if the budget ended first.
     private func sweep(_ shard: ShardReference, _ deadline: Int64) -> Bool {
         while true {  // Bound: each turn sweeps a segment, or ends.
             shard.acquire()
@@ -113,9 +112,9 @@ extension Reference where Pointee == Worker {
         return Clock.monotonicNanoseconds < deadline
     }
 
-    /// Removes what has expired of a tenant's keys, as far as its shards are held or free, before a
-    /// limit refuses what would be within it without them. Up to 16 segments for each shard: what
-    /// is left then goes with the next call. Returns whether anything went.
+    /// Removes expired entries of a tenant before a limit refuses a write that fits without them.
+    /// Visits shards that are held or free, and up to 16 segments of each; the next call continues.
+    /// Returns whether any entry was removed.
     public func removeExpired(of tenant: TenantReference) -> Bool {
         guard !isExpiryPaused else { return false }
         let before = pointee.sweep.removedCount
@@ -123,7 +122,8 @@ extension Reference where Pointee == Worker {
             for index in 0..<keyspace.shardCount {
                 let shard = keyspace.shard(at: index)
                 let isHeld = holds(shard)
-                // Why it does not wait: the shards that are held have an order, which this has not.
+                // Why no waiting: held shards were locked in order, and waiting here would break
+                // it.
                 guard isHeld || shard.pointee.lock.tryLock() else { continue }
                 var steps = 0
                 while steps < 16, !shard.pointee.isDead,
@@ -144,7 +144,7 @@ extension Reference where Pointee == Worker {
         return pointee.sweep.removedCount != before
     }
 
-    /// Removes an expired entry from `table`, which is the shard's and is being walked.
+    /// Removes an expired entry from `table`, the shard's table during a walk over it.
     private func expire(_ shard: ShardReference, _ table: inout Table, _ slot: Table.Slot) {
         pointee.sweep.removedCount += 1
         expire(slot, from: &table, shrinking: false, in: shard)

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// Memory that nobody can find any more: what a value owned, or a whole table of a shard or of a
+/// Memory that nothing refers to any more: what a value owned, or a whole table of a shard or of a
 /// deleted tenant.
 ///
-/// Why parts: a set of ten million members takes a second to free. In parts it can be freed by
-/// several threads at once, and by one for as long as it has time. A part is at most a segment with
-/// its 352 entries; taking one changes only the garbage, so that it is freed without any lock.
+/// Why parts: freeing a set of ten million members takes a second. In parts, several threads can
+/// free it at once, and one thread can free as much as its time allows. A part is at most a segment
+/// with its 352 entries. Taking a part changes only the garbage, so freeing needs no lock.
 ///
-/// Entries need no quiet moment: no thread reads one without its shard's lock, at most it asks the
-/// processor for its cache line. Segments and directories do, unless the table is private.
+/// Entries can be freed at once: no thread reads one without its shard's lock; at most it
+/// prefetches the entry's cache line. Segments and directories must wait for a quiet moment, unless
+/// the table is private.
 enum Garbage: @unchecked Sendable {
-    // Safety: the blocks are reached through the garbage alone, and it has one owner at a time.
+    // Safety: the blocks are reached only through the garbage, which has one owner at a time.
 
-    /// A table; `next` is the position of the next segment to take, nil behind the last. `block` is
-    /// where the table itself lies, where it was allocated.
+    /// A table. `next` is the position of the next segment to take, nil after the last. `block`
+    /// contains the table itself, if it was allocated.
     case table(Table, next: UInt64?, block: UnsafeMutableRawPointer?)
 
     init(_ table: Table) { self = .table(table, next: 0, block: nil) }
@@ -24,14 +25,14 @@ enum Garbage: @unchecked Sendable {
             nested.table.pointee, next: 0, block: UnsafeMutableRawPointer(nested.table))
     }
 
-    /// Entries, before any part was taken. What their values own is not counted.
+    /// Entries, before any part was taken, without those that values own.
     var count: Int {
         switch self {
         case .table(let table, _, _): table.count
         }
     }
 
-    /// Bytes, before any part was taken; what the entries' values own included.
+    /// Bytes, before any part was taken, with those that values own.
     var size: Int {
         switch self {
         case .table(let table, _, let block):
@@ -39,20 +40,20 @@ enum Garbage: @unchecked Sendable {
         }
     }
 
-    /// Whether freeing all of it takes no longer than starting a thread does.
+    /// Whether freeing it all takes no longer than starting a thread.
     var isSmall: Bool {
         let size = self.size
         return size <= 32 << 10 || count <= 64 && size <= 1 << 20
     }
 
-    /// What is freed in one go.
+    /// What is freed in one step.
     enum Part {
         case segment(Segment, isPrivate: Bool)
-        /// What names the segments, and the block that the table lay in: taken last.
+        /// The directory, and the block that contained the table. Taken last.
         case structure(Directory, block: UnsafeMutableRawPointer?, isPrivate: Bool)
     }
 
-    /// Takes the next part; nil where all are taken.
+    /// Takes the next part; nil if all are taken.
     mutating func takePart() -> Part? {
         switch self {
         case .table(var table, let next, let block):
@@ -79,8 +80,8 @@ extension Garbage.Part {
         }
     }
 
-    /// Frees the part and returns its bytes. What its entries' values own is handed to `discard`
-    /// instead, and not among these bytes.
+    /// Frees the part and returns its bytes. Passes what its entries' values own to `discard`;
+    /// those bytes are not included.
     func free(_ discard: (Owned) -> Void) -> Int {
         var size = 0
         switch self {
@@ -100,7 +101,7 @@ extension Garbage.Part {
 }
 
 extension Garbage {
-    /// Frees a block, or retires it where a running tick may still read it. Returns its bytes.
+    /// Frees a block, or retires it if a running tick may still read it. Returns its bytes.
     fileprivate static func release(_ block: UnsafeMutableRawPointer, _ isPrivate: Bool) -> Int {
         let size = Block.size(block)
         if isPrivate { Block.free(block) } else { Reclamation.retire(block, size: size) }

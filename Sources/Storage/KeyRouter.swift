@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Routing: from a key to the keyspace that it lives in. That is the one of the tenant whom a
-// pattern finds in the key, or else the session's.
+// Routing: from a key to its keyspace. If a pattern finds a tenant in the key, the key lives in
+// that tenant's keyspace, else in the session's.
 extension Reference where Pointee == Worker {
-    /// Whether keys that are looked for in `keyspace` may live in other tenants' keyspaces.
+    /// Whether keys looked for in `keyspace` may live in other tenants' keyspaces.
     @inline(__always)
     func routes(_ keyspace: KeyspaceReference) -> Bool {
         pointee.hasPatterns && keyspace.pointee.tenant == pointee.serverTenant
     }
 
-    /// The keyspace that `key` lives in, when it is looked for in `keyspace`. `creating`: a tenant
-    /// that no key has named before comes into being.
+    /// The keyspace that `key` lives in when it is looked for in `keyspace`. With `creating`, a
+    /// tenant that no key has named before is made.
     @inline(__always)
     func home(of key: Bytes, in keyspace: KeyspaceReference, creating: Bool) -> KeyspaceReference {
         guard routes(keyspace) else { return keyspace }
@@ -26,13 +26,13 @@ extension Reference where Pointee == Worker {
         return home(ofTenant: id, in: keyspace, creating: creating)
     }
 
-    /// The tenant that a pattern finds in `key`, as a part of the key; nil if none matches.
+    /// The tenant's id that a pattern finds in `key`, as a part of the key; nil if none matches.
     @inline(__always)
     func tenantID(in key: Bytes) -> Bytes? {
         pointee.unmanagedRegistry._withUnsafeGuaranteedRef { $0.tenantID(in: key) }
     }
 
-    /// Where the keys of tenant `id` live, of the database that `keyspace` is.
+    /// Tenant `id`'s keyspace for the database number of `keyspace`.
     func home(
         ofTenant id: Bytes, in keyspace: KeyspaceReference, creating: Bool
     ) -> KeyspaceReference {

@@ -2,30 +2,29 @@
 import Base
 import CLinux
 
-/// What was found out about a key before its command's turn, and asked for.
+/// The results of prefetching a key before its command runs.
 public struct Prefetch {
     private(set) var bucket: UInt
     public let hash: Hash
     /// Where the key was looked for.
     let keyspace: KeyspaceReference
-    /// The shard that it lives in, unless that dies; nil where the tenant that the key names does
-    /// not exist yet, and may when the command runs.
+    /// The key's shard, valid until it dies; nil if the tenant that the key names does not exist
+    /// yet. It may exist when the command runs.
     private(set) var shard: ShardReference?
-    /// The place in the batch's `NamedTenants` of the one that the key names; -1 where it names
-    /// none.
+    /// The index of the key's tenant in the batch's `NamedTenants`; -1 if the key names none.
     let named: Int
 
-    /// The shard of the key, if it was looked for in `keyspace`. (A command in between may have
-    /// chosen another database or tenant.)
+    /// The key's shard, if the key was looked for in `keyspace`. (An earlier command of the batch
+    /// may have changed the database or tenant.)
     @inline(__always)
     public func shard(in keyspace: KeyspaceReference) -> ShardReference? {
         keyspace == self.keyspace ? shard : nil
     }
 
-    // The next three go on from where `findNamedTenants` ends, each for all keys of the batch
-    // before the next.
+    // The next three continue where `findNamedTenants` ends. Each runs for all keys of the batch
+    // before the next one.
 
-    /// Asks for the shard, where the key names a tenant.
+    /// Prefetches the shard, if the key names a tenant.
     @inline(__always)
     public mutating func prefetchShard(_ worker: WorkerReference) {
         guard named >= 0, let home = worker.pointee.namedTenants.keyspace(named) else { return }
@@ -47,14 +46,14 @@ public struct Prefetch {
             root: shard.pointee.table.root, position: shard.pointee.table.position(hash))
     }
 
-    /// Asks for the entry that the bucket promises.
+    /// Prefetches an entry that the bucket's tags match.
     @inline(__always)
     public func prefetchEntry() { Table.prefetchEntry(bucket: bucket, tag: hash.tag) }
 }
 
-// Asking for memory before it is used, so that the misses of several keys are waited for together.
+// Prefetching: requests memory before it is used, so the cache misses of several keys overlap.
 extension Reference where Pointee == Worker {
-    /// Asks for the bucket of a key that a later command of the batch names.
+    /// Prefetches the bucket of a key that a later command of the batch names.
     @inline(__always)
     public func prefetchBucket(_ key: Bytes, keyspace: KeyspaceReference) -> Prefetch {
         let hash = Hash(key)
@@ -78,23 +77,23 @@ extension Reference where Pointee == Worker {
     @inline(__always)
     public func beginBatch() { pointee.namedTenants.removeAll() }
 
-    /// Whether keys of the batch name tenants, so that what they need lies behind several misses.
+    /// Whether keys of the batch name tenants, so that reaching their buckets takes several misses.
     @inline(__always)
     public var batchNamesTenants: Bool { !pointee.namedTenants.isEmpty }
 
-    /// Looks the tenants up that the batch names, those of all keys together.
+    /// Looks up the tenants that the batch names, all together.
     public func findNamedTenants() {
         pointee.unmanagedRegistry._withUnsafeGuaranteedRef { pointee.namedTenants.find($0) }
     }
 }
 
 enum KeyPrefetch {
-    /// How many keys of one command are asked for together.
+    /// How many keys of one command are prefetched together.
     static let group = 16
 }
 
 extension Reference where Pointee == Frame {
-    /// Asks for the buckets and then the entries of the command's first keys. Their shards are
+    /// Prefetches the buckets and then the entries of the command's first keys. Their shards are
     /// held.
     func prefetchFirstKeys() {
         let group = KeyPrefetch.group
@@ -103,8 +102,8 @@ extension Reference where Pointee == Frame {
         prefetchEntries(0, min(group, count))
     }
 
-    /// Called when the first key of a group comes up: asks for the entries of the next group, and
-    /// for the buckets of that behind it. Their shards are held.
+    /// Called for the first key of a group. Prefetches the entries of the next group and the
+    /// buckets of the group after that. The shards are held.
     @inline(never)
     func prefetchFurtherKeys(_ position: Int) {
         let group = KeyPrefetch.group
@@ -120,8 +119,8 @@ extension Reference where Pointee == Frame {
     private func prefetchEntries(_ first: Int, _ end: Int) {
         for index in first..<end {
             let resolved = pointee.keys[index]
-            // Why again and not kept: what was found before may be gone, as a key before this one
-            // may have made its segment grow.
+            // Why look again: an earlier key may have made its segment grow, so the bucket found
+            // before may be gone.
             Table.prefetchEntry(bucket: prefetchBucket(resolved), tag: resolved.hash.tag)
         }
     }

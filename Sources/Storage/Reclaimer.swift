@@ -3,29 +3,29 @@ import Base
 import CLinux
 import Synchronization
 
-/// Frees what nobody can find any more: the tables of a flush or of a deleted tenant, and what
-/// values own. Small garbage is freed by whoever brings it; large garbage by a thread of its own,
-/// part by part (`Garbage`).
+/// Frees memory that nothing refers to any more: the tables of a flush or of a deleted tenant, and
+/// what values own. The caller frees small garbage itself; a thread frees large garbage part by
+/// part (`Garbage`).
 ///
-/// Why it waits for nothing: entries are freed while ticks run, as nobody reads one without its
-/// shard's lock. What a tick may still read, the segments and directories of shards, is retired
-/// instead, and the ends of the ticks free it (`Reclamation`). So a long tick holds up neither the
-/// queue nor the memory of the values in it.
+/// Why it need not wait: entries can be freed while ticks run, because no thread reads one without
+/// its shard's lock. Segments and directories of shards, which a tick may still read, are retired
+/// instead and freed at the end of ticks (`Reclamation`). So a long tick delays neither the queue
+/// nor the memory of the values in it.
 ///
-/// What waits is nobody's but still takes memory. It counts against `maxmemory`, and it cannot grow
-/// without bound, even where the thread gets little time. Above `pressureSize`,
+/// Queued garbage belongs to no tenant but still takes memory. It counts against `maxmemory`. It
+/// cannot grow without bound, even if the thread gets little time. Above `pressureSize`,
 ///
-/// - whoever frees a value frees some parts too, as many as it brings if those are few: that bounds
-///   many small values, made and deleted within one tick;
-/// - every thread gives a quarter of its time between two ticks (`Participant.pressBack`): that
-///   bounds large values;
-/// - with `maxmemory`, a write that finds no room frees some parts first, and is refused while much
+/// - a thread that frees a value also frees some parts, as many as it brings, up to a maximum: that
+///   bounds many small values made and deleted within one tick;
+/// - every thread spends a quarter of its time between two ticks on it (`Participant.pressBack`):
+///   that bounds large values;
+/// - with `maxmemory`, a write that finds no room first frees some parts, and is refused while much
 ///   more waits (`makeRoom`).
 ///
 /// Invariants:
-/// 1. `pendingSize` is what the parts in the queue will give back, with all that their entries own:
-///    to the byte, as every part subtracts what it frees.
-/// 2. Where the queue is not empty, a thread is about to look at it.
+/// 1. `pendingSize` is what the parts in the queue will give back, with all that their entries own,
+///    to the byte: every part subtracts what it frees.
+/// 2. If the queue is not empty, a thread is about to check it.
 public final class Reclaimer: Sendable {
     private let queue = Mutex<[Garbage]>([])
     private let isRunning = Atomic<Bool>(false)
@@ -34,15 +34,15 @@ public final class Reclaimer: Sendable {
     public let pendingCount = Atomic<Int>(0)
     /// Bytes that wait to be freed.
     public let pendingSize = Atomic<Int>(0)
-    /// Entries freed in the background since the start, or since the statistics were reset.
+    /// Entries freed in the background since the start, or since statistics were reset.
     public let freedCount = Atomic<Int>(0)
     /// Starts a thread that runs `body`; false if the system refuses.
     typealias ThreadStart = @Sendable (_ body: @escaping @Sendable () -> Void) -> Bool
     private let startThread: ThreadStart
 
-    /// More bytes than this should not wait. Why 16 MB: the thread frees that in some 30 ms, so
-    /// that it is exceeded only by one large collection or where the thread is kept from running;
-    /// and a server that minds 16 MB has a `maxmemory`, which counts them.
+    /// More queued bytes than this are too many. Why 16 MB: the thread frees that in some 30 ms. So
+    /// only one large collection exceeds it, or a thread that cannot run. And a server to which 16
+    /// MB matter has a `maxmemory`, which counts them.
     static let pressureSize = 16 << 20
 
     /// The most parts that a command frees while it holds its shards: 2,816 entries and 256 KB of
@@ -59,23 +59,22 @@ public final class Reclaimer: Sendable {
         return true
     }
 
-    /// The one of the process, as there is one allocator.
+    /// One per process, because there is one allocator.
     public static let shared = Reclaimer()
 
-    /// Takes over a whole table, which the caller has uncharged and replaced.
+    /// Frees a whole table, which the caller has uncharged and replaced.
     public func free(_ table: Table) { accept(Garbage(table)) }
 
-    /// Takes over what a value owns, which the caller has uncharged.
+    /// Frees what a value owns, which the caller has uncharged.
     func free(_ owned: Owned) {
         let garbage = owned.discard()
         accept(garbage)
         guard isPressed else { return }
-        // Why about half a segment for each part: segments are 64 % full or more when they have
-        // grown, and less when they have shrunk.
+        // Why half a segment per part: grown segments are at least 64 % full, and shrunk ones less.
         freeParts(min(garbage.count / 128 + 1, Reclaimer.partsInCommandMax))
     }
 
-    /// Whether more waits than should.
+    /// Whether too many bytes wait.
     var isPressed: Bool { pendingSize.load(ordering: .relaxed) > Reclaimer.pressureSize }
 
     private func accept(_ garbage: Garbage) {
@@ -83,12 +82,12 @@ public final class Reclaimer: Sendable {
         if garbage.isSmall { freeAll(garbage) } else { enqueue(garbage) }
     }
 
-    /// Frees what is counted in `pendingSize` already, and small.
+    /// Frees small garbage that `pendingSize` already counts.
     private func freeAll(_ garbage: consuming Garbage) {
         while let part = garbage.takePart() { free(part) }  // Bound: it is small.
     }
 
-    /// Queues what is counted in `pendingSize` already.
+    /// Queues garbage that `pendingSize` already counts.
     private func enqueue(_ garbage: Garbage) {
         pendingCount.wrappingAdd(garbage.count, ordering: .relaxed)
         queue.withLock { $0.append(garbage) }
@@ -98,7 +97,7 @@ public final class Reclaimer: Sendable {
     private func free(_ part: Garbage.Part) {
         var room = Reclaimer.nestedSizeMax
         let size = part.free { owned in
-            // Why not all at once: there may be 352 large sets behind one part.
+            // Why not all at once: one part may own 352 large sets.
             let garbage = owned.discard()
             room -= garbage.size
             if room >= 0 { freeAll(garbage) } else { enqueue(garbage) }
@@ -106,17 +105,17 @@ public final class Reclaimer: Sendable {
         pendingSize.wrappingSubtract(size, ordering: .relaxed)
     }
 
-    /// The most bytes that the values in one part give back at once; what is beyond is queued.
+    /// The most bytes that the values of one part free at once; the rest is queued.
     private static let nestedSizeMax = 32 << 10
 
     // MARK: - The queue
 
-    /// Frees the next part in the queue; false where there is none. Threads may do so together:
-    /// each part is taken by one.
+    /// Frees the next part in the queue. False if there is none. Several threads may do so
+    /// together; each part goes to one of them.
     private func freePart() -> Bool {
         let part = queue.withLock { queue -> Garbage.Part? in
             while !queue.isEmpty {  // Bound: each turn takes a part or shortens the queue.
-                // Why the last: what was queued just now may still be in the cache.
+                // Why the last: what was just queued may still be in the cache.
                 if let part = queue[queue.count - 1].takePart() { return part }
                 queue.removeLast()
             }
@@ -137,22 +136,22 @@ public final class Reclaimer: Sendable {
         }
     }
 
-    /// Frees parts on the calling thread until a moment of `martlet_ticks`, or until no more wait
-    /// than should.
+    /// Frees parts on the calling thread until a moment of `martlet_ticks`, or until no more than
+    /// `pressureSize` waits.
     func freeParts(until deadline: UInt64) {
         while isPressed, martlet_ticks() < deadline, freePart() {}  // Bound: the deadline.
     }
 
     // MARK: - The thread
 
-    /// There are more retired blocks than a tick should free.
+    /// Called when there are more retired blocks than a tick should free.
     func wake() {
         wasWoken.store(true, ordering: .sequentiallyConsistent)
         ensureRunning()
     }
 
-    /// Starts a thread for what is queued now, unless one runs. It ends when the queue is empty, so
-    /// that an idle server has none. Where none can be started, the caller frees all.
+    /// Starts a thread for the queue, unless one runs. The thread ends when the queue is empty, so
+    /// an idle server has none. If no thread can be started, the caller frees everything.
     private func ensureRunning() {
         // Order: sequentially consistent, as in `drain`.
         guard !isRunning.exchange(true, ordering: .sequentiallyConsistent) else { return }
@@ -160,7 +159,7 @@ public final class Reclaimer: Sendable {
     }
 
     private func drain() {
-        while true {  // Bound: each turn frees what was brought during the last one.
+        while true {  // Bound: each turn frees what was queued during the turn before.
             _ = wasWoken.exchange(false, ordering: .sequentiallyConsistent)
             var count = 0
             while freePart() {  // Bound: the queue.
@@ -168,9 +167,9 @@ public final class Reclaimer: Sendable {
                 if count % 64 == 0 { Reclamation.collectAll() }
             }
             Reclamation.collectAll()
-            // Order: sequentially consistent, as the store must be seen before the last look is
-            // taken: whoever queues something either finds nobody running, or is found by that
-            // look.
+            // Order: sequentially consistent, because the store must be visible before the last
+            // check. A thread that queues garbage then either finds no thread running, or this
+            // check finds the garbage.
             isRunning.store(false, ordering: .sequentiallyConsistent)
             let isDone =
                 queue.withLock { $0.isEmpty } && !wasWoken.load(ordering: .sequentiallyConsistent)

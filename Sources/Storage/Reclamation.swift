@@ -4,40 +4,42 @@ import CLinux
 import Glibc
 import Synchronization
 
-/// Memory that another thread may still be reading without a lock, freed when none can be:
+/// Memory that other threads may still read without a lock. It is freed when none can:
 /// quiescent-state reclamation.
 ///
 /// Why: a batch's buckets are prefetched before their shards are locked. That reads the directory
-/// and its segment words, which a growing table may replace at that moment. So what is replaced is
-/// retired here, and freed after every thread that serves requests has passed a quiet point: the
-/// end of its tick.
+/// and its segment words, which a growing table may replace at that moment. So replaced blocks are
+/// retired here. They are freed after every serving thread has passed a quiet point: the end of its
+/// tick.
 ///
-/// There is one for the process, as there is one allocator.
+/// There is one per process, because there is one allocator.
 ///
 /// Invariants:
-/// 1. A participant's word is 0 while it is quiet, else the epoch that it began its tick in. A
-///    block retired in epoch e is freed when every word is 0 or above e.
-/// 2. The queue is in the order of epochs, so that what can be freed stands at its front: a look
-///    costs as much as it frees.
-/// 3. What is retired was put out of reach before. So who began a tick in a later epoch does not
-///    find it: between the reader's store of its word and its first read, and between the writer's
-///    last write and the look at the words, there is a full fence, and one of the two sees the
-///    other's.
-/// 4. Nothing waits once no tick runs: whoever retires looks at the words behind it, or is in a
-///    tick; a tick that ends stores its word before it looks at what waits. Of the two, one sees
-///    the other's.
+/// 1. A participant's word is 0 while it is quiet, else the epoch that its tick began in. A block
+///    retired in epoch e is freed when every word is 0 or above e.
+/// 2. The queue is ordered by epoch, so blocks that can be freed are at its front. Looking for them
+///    costs as much as freeing them.
+/// 3. A block is made unreachable before it is retired. So a thread whose tick began in a later
+///    epoch does not find it: there is a full fence between the reader's store of its word and its
+///    first read, and one between the writer's last write and its check of the words. One of the
+///    two sees the other's.
+/// 4. No block waits once no tick runs. A thread that retires a block either checks the words
+///    afterwards, or is in a tick; a tick that ends stores its word before it checks for waiting
+///    blocks. One of the two sees the other's.
 public enum Reclamation {
     public static let participantCountMax = 256
-    /// How many blocks one tick frees at its end; what is beyond is left to the reclaimer's thread.
+    /// How many blocks one tick frees at its end. The reclaimer's thread frees the rest.
     static let freedInTickMax = 1024
-    /// More bytes than this are retired only where a tick takes long while others replace a lot:
-    /// inserting a million keys retires 75 MB of segments. Threads then wait between their ticks.
+    /// More retired bytes than this occur only if a tick takes long while other threads replace a
+    /// lot: inserting a million keys retires 75 MB of segments. Threads then wait between their
+    /// ticks.
     static let pressureSize = 16 << 20
-    /// The longest such wait. Why there is one: a tick that never ends holds memory, not the
+    /// The longest such wait. Why a limit: a tick that never ends must hold up memory, not the
     /// server.
     static let waitMilliseconds: Milliseconds = 100
 
-    /// A thread that reads retired memory: each has one of these, and gives it back when it ends.
+    /// A thread that reads retired memory. Each such thread has one, and gives it back when it
+    /// ends.
     public struct Participant: Sendable {
         let number: Int
 
@@ -49,28 +51,29 @@ public enum Reclamation {
             precondition(number < participantCountMax, "too many threads")
         }
 
-        /// Ends the thread's part in this, outside a tick. Its place is another's then.
+        /// Ends the thread's participation, outside a tick. Another thread may then take its place.
         func giveBack() {
             leave()
             Reclamation.shared.unused.withLock { $0.append(number) }
         }
 
-        /// Begins a tick: from here until `leave`, retired blocks stay.
+        /// Begins a tick: retired blocks stay until `leave`.
         public func enter() {
             let shared = Reclamation.shared
             shared.beginnings[number] = martlet_ticks()
-            // Order: releasing, so that who sees it has the reads of the ticks before behind him.
+            // Order: releasing, so that a thread that sees the store also sees the reads of earlier
+            // ticks as done.
             shared.words[number].store(shared.epoch.load(ordering: .relaxed), ordering: .releasing)
-            // Order: invariant 3. A sequentially consistent store is not enough: plain loads behind
-            // it may be done before it.
+            // Order: invariant 3. A sequentially consistent store is not enough: plain loads after
+            // it may run before it.
             atomicMemoryFence(ordering: .sequentiallyConsistent)
         }
 
-        /// Ends a tick, and frees what has become free.
+        /// Ends a tick, and frees blocks that can now be freed.
         public func leave() {
             let shared = Reclamation.shared
             // Order: sequentially consistent, here and in the next two loads: invariant 4, and the
-            // same for whoever sleeps until a tick ends.
+            // same for a thread that sleeps until a tick ends.
             shared.words[number].store(0, ordering: .sequentiallyConsistent)
             let hasSleepers = shared.sleeperCount.load(ordering: .sequentiallyConsistent) > 0
             if hasSleepers { shared.tickEnded() }
@@ -78,12 +81,12 @@ public enum Reclamation {
             if shared.collect(limit: freedInTickMax) { Reclaimer.shared.wake() }
         }
 
-        /// Called between two ticks, under no lock. While more waits to be freed than should, the
-        /// thread frees values for a quarter of the time that its tick took, or sleeps until the
-        /// ticks of others have ended. Returns whether it did.
+        /// Called between two ticks, with no lock held. While too many bytes wait to be freed, the
+        /// thread frees values for a quarter of the time that its tick took, or sleeps until other
+        /// threads' ticks have ended. Returns whether it did.
         ///
-        /// Why a quarter: making a value takes at least four times as long as freeing it, so that
-        /// no number of threads makes garbage faster than it goes.
+        /// Why a quarter: making a value takes at least four times as long as freeing it. So no
+        /// number of threads makes garbage faster than it is freed.
         public func pressBack() -> Bool {
             let shared = Reclamation.shared
             let hasRetired = shared.waitingSize.load(ordering: .relaxed) > pressureSize
@@ -102,19 +105,19 @@ public enum Reclamation {
         shared.retire(block, size: Block.size(block))
     }
 
-    /// The same where the caller knows what the block takes.
+    /// The same if the caller knows the block's size.
     static func retire(_ block: UnsafeMutableRawPointer, size: Int) {
         shared.retire(block, size: size)
     }
 
-    /// Blocks that wait to be freed.
+    /// Number of blocks that wait to be freed.
     public static var waitingCount: Int { shared.waiting.load(ordering: .relaxed) }
 
     /// Their bytes.
     public static var waitingSize: Int { shared.waitingSize.load(ordering: .relaxed) }
 
-    /// Frees all that can be freed now; what a running tick holds goes at the end of that tick. For
-    /// threads that serve nobody.
+    /// Frees all blocks that can be freed now. Blocks held by a running tick are freed at its end.
+    /// For threads that serve no clients.
     static func collectAll() {
         guard shared.waiting.load(ordering: .sequentiallyConsistent) > 0 else { return }
         _ = shared.collect(limit: .max)
@@ -128,13 +131,13 @@ public enum Reclamation {
         let epoch: UInt64
     }
 
-    /// Blocks in the order in which they were retired; those before `first` are freed.
+    /// Blocks in the order of retirement; those before `first` are freed.
     struct Queue: Sendable {
         var blocks: [Retired] = []
         var first = 0
 
-        /// Takes up to `target.count` blocks of epochs before `epoch` off the front. Returns how
-        /// many, and their bytes.
+        /// Takes blocks of epochs before `epoch` from the front, up to `target.count`. Returns
+        /// their number and bytes.
         mutating func take(before epoch: UInt64, into target: UnsafeMutableBufferPointer<UInt>)
             -> (count: Int, size: Int)
         {
@@ -150,7 +153,7 @@ public enum Reclamation {
                 blocks.removeAll(keepingCapacity: blocks.capacity <= 8192)
                 first = 0
             } else if first >= 1024 && first * 2 >= blocks.count {
-                // Why half: each block is then moved once for each that was freed.
+                // Why half: each block then moves at most once per freed block.
                 blocks.removeFirst(first)
                 first = 0
             }
@@ -167,8 +170,8 @@ public enum Reclamation {
         let waitingSize = Atomic<Int>(0)
         let queue = Mutex(Queue())
         let sleeperCount = Atomic<Int>(0)
-        // Safety: all of these are allocated once, for ever. Each word is atomic; a beginning is
-        // its participant's own.
+        // Safety: all of these are allocated once and never freed. Each word is atomic; only its
+        // participant accesses a beginning.
         nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>
         /// When each participant's last tick began, by `martlet_ticks`.
         nonisolated(unsafe) let beginnings: UnsafeMutablePointer<UInt64>
@@ -192,8 +195,8 @@ public enum Reclamation {
             pthread_condattr_destroy(&attributes)
         }
 
-        /// Sleeps until every tick that is running now has ended, or the time is over. Returns
-        /// whether they have. The caller is in no tick.
+        /// Sleeps until every running tick has ended, or time is up. Returns whether they have
+        /// ended. The caller is in no tick.
         @discardableResult
         func waitForQuiet(milliseconds: Milliseconds) -> Bool {
             let epoch = epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
@@ -206,8 +209,9 @@ public enum Reclamation {
                 deadline.tv_nsec -= 1_000_000_000
             }
             pthread_mutex_lock(sleepLock)
-            // Order: before the look at the words; see `leave`. A tick that ends after that look
-            // finds the sleeper, and cannot wake it before it sleeps, as it needs the lock.
+            // Order: before the words are checked; see `leave`. A tick that ends after that check
+            // finds the sleeper. It cannot signal before the sleep begins, because it needs the
+            // lock.
             sleeperCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
             var isOver = false
             while oldestEpoch <= epoch && !isOver {  // Bound: the deadline.
@@ -225,15 +229,15 @@ public enum Reclamation {
             pthread_mutex_unlock(sleepLock)
         }
 
-        /// What was retired before this epoch may be freed: that of the oldest tick that is
-        /// running, or now. Why no later where none is running: one may begin behind this look, and
-        /// find what is retired after that.
+        /// Blocks retired before this epoch may be freed: the epoch of the oldest running tick, or
+        /// the current one. Why no later if no tick runs: one may begin after this check and find
+        /// blocks retired after that.
         var oldestEpoch: UInt64 {
             var oldest = epoch.load(ordering: .sequentiallyConsistent)
             // Order: invariant 3.
             atomicMemoryFence(ordering: .sequentiallyConsistent)
             for index in 0..<min(registered.load(ordering: .relaxed), participantCountMax) {
-                // Order: acquiring, so that what is freed was read before.
+                // Order: acquiring, so that reads of the blocks happen before they are freed.
                 let word = words[index].load(ordering: .acquiring)
                 if word != 0 { oldest = min(oldest, word) }
             }
@@ -252,13 +256,13 @@ public enum Reclamation {
             waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
         }
 
-        /// Frees up to `limit` blocks. Whether there may be more that could be freed.
+        /// Frees up to `limit` blocks. Returns whether more may be freed.
         func collect(limit: Int) -> Bool {
             let oldest = oldestEpoch
             var freed = 0
             return withUnsafeTemporaryAllocation(of: UInt.self, capacity: 256) { batch in
                 while freed < limit {  // Bound: each turn frees a batch, or is the last.
-                    // Safety: used during the call alone, on this thread.
+                    // Safety: used only during the call, on this thread.
                     nonisolated(unsafe) let target = batch
                     let (count, size) = queue.withLock { $0.take(before: oldest, into: target) }
                     for index in 0..<count {

@@ -3,11 +3,11 @@ import CLinux
 import Glibc
 import Synchronization
 
-/// A lock for what takes less than a microsecond: a shard, a part of an index, a budget.
+/// A lock for critical sections below a microsecond: a shard, a part of an index, a budget.
 ///
-/// Why no mutex: it is four bytes in a line that is touched anyway, and one instruction where
-/// nobody else wants it. Nobody sleeps for so short a wait; a holder that has lost its core is
-/// given a chance to run.
+/// Why no mutex: this is four bytes in a cache line that is touched anyway, and one instruction if
+/// uncontended. Threads do not sleep for so short a wait. If the holder has lost its core, waiting
+/// threads yield to let it run.
 struct SpinLock: ~Copyable {
     private let word = Atomic<UInt32>(0)
 
@@ -16,20 +16,20 @@ struct SpinLock: ~Copyable {
 
     @inline(__always)
     borrowing func lock() {
-        // Order: acquiring, so that what the last holder wrote is seen.
+        // Order: acquiring, so that the last holder's writes are visible.
         if word.exchange(1, ordering: .acquiring) == 0 { return }
         wait()
     }
 
-    /// Takes the lock if it is free; for whoever may not wait, as that would break an order of
-    /// locks.
+    /// Takes the lock if it is free. For callers that must not wait because waiting would break an
+    /// order of locks.
     @inline(__always)
     borrowing func tryLock() -> Bool { word.exchange(1, ordering: .acquiring) == 0 }
 
     @inline(__always)
     borrowing func unlock() { word.store(0, ordering: .releasing) }
 
-    /// Whether anybody holds it, at the moment of asking.
+    /// Whether a thread holds it at this moment.
     var isLocked: Bool { word.load(ordering: .relaxed) != 0 }
 
     @inline(never)

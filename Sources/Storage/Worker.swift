@@ -3,21 +3,21 @@ import Base
 import Glibc
 import Synchronization
 
-/// What a thread that runs commands owns: its clock, its random numbers, its counters, and the room
-/// in which the keys of the command at hand are resolved.
+/// The state of a thread that runs commands: its clock, its random numbers, its counters, and the
+/// frames that hold the keys of the running command.
 ///
-/// Threads: everything is the owning thread's, except `statistics`, which others may read.
+/// Threads: the owning thread's, except `statistics`, which others may read.
 public struct Worker: ~Copyable {
     let unmanagedRegistry: Unmanaged<TenantRegistry>
     public let settings: SettingsReference
     public let participant = Reclamation.Participant()
-    /// The time that commands go by: taken once for each batch, so that a command sees one moment.
+    /// The time of commands. Read once per batch, so a command sees one moment.
     public var now: Milliseconds
-    /// The same moment on the monotonic clock, by which spans are measured.
+    /// The same moment on the monotonic clock, for measuring spans.
     public var monotonicNow: Milliseconds
     public var random = Random()
     public let statistics: StatisticsReference
-    /// Of the registry, where the path of a request reads them without counting a reference.
+    /// Copied from the registry, so the path of a request reads them without counting a reference.
     let hasPatterns: Bool
     let serverTenant: TenantReference
 
@@ -26,18 +26,18 @@ public struct Worker: ~Copyable {
     let frames: UnsafeMutablePointer<Frame>
     /// How many levels of holds are open.
     var depth = 0
-    /// The most shards that a keyspace has.
+    /// The maximum number of shards of a keyspace.
     static let shardCountMax = 1024
-    // Safety: a bit for each of `shardCountMax` shards, allocated here and freed with the worker;
-    // all are 0 but while shards are being collected.
+    // Safety: one bit for each of `shardCountMax` shards, allocated here and freed with the worker.
+    // All are 0 except while shards are collected.
     let shardSet: UnsafeMutablePointer<UInt64>
-    /// The most requests that are parsed before the first of them runs.
+    /// The maximum number of requests parsed before the first of them runs.
     public static let batchSize = 32
-    /// The tenants that the keys of the batch at hand name.
+    /// The tenants named by the keys of the current batch.
     var namedTenants = NamedTenants()
-    /// Where the sweep of expired entries goes on.
+    /// Position of the sweep for expired entries.
     var sweep = SweepPosition()
-    /// Where the search for a tenant that is over its share goes on.
+    /// State of the search for a tenant beyond its share.
     var victims = VictimSearch()
 
     /// A worker with memory of its own, which `destroy` gives back.
@@ -78,11 +78,11 @@ public struct Worker: ~Copyable {
 public typealias WorkerReference = Reference<Worker>
 
 extension Reference where Pointee == Worker {
-    /// The moment that commands of this batch run at.
+    /// The time at which commands of this batch run.
     public var now: Milliseconds { pointee.now }
     public var settings: SettingsReference { pointee.settings }
     public var statistics: StatisticsReference { pointee.statistics }
-    /// The path of a request goes by `unmanagedRegistry`, which counts no reference.
+    /// The path of a request uses `unmanagedRegistry`, which counts no reference.
     public var registry: TenantRegistry {
         pointee.unmanagedRegistry._withUnsafeGuaranteedRef { $0 }
     }
@@ -99,7 +99,7 @@ extension Reference where Pointee == Worker {
     }
 }
 
-/// Counters of one thread, written by it alone, readable by all. INFO adds them up.
+/// Counters of one thread: only that thread writes them, all may read them. INFO adds them up.
 public struct Statistics: ~Copyable {
     public typealias Counter = Atomic<Int>
 
@@ -116,17 +116,17 @@ public struct Statistics: ~Copyable {
     public let connectionsRejected = Counter(0)
     public let readsProcessed = Counter(0)
     public let writesProcessed = Counter(0)
-    /// Slices of the sweep of expired entries that ended with their budget, and the time of all.
+    /// Slices of the sweep that used up their budget, and the time of all slices.
     public let sweepsCutShort = Counter(0)
     public let sweepNanoseconds = Counter(0)
     public let authenticationsRefused = Counter(0)
-    /// Clients closed because a request, or the replies that they did not take, were too long.
+    /// Clients closed because a request, or the replies that they did not read, exceeded a limit.
     public let closedForInput = Counter(0)
     public let closedForOutput = Counter(0)
 
     init() {}
 
-    /// CONFIG RESETSTAT: all but `changes` begins again at 0. The thread stands still.
+    /// CONFIG RESETSTAT: sets all but `changes` to 0. The thread stands still.
     public func reset() {
         commands.set(0)
         keyspaceHits.set(0)

@@ -36,7 +36,10 @@ final class ChangeRecorder: ChangeObserver, @unchecked Sendable {
     func willChange(_ part: TablePart, in shard: ShardReference) {
         guard saved != nil else { return }
         let place = Place(shard.pointee.keyspace)
-        part.forEach { save($0.key.array, Self.describe($0), place) }
+        part.forEach { entry in
+            let key = entry.key.array
+            if saved?[place]?[key] == nil { save(key, Self.describe(entry), place) }
+        }
     }
 
     func didChange(

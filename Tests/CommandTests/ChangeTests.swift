@@ -31,6 +31,11 @@ import Testing
         init(seed: UInt64) throws {
             database = try SessionDatabase(patterns: ["t:{tenant}:*"], observer: recorder)
             random = Random(seed: seed)
+            // So that small collections leave their packed forms.
+            let settings = database.database.settings.values
+            settings.pointee.hashMaxPackedEntries.set(16)
+            settings.pointee.setMaxPackedEntries.set(16)
+            settings.pointee.setMaxIntegerEntries.set(8)
         }
 
         func below(_ bound: Int) -> Int { Int(random.next(below: UInt64(bound))) }
@@ -77,8 +82,8 @@ import Testing
             case 28: ["SPOP", key(), "\(below(5))"]
             case 29: ["SMOVE", key(), key(), value()]
             case 30: [pick(["SUNIONSTORE", "SINTERSTORE", "SDIFFSTORE"]), key(), key(), key()]
-            case 31: ["SADD", key()] + (0..<below(300)).map { "m\($0 + below(1000))" } + ["m"]
-            case 32: ["HSET", key()] + (0...below(150)).flatMap { ["f\($0)", value()] }
+            case 31: ["SADD", key()] + (0..<below(30)).map { "m\($0 + below(1000))" } + ["m"]
+            case 32: ["HSET", key()] + (0...below(30)).flatMap { ["f\($0)", value()] }
             default: ["MSETNX", key(), value(), key(), value()]
             }
         }

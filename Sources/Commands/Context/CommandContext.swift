@@ -4,24 +4,23 @@ import Storage
 import Synchronization
 import Wire
 
-/// What a `SessionCommand` may touch: its session, the databases that the session sees, and the
-/// server.
+/// What a `SessionCommand` may access: its session, the databases visible to it, and the server.
 public struct CommandContext {
     public let worker: WorkerReference
     public let session: SessionReference
     // Safety: the server outlives every command.
     public unowned(unsafe) let server: any ServerControl
-    /// What the session shall do when the command has returned.
+    /// What the session must do when the command has returned.
     public var action = Action.none
     /// Whether the command runs inside EXEC.
     public let isInsideTransaction: Bool
 
-    /// Decided by a command, done by the session: a command has no sockets.
+    /// Chosen by a command and carried out by the session, because a command has no sockets.
     public enum Action: Equatable, Sendable {
         case none
         /// Run the queued requests (EXEC).
         case executeTransaction
-        /// End the connection when the reply is out.
+        /// Close the connection when the reply is sent.
         case close
     }
 
@@ -45,15 +44,14 @@ public struct CommandContext {
         registry.keyspace(session.pointee.tenant, session.pointee.database)
     }
 
-    /// Refuses a tenant's session what only the server's own may run although no flag of Redis's
-    /// says so.
+    /// Refuses a command to a tenant's session although Redis has no flag for that.
     func refusesTenant(_ spec: CommandSpec, _ reply: inout ReplyWriter) -> Bool {
         guard isTenantSession else { return false }
         reply.error(spec.noPermission)
         return true
     }
 
-    /// Whether the session belongs to a tenant with a credential of its own: it may not administer
-    /// the server.
+    /// Whether the session belongs to a tenant with its own secret. Such a session may not
+    /// administer the server.
     var isTenantSession: Bool { session.pointee.tenant != registry.server }
 }

@@ -3,27 +3,27 @@ import Base
 import Storage
 import Tenancy
 
-/// What commands ask of the server as a whole. The Server module implements it; tests may do so
-/// with less.
+/// What commands ask of the server as a whole. The Server module implements it; tests may implement
+/// less.
 ///
-/// Nothing here is on the path of a command on keys.
+/// Commands on keys do not use it.
 public protocol ServerControl: AnyObject, Sendable {
     var commands: CommandTable { get }
     var reclaimer: Reclaimer { get }
 
     // CONFIG
-    /// Name and value of every directive that one of the glob patterns matches, in lower case,
+    /// Name and value of every directive that matches one of the glob patterns, in lower case,
     /// sorted.
     func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)]
-    /// Sets all or none; returns the error's text without "ERR".
+    /// Sets all or none. Returns an error's text without "ERR".
     func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String?
-    /// Rewrites the configuration file; returns an error's text.
+    /// Rewrites the configuration file. Returns an error's text.
     func configurationRewrite() -> String?
     func resetStatistics()
 
     // INFO
-    /// The text of the named sections ("default", "all", "everything" too), for a session of
-    /// `tenant` that `worker` serves.
+    /// The text of the named sections ("default", "all" and "everything" too), for a session of
+    /// `tenant` served by `worker`.
     func information(
         _ sections: [String], for tenant: TenantReference, on worker: WorkerReference
     ) -> String
@@ -34,54 +34,51 @@ public protocol ServerControl: AnyObject, Sendable {
     func purgeMemory()
 
     // CLIENT
-    /// Calls `body` with every session of every thread while it stands still; `body` returns true
-    /// to have it closed.
+    /// Calls `body` with every session of every thread, each while its thread stands still. `body`
+    /// returns true to close the session.
     func forEachSession(_ body: (borrowing SessionState) -> Bool)
-    /// Runs `body` while no other thread runs commands. `forEachSession` inside it is then free of
-    /// waiting; EXEC does so before it takes shards, when it has queued administrative commands.
+    /// Runs `body` while no other thread runs commands. Inside it `forEachSession` does not wait.
+    /// EXEC uses this before it locks shards, if administrative commands are queued.
     func whileStandingStill<Result>(_ body: () -> Result) -> Result
-    /// Holds back commands until `deadline` (milliseconds since 1970): all of them, or only those
-    /// that may write.
+    /// Holds back commands until `deadline` (milliseconds since 1970): all, or only those that may
+    /// write.
     func pause(until deadline: Milliseconds, onlyWrites: Bool)
     func unpause()
 
     // AUTH
-    /// The tenant that a user name and a password, or a tenant's secret, stand for; nil where they
-    /// are wrong.
+    /// Finds the tenant for a user name and a password, or for a tenant's secret.
     func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication
-    /// TENANT CREATE and its siblings changed something: writes the tenants file. Returns an
-    /// error's text.
+    /// Writes the tenants file, after TENANT CREATE and similar commands. Returns an error's text.
     func saveTenants() -> String?
     /// Ends all sessions of a tenant.
     func closeSessions(of tenant: TenantReference)
-    /// The digest under which a secret is kept.
+    /// The digest of a secret, as it is stored.
     func digest(secret: [UInt8]) -> [UInt8]
     /// A secret that nobody can guess: 256 random bits as text.
     func makeSecret() -> String
 
     // Records
-    /// Drops every cached key of the row that `id` names in every source, the key that has the id
-    /// in it at once and the others soon; returns how many were dropped at once.
+    /// Drops all cached keys of row `id` in every source: the key with the id at once, the others
+    /// soon. Returns how many were dropped at once.
     func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int
-    /// Answers RECORDS SOURCES and STATS as flat lists of names and values, one list for each
-    /// source.
+    /// The reply to RECORDS STATS: a flat list of names and values for each source.
     func recordStatistics() -> [[(name: String, value: String)]]
-    /// What the sources are: for each a list of names and values.
+    /// The reply to RECORDS SOURCES: a list of names and values for each source.
     func recordSources() -> [[(name: String, value: String)]]
-    /// Begins to load the row of `key`; false where no source answers that key.
+    /// Begins to load the row of `key`. False if no source answers that key.
     func loadRecord(_ key: [UInt8]) -> Bool
-    /// Whether a source of that name was there: all its keys are dropped soon.
+    /// Drops all keys of a source soon. False if there is no such source.
     func invalidateRecords(source: String) -> Bool
 
     // SHUTDOWN
-    /// Begins to drain and stop, or with `abort` takes that back; false where that cannot be.
+    /// Begins to drain and stop, or with `abort` cancels that. False if that is not possible.
     func shutdown(abort: Bool) -> Bool
 }
 
 /// The outcome of AUTH.
 public enum Authentication {
     case refused
-    /// A password was sent, and the server has none.
+    /// A password was sent, but the server has none.
     case noPasswordSet
     case server
     case tenant(TenantReference)

@@ -4,38 +4,38 @@ import Glibc
 import Storage
 import Wire
 
-/// What the server knows of a connection's conversation: who speaks, which dialect, which database,
-/// what is queued. No socket is in it.
+/// The state of a client's conversation: its identity, its protocol version, its database, its
+/// queued requests. It has no socket.
 ///
-/// Threads: the owning reactor's. Others read it only while that reactor stands still
+/// Threads: the owning reactor's. Other threads read it only while that reactor stands still
 /// (`ServerControl.forEachSession`).
 public struct SessionState: ~Copyable {
     public let id: UInt64
     public var name: [UInt8] = []
     public var clientLibraryName: [UInt8] = []
     public var clientLibraryVersion: [UInt8] = []
-    /// The other end as "address:port", and ours.
+    /// The client's address as "address:port", and the server's.
     public let address: String
     public let localAddress: String
     public let isUnixSocket: Bool
-    /// The socket's number, for CLIENT LIST.
+    /// The socket's descriptor, for CLIENT LIST.
     public var descriptor: Int32 = -1
     /// Moments of monotonic time.
     public let createdAt: Milliseconds
     public var lastActiveAt: Milliseconds
     public var protocolVersion: UInt8 = 2
     public var database = 0
-    /// Whose keys the session sees.
+    /// The tenant whose keys the session sees.
     public var tenant: TenantReference { didSet { forgetRights() } }
     public var isAuthenticated: Bool { didSet { forgetRights() } }
-    /// Which commands it may run, if `rightsGeneration` is that of the settings.
+    /// Which commands it may run; valid if `rightsGeneration` equals that of the settings.
     public internal(set) var rights = Rights.none
     public internal(set) var rightsGeneration = -1
     /// The user that AUTH named; "default" unless a tenant's id was given.
     public var user: [UInt8] = Array("default".utf8)
 
     public var isNoEvict = false
-    /// What the session's holds are told: CLIENT NO-TOUCH.
+    /// Options of the session's holds: CLIENT NO-TOUCH.
     public private(set) var holdOptions: HoldOptions = []
     public var leavesAccessTime: Bool {
         get { holdOptions.contains(.leavesAccessTime) }
@@ -44,21 +44,21 @@ public struct SessionState: ~Copyable {
     public var replyMode = ReplyMode.on
     public var transaction = Transaction()
     public var watched = WatchList()
-    /// The session ends when its replies are out.
+    /// The session ends when its replies are sent.
     public var closesAfterReply = false
 
     /// Number of the command that ran last, for CLIENT LIST; -1 before the first.
     public var lastCommand = -1
     public var bytesIn = 0
     public var bytesOut = 0
-    /// Bytes of request and of replies that wait: kept by the connection for CLIENT LIST and the
+    /// Bytes of waiting requests and replies. The connection updates these for CLIENT LIST and the
     /// limits.
     public var queryBufferSize = 0
     public var queryBufferFree = 0
     public var outputSize = 0
     public var isBlocked = false
 
-    /// Who the session is has changed: its rights are made anew before the next command.
+    /// The session's identity changed: its rights are computed again before the next command.
     private mutating func forgetRights() { rightsGeneration = -1 }
 
     public enum ReplyMode: Sendable { case on, off, skipNext, skipThis }
@@ -80,18 +80,18 @@ public struct SessionState: ~Copyable {
 
 public typealias SessionReference = Reference<SessionState>
 
-/// MULTI: the requests that wait for EXEC, as the bytes in which they came.
+/// MULTI: the requests queued for EXEC, as bytes.
 public struct Transaction: ~Copyable {
     public var isOpen = false
-    /// A request was refused while it was queued: EXEC answers EXECABORT.
+    /// A request was refused while queuing: EXEC answers EXECABORT.
     public var isAborted = false
     public var count = 0
-    /// Whether a queued command may write, which CLIENT PAUSE WRITE asks of EXEC.
+    /// Whether a queued command may write; decides whether CLIENT PAUSE WRITE holds back EXEC.
     public var mayWrite = false
-    /// Requests in RESP form, one behind the other.
+    /// Requests in RESP form, one after the other.
     public var requests = ByteBuffer()
-    /// Bytes of the queued requests, and of the replies to them, that no tenant is charged yet.
-    /// They outlive the transaction: whoever sees it end charges them.
+    /// Bytes of the queued requests and their replies that no tenant was charged for yet. They
+    /// outlive the transaction; the code that ends it charges them.
     public var unchargedIn = 0
     public var unchargedOut = 0
 

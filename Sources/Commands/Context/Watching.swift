@@ -2,16 +2,16 @@
 import Base
 import Storage
 
-// WATCH, by the session that does it. The rest is Storage's (`WatchList`).
+// WATCH for a session. `WatchList` in Storage does the rest.
 extension Reference where Pointee == Worker {
-    /// Adds `key` of the selected database to what the session watches.
+    /// Makes the session watch `key` of the selected database.
     public func watch(_ key: Bytes, _ session: SessionReference, _ keyspace: KeyspaceReference) {
         watch(key, in: keyspace, &session.pointee.watched)
     }
 
-    /// Forgets all that the session watches.
+    /// Ends all watches of the session.
     public func unwatchAll(_ session: SessionReference) { unwatchAll(&session.pointee.watched) }
 
-    /// Whether a watched key has changed since WATCH, or has expired.
+    /// Whether a watched key has changed or expired since WATCH.
     public func isBroken(_ session: SessionReference) -> Bool { isBroken(session.pointee.watched) }
 }

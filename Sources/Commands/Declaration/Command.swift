@@ -3,41 +3,41 @@ import Base
 import Storage
 import Wire
 
-/// A command. What its `run` may touch is said by which of the protocols below it conforms to.
+/// A command. The protocols below say what its `run` may access.
 public protocol Command: SendableMetatype {
     static var spec: CommandSpec { get }
 }
 
 /// A command on keys that its arguments name. It runs under the locks of those keys' shards and
-/// reaches nothing else: no session, no socket, no other tenant.
+/// accesses nothing else: no session, no socket, no other tenant.
 public protocol KeyCommand: Command {
     static func run(_ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter)
 }
 
-/// A command on keys that moves an entry from the selected database into another one: COPY and
-/// MOVE. Flagged `otherDatabase`, so that no other command pays for the question.
+/// A command on keys that takes an entry from the selected database to another one: COPY and MOVE.
+/// The flag `otherDatabase` marks these, so other commands pay nothing for them.
 ///
-/// Its keys are the source (argument 1) and then the target, whatever the spec says.
+/// Its keys are the source (argument 1) and the target, in this order, whatever the spec says.
 public protocol CrossDatabaseCommand: KeyCommand {
-    /// The key that is written, and the number of its database; nil where the arguments are wrong,
-    /// which `run` tells.
+    /// The target key and the number of its database; nil if the arguments are wrong. `run` replies
+    /// that error.
     static func target(
         _ arguments: Arguments, selected: Int, databaseCount: Int
     ) -> (key: Bytes, database: Int)?
 }
 
-/// A command on the session, on a whole database or on the server. No shard is locked when it runs
-/// (inside EXEC those of the transaction are).
+/// A command on the session, on a whole database or on the server. It runs with no shard locked,
+/// except inside EXEC, where those of the transaction are.
 public protocol SessionCommand: Command {
     static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter)
 }
 
-/// A line of a family's menu.
+/// A line in a family's menu.
 public enum MenuEntry: Sendable {
     case key(any KeyCommand.Type)
     case session(any SessionCommand.Type)
-    /// A command that is named by two words; the table finds the second.
+    /// A command with a two-word name; the table finds the second word.
     case container(any Command.Type, [MenuEntry])
 
     public var spec: CommandSpec {
@@ -49,7 +49,7 @@ public enum MenuEntry: Sendable {
     }
 }
 
-/// The commands of one group, as COMMAND DOCS names groups.
+/// The commands of one group of COMMAND DOCS.
 public struct Family: Sendable {
     public let group: String
     public let menu: [MenuEntry]

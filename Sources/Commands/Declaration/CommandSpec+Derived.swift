@@ -16,13 +16,13 @@ extension CommandSpec {
         CommandSpec.flagNames.filter { shownFlags.contains($0.flag) }.map(\.name)
     }
 
-    /// A count of keys among the arguments moves them.
+    /// The flags with `movablekeys` added if one argument counts the keys.
     private var shownFlags: CommandFlags {
         let isCounted = keys.contains { if case .counted = $0.position { true } else { false } }
         return isCounted ? flags.union(.movableKeys) : flags
     }
 
-    /// First, last and step of the keys, where one range says it all.
+    /// First, last and step of the keys, if one range covers them.
     var keyRange: (first: Int, last: Int, step: Int) {
         var whole: (first: Int, last: Int, step: Int)?
         for key in keys {
@@ -43,7 +43,7 @@ extension CommandSpec {
         "dangerous", "connection", "transaction", "scripting",
     ]
 
-    /// The names of all ACL categories, in the order in which they are shown.
+    /// The names of all ACL categories, in the order that they are shown in.
     static var categoryNames: [String] { categoryOrder }
 
     private static let groupCategories = [
@@ -51,8 +51,7 @@ extension CommandSpec {
         "connection": "connection", "transactions": "transaction",
     ]
 
-    /// ACL categories: those that flags imply, and that of the group or those that the declaration
-    /// names.
+    /// ACL categories: those implied by flags, and those of the declaration or else of the group.
     func categoryNames(group: String) -> [String] {
         var found = Set(categories ?? [CommandSpec.groupCategories[group]].compactMap { $0 })
         if flags.contains(.write) { found.insert("write") }

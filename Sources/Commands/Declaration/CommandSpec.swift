@@ -2,30 +2,29 @@
 import Base
 import Wire
 
-/// Everything that is to be known of a command beside what it does. A command is declared once, by
-/// an enum named as on the wire with a `spec` and a `run`; COMMAND, COMMAND DOCS, ACL categories,
-/// key routing, refusals and statistics all derive from the spec.
+/// All facts about a command besides its code. A command is declared once, as an enum with its name
+/// on the wire, a `spec` and a `run`. COMMAND, COMMAND DOCS, ACL categories, key routing, refusals
+/// and statistics all derive from the spec.
 public struct CommandSpec: Sendable {
-    /// In lower case, as COMMAND shows it; "config|get" for a subcommand.
+    /// In lower case, as in COMMAND; "config|get" for a subcommand.
     public let name: String
-    /// As Redis counts: the name included; negative for "at least".
+    /// Redis's arity: counts the name; negative means "at least".
     public let arity: Int
     public let flags: CommandFlags
     public let keys: [KeySpec]
     /// The arguments in words: lower case is an argument, UPPER CASE a token, [x] optional, a | b a
     /// choice, x ... repeated, name:integer typed (key, integer, double, unix-time, pattern; string
-    /// if none is named).
+    /// by default).
     public let usage: String
     public let since: String
     /// The cost in O notation.
     public let complexity: String
     public let summary: String
-    /// What a request does to its keys, where that depends on its options; nil where `keys` says
-    /// it.
+    /// What a request does to its keys, if that depends on its options; nil if `keys` says it.
     public let accessOf: (@Sendable (Arguments) -> KeyAccess)?
-    /// Advice to clients, as COMMAND INFO shows it.
+    /// Tips for clients, as in COMMAND INFO.
     public let tips: [String]
-    /// ACL categories beyond those that the flags say; nil for that of the command's group.
+    /// ACL categories besides those implied by flags; nil means that of the command's group.
     public let categories: [String]?
 
     public init(
@@ -46,41 +45,42 @@ public struct CommandSpec: Sendable {
         self.categories = categories
     }
 
-    /// What a request with too few or too many arguments is answered.
+    /// The error for too few or too many arguments.
     public var wrongArity: String { "ERR wrong number of arguments for '\(name)' command" }
 
-    /// What a session is answered that may not run the command.
+    /// The error for a session that may not run the command.
     public var noPermission: String {
         "NOPERM this user has no permissions to run the '\(name)' command"
     }
 
-    /// Whether a request of `count` arguments, the name included, has as many as the command takes.
+    /// Whether the command takes `count` arguments, the name included.
     public func accepts(argumentCount count: Int) -> Bool {
         arity >= 0 ? count == arity : count >= -arity
     }
 }
 
 extension ReplyWriter {
-    /// An error that only the command itself can see, as that arguments come in pairs.
+    /// An arity error that only the command itself can detect, for example that arguments must come
+    /// in pairs.
     ///
-    /// Why never inlined: the path of a command that runs has no text to make or to release.
+    /// Why never inlined: so a command that runs makes and releases no text.
     @inline(never)
     mutating func wrongArity(_ command: any Command.Type) { error(command.spec.wrongArity) }
 }
 
-/// What a command is, so that no other code has to ask which one it is.
+/// Properties of a command. Other code tests these and never a command's name.
 public struct CommandFlags: OptionSet, Sendable {
     public let rawValue: UInt32
     @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    // Why computed: another module reads a stored constant by a call.
+    // Why computed: reading a stored constant of another module takes a call.
 
-    // Redis's flags, shown by COMMAND INFO.
+    // Redis's flags, as in COMMAND INFO.
     /// May change data.
     @inlinable public static var write: CommandFlags { CommandFlags(rawValue: 1 << 0) }
     /// Reads data and never changes it.
     @inlinable public static var readOnly: CommandFlags { CommandFlags(rawValue: 1 << 1) }
-    /// May need more memory: refused when memory is full.
+    /// May need more memory: refused if memory is full.
     @inlinable public static var denyOOM: CommandFlags { CommandFlags(rawValue: 1 << 2) }
     @inlinable public static var admin: CommandFlags { CommandFlags(rawValue: 1 << 3) }
     @inlinable public static var noScript: CommandFlags { CommandFlags(rawValue: 1 << 4) }
@@ -90,7 +90,7 @@ public struct CommandFlags: OptionSet, Sendable {
     @inlinable public static var skipMonitor: CommandFlags { CommandFlags(rawValue: 1 << 8) }
     @inlinable public static var skipSlowLog: CommandFlags { CommandFlags(rawValue: 1 << 9) }
     @inlinable public static var fast: CommandFlags { CommandFlags(rawValue: 1 << 10) }
-    /// May be sent before AUTH.
+    /// Allowed before AUTH.
     @inlinable public static var noAuth: CommandFlags { CommandFlags(rawValue: 1 << 11) }
     @inlinable public static var mayReplicate: CommandFlags { CommandFlags(rawValue: 1 << 12) }
     @inlinable public static var noMulti: CommandFlags { CommandFlags(rawValue: 1 << 13) }
@@ -98,39 +98,40 @@ public struct CommandFlags: OptionSet, Sendable {
     @inlinable public static var allowBusy: CommandFlags { CommandFlags(rawValue: 1 << 15) }
     @inlinable public static var noMandatoryKeys: CommandFlags { CommandFlags(rawValue: 1 << 16) }
 
-    // Ours.
-    /// A miss on a key that a record source answers loads the record.
+    // Martlet's flags.
+    /// A miss on a record key loads the record.
     @inlinable public static var loadsRecords: CommandFlags { CommandFlags(rawValue: 1 << 20) }
-    /// Runs at once although MULTI is open: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET.
+    /// Runs at once even if MULTI is open: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET.
     @inlinable public static var runsInsideMulti: CommandFlags { CommandFlags(rawValue: 1 << 21) }
-    /// Goes over a whole database: EXEC holds all its shards.
+    /// Accesses a whole database: EXEC holds all its shards.
     @inlinable public static var wholeDatabase: CommandFlags { CommandFlags(rawValue: 1 << 22) }
     /// A tenant's session may run it although it is administrative.
     @inlinable public static var tenantMayRun: CommandFlags { CommandFlags(rawValue: 1 << 24) }
-    /// Behind `enable-debug-command`.
+    /// Allowed only by `enable-debug-command`.
     @inlinable public static var debug: CommandFlags { CommandFlags(rawValue: 1 << 25) }
     /// Conforms to `CrossDatabaseCommand`.
     @inlinable public static var otherDatabase: CommandFlags { CommandFlags(rawValue: 1 << 27) }
     /// Runs what MULTI has queued: EXEC.
     @inlinable public static var executes: CommandFlags { CommandFlags(rawValue: 1 << 26) }
-    /// Moves the session to another database, so that queued keys are looked for there: SELECT.
+    /// Moves the session to another database, where later queued keys are looked for: SELECT.
     @inlinable public static var selectsDatabase: CommandFlags { CommandFlags(rawValue: 1 << 23) }
-    /// Exchanges two databases, which must both be there before their shards are taken: SWAPDB.
+    /// Swaps two databases, which must both exist before their shards are locked: SWAPDB.
     @inlinable public static var swapsDatabases: CommandFlags { CommandFlags(rawValue: 1 << 17) }
-    /// Is not refused at a limit of the tenant: DISCARD, as nobody may be kept in a transaction.
+    /// Not refused at a tenant's rate limit: DISCARD, because a client must be able to leave a
+    /// transaction.
     @inlinable public static var runsAtAnyLimit: CommandFlags { CommandFlags(rawValue: 1 << 29) }
-    /// Neither shows nor changes what tenants are and have used: may be counted together with the
-    /// commands around it. Of commands without keys.
+    /// Neither shows nor changes a tenant's settings or usage, so it may be counted together with
+    /// the commands around it. Only for commands without keys.
     @inlinable public static var countedLater: CommandFlags { CommandFlags(rawValue: 1 << 28) }
 }
 
-/// Where a command's keys stand among its arguments, and what it does to them.
+/// The places of a command's keys among its arguments, and what it does to them.
 public struct KeySpec: Sendable {
     public enum Position: Sendable, Equatable {
-        /// From argument `first` on every `step`-th, to argument `last`; a negative last counts
-        /// from the end, -1 being the last argument.
+        /// Every `step`-th argument from `first` to `last`. A negative last counts from the end; -1
+        /// is the last argument.
         case range(first: Int, last: Int, step: Int)
-        /// Argument `count` says how many keys follow it, the first at `first`.
+        /// Argument `count` is the number of keys that follow it; the first key is at `first`.
         case counted(count: Int, first: Int)
     }
 
@@ -157,8 +158,7 @@ public struct KeySpec: Sendable {
     }
 }
 
-/// What a command does to a key: one of the first four, and any of the rest, as COMMAND INFO shows
-/// them.
+/// What a command does to a key: one of the first four, and any of the others, as in COMMAND INFO.
 public struct KeyAccess: OptionSet, Sendable {
     public let rawValue: UInt16
     public init(rawValue: UInt16) { self.rawValue = rawValue }
@@ -173,6 +173,6 @@ public struct KeyAccess: OptionSet, Sendable {
     public static let delete = KeyAccess(rawValue: 128)
     public static let variableFlags = KeyAccess(rawValue: 256)
 
-    /// Whether the command can bring the key into being.
+    /// Whether the command may create the key.
     public var mayCreate: Bool { !isDisjoint(with: [.update, .insert]) }
 }

@@ -3,31 +3,30 @@ import Base
 import Storage
 import Wire
 
-/// From a command's name on the wire to its declaration, built once at start and never changed.
+/// Finds a command's declaration by its name. Built once at start and never changed.
 ///
-/// Why two words and no hash of strings: a name folded to upper case fits 16 bytes, so that finding
-/// it is a multiply and a compare of two words. A longer name, as Redis has two, is found in a
-/// dictionary.
+/// Why two words and no string hash: a name in upper case fits into 16 bytes, so finding it takes a
+/// multiply and a compare of two words. Longer names, of which Redis has two, are in a dictionary.
 ///
-/// Invariant: `slots` has a power of two of places, at most half of them taken.
+/// Invariant: `slots` has a power of two of places, at most half of them in use.
 public final class CommandTable: Sendable {
-    /// What the path of a request needs of a declaration, flat.
+    /// The parts of a declaration that the path of a request needs, flat.
     public struct Entry: Sendable {
         public let spec: CommandSpec
         public let group: String
         public let run: Run
         public let flags: CommandFlags
         public let arity: Int32
-        /// Index of the only key, 0 where there are none or several, or it is used in two
+        /// Index of the only key; 0 if there are none or several, or if the command uses two
         /// databases.
         public let singleKey: Int32
-        /// Whether the only key may come into being.
+        /// Whether the command may create its only key.
         public let singleKeyCreates: Bool
-        /// The range that all keys stand in, where one says it all and there may be several keys.
+        /// The range of all keys, if one range covers them and there may be several keys.
         public let keyRange: KeyRange?
-        /// Number of this command in statistics: below `count`.
+        /// Number of this command in statistics, below `count`.
         public let number: Int
-        /// What a hold of the command's keys is told.
+        /// The options of a hold of the command's keys.
         public let holdOptions: HoldOptions
         /// The subcommands of a container.
         public let subcommands: [EntryReference]
@@ -40,15 +39,15 @@ public final class CommandTable: Sendable {
 
     public typealias EntryReference = Reference<Entry>
 
-    /// From argument `first` on every `step`-th, to argument `last`, a negative one from the end.
+    /// Every `step`-th argument from `first` to `last`; a negative last counts from the end.
     public struct KeyRange: Sendable {
         public let first: Int
         public let last: Int
         public let step: Int
-        /// Whether the keys may come into being.
+        /// Whether the command may create the keys.
         public let creates: Bool
 
-        /// The arguments from the first key on to the last, of a request of `count` arguments.
+        /// The arguments from the first key to the last, in a request of `count` arguments.
         public func range(count: Int) -> Range<Int>? {
             let end = last < 0 ? count + last : last
             return first <= end && end < count ? first..<end + 1 : nil
@@ -64,7 +63,7 @@ public final class CommandTable: Sendable {
     private struct Slot {
         var low: UInt64 = 0
         var high: UInt64 = 0
-        /// Without it a name with a zero at its end would be the shorter one.
+        /// Why: without it, a name with a zero at its end would equal the shorter name.
         var nameCount = 0
         var entry: EntryReference?
     }
@@ -73,13 +72,12 @@ public final class CommandTable: Sendable {
     public let all: [Entry]
     /// Commands and subcommands.
     public let count: Int
-    // Safety: both are written in init only, and live as long as the process.
+    // Safety: both are written only in init and live as long as the process.
     nonisolated(unsafe) private let entries: UnsafeMutablePointer<Entry>
     nonisolated(unsafe) private let slots: UnsafeMutablePointer<Slot>
     private static let slotCount = 1024
     private let long: [String: Int]
-    /// Rights of a session before AUTH, of a tenant with a credential of its own, and of the
-    /// server's own sessions.
+    /// Rights of sessions before AUTH, of tenants with a secret, and of the server's own sessions.
     let guestRights: Rights
     let tenantRights: Rights
     let allRights: Rights
@@ -142,7 +140,7 @@ public final class CommandTable: Sendable {
             run = .key(command)
         case .session(let command): run = .session(command)
         case .container(let command, let menu):
-            // COMMAND alone is a command as well.
+            // COMMAND without a subcommand is a command too.
             run = (command as? any SessionCommand.Type).map { .session($0) } ?? .container
             for item in menu { subcommands.append(.make(entry(item, group, &number))) }
         }
@@ -168,14 +166,14 @@ public final class CommandTable: Sendable {
             holdOptions: spec.flags.contains(.readOnly) ? .readOnly : [], subcommands: subcommands)
     }
 
-    /// What only a command without keys may be: commands on keys are run at once, with the arity
-    /// and the rights alone asked before.
+    /// Flags that only commands without keys may have: a command on keys runs after only its arity
+    /// and rights were checked.
     private static let impossibleForKeys: CommandFlags = [
         .noMulti, .runsInsideMulti, .executes, .wholeDatabase, .selectsDatabase, .swapsDatabases,
         .runsAtAnyLimit, .noAuth, .debug,
     ]
 
-    /// The declaration of `name`, in any case; nil of an unknown one.
+    /// The declaration of `name`, in any case; nil if unknown.
     @inline(__always)
     public func find(_ name: Bytes) -> EntryReference? {
         guard let words = CommandTable.words(name) else { return findLong(name) }
@@ -198,7 +196,7 @@ public final class CommandTable: Sendable {
         return EntryReference(entries + index)
     }
 
-    /// The subcommand of a container that `name` names.
+    /// The container's subcommand of this name.
     public static func subcommand(
         _ entry: EntryReference, _ name: Bytes
     ) -> EntryReference? {
@@ -213,7 +211,7 @@ public final class CommandTable: Sendable {
         return nil
     }
 
-    /// The name in upper case as two words, zeros behind it; nil of a name over 16 bytes.
+    /// The name in upper case as two words, padded with zeros; nil if longer than 16 bytes.
     @inline(__always)
     private static func words(_ name: Bytes) -> (low: UInt64, high: UInt64)? {
         guard name.count <= 16 else { return nil }
@@ -238,8 +236,8 @@ public final class CommandTable: Sendable {
 }
 
 extension CommandSpec {
-    /// The positions of the keys among `arguments`, through `body`; nil where a count is not a
-    /// number or more than there are arguments.
+    /// Calls `body` with the position of each key in `arguments`. False if the count of keys is not
+    /// a number or exceeds the arguments.
     public func forEachKey(
         _ arguments: Arguments, _ body: (_ index: Int, _ access: KeyAccess) -> Void
     ) -> Bool {

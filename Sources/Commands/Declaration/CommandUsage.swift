@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A command's arguments as a tree, read from its `usage`: what COMMAND DOCS tells.
+/// A command's arguments as a tree, parsed from its `usage`, for COMMAND DOCS.
 ///
-/// The grammar: words stand one behind the other. A word in UPPER CASE is a token, any other an
-/// argument, with a type behind a colon. `[…]` is optional, `(…)` belongs together, `a | b` is a
-/// choice, `x ...` may be repeated: the word or group before it. A token and what follows it within
-/// a group or an alternative are one argument with a token.
+/// The grammar: words follow one another. A word in UPPER CASE is a token; any other word is an
+/// argument, with its type after a colon. `[…]` is optional, `(…)` is a group, `a | b` is a choice,
+/// and `...` says that the word or group before it may be repeated. A token and the words after it
+/// in a group or alternative form one argument with a token.
 public struct CommandUsage: Equatable, Sendable {
     public indirect enum Kind: Equatable, Sendable {
         /// key, string, integer, double, unix-time or pattern.
@@ -16,12 +16,12 @@ public struct CommandUsage: Equatable, Sendable {
 
     public var name: String
     public var kind: Kind
-    /// What must be written before the argument.
+    /// The token before the argument.
     public var token: String?
     public var isOptional = false
     public var isRepeated = false
 
-    /// The arguments that `text` describes; nil where it breaks the grammar.
+    /// The arguments that `text` describes; nil if it breaks the grammar.
     public static func parse(_ text: String) -> [CommandUsage]? {
         var reader = Reader(words: words(text)[...])
         guard let alternatives = reader.alternatives(), reader.words.isEmpty else { return nil }
@@ -50,7 +50,7 @@ public struct CommandUsage: Equatable, Sendable {
         return CommandUsage(name: parts.map(\.name).joined(separator: "_"), kind: .choice(parts))
     }
 
-    /// Several items as one: a token with what it introduces, or a block.
+    /// Combines several items into one: a token with what follows it, or a block.
     fileprivate static func group(_ items: [CommandUsage]) -> CommandUsage {
         if items.count == 1 { return items[0] }
         guard let first = items.first, case .token = first.kind, let token = first.token,
@@ -68,7 +68,7 @@ public struct CommandUsage: Equatable, Sendable {
             name: rest.map(\.name).joined(separator: "_"), kind: .block(rest), token: token)
     }
 
-    /// The fewest words that the arguments can be written with.
+    /// The smallest number of words that the arguments take.
     public static func countMin(_ items: [CommandUsage]) -> Int {
         items.reduce(0) { $0 + ($1.isOptional ? 0 : $1.countMin) }
     }
@@ -83,7 +83,7 @@ public struct CommandUsage: Equatable, Sendable {
         }
     }
 
-    /// Whether all ways to write it take equally many words.
+    /// Whether the arguments always take the same number of words.
     public var isFixed: Bool {
         guard !isOptional, !isRepeated else { return false }
         switch kind {
@@ -99,7 +99,7 @@ public struct CommandUsage: Equatable, Sendable {
 private struct Reader {
     var words: ArraySlice<String>
 
-    /// Sequences parted by bars, up to a closing bracket or the end.
+    /// Sequences separated by bars, up to a closing bracket or the end.
     mutating func alternatives() -> [[CommandUsage]]? {
         var all: [[CommandUsage]] = []
         while true {  // Bound: each turn takes a bar or ends.

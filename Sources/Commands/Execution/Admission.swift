@@ -3,23 +3,24 @@ import Base
 import Storage
 import Wire
 
-/// Whether a call may run: the one decision for commands on keys, commands without, queued ones and
-/// those of scripts.
+/// Whether a call may run. Commands on keys, commands without keys and queued commands all use this
+/// one decision.
 ///
-/// The questions, in Redis's order; the first refusal is the answer:
+/// The checks, in Redis's order; the first refusal is the answer:
 ///
 ///     before keys are held     arity · DEBUG · password · rights · inside MULTI
 ///     while they are held      the tenants' rates · the server's memory · the tenants' memory
 ///                              · the tenants' numbers of keys
 ///
-/// All depend on flags and rights, none on a command's name.
+/// All checks depend on flags and rights, none on a command's name.
 ///
-/// Why two parts: rates and memory are counted on the shards that the locks protect; the rest must
-/// be known before a key of a tenant who may not name it is looked for. A command on keys for which
-/// the session's rights have a bit meets none of the first part but the arity (`CommandTable`
-/// checks that of every declaration), so it is asked for the second part alone.
+/// Why two parts: rates and memory are counted on the shards that the locks protect. The other
+/// checks must come before a key is looked for, because the session may not be allowed to name its
+/// tenant. If the session has the right to run a command on keys, only the arity of the first part
+/// remains to be checked (`CommandTable` checks this for every declaration), and the caller does
+/// that. So such a command passes only the second part.
 public enum Admission {
-    /// The first part. The session's rights are up to date.
+    /// The first part. The caller has refreshed the session's rights.
     public static func refusal(_ call: Call) -> Refusal? {
         let flags = call.entry.pointee.flags
         guard call.entry.pointee.accepts(call.arguments.count) else { return .arity }
@@ -47,9 +48,9 @@ public enum Admission {
 }
 
 extension Call {
-    /// Whether the tenant's rates do not hold the command back. Why AUTH and its like: a client
-    /// must be able to log in to see why it is refused. Why administration of the server's own:
-    /// whoever has set a limit must be able to lift it.
+    /// Whether the tenant's rates do not apply to the command. Why AUTH and its like: a client must
+    /// be able to log in to see why it is refused. Why the server's own administration: the
+    /// administrator who set a limit must be able to lift it.
     fileprivate var runsAtAnyLimit: Bool {
         let flags = entry.pointee.flags
         if !flags.isDisjoint(with: [.noAuth, .runsAtAnyLimit]) { return true }

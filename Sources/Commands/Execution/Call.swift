@@ -3,23 +3,22 @@ import Base
 import Storage
 import Wire
 
-/// A request on its way: the command, its arguments, and the session that asks.
+/// A request to run: the command, its arguments, and the session that sent it.
 ///
-/// A call of a command on keys goes through four steps, and nothing of it goes another way: take a
-/// `Hold` of its keys, ask `Admission`, run the handler, end the hold. The same for a client's
-/// command and for a queued one; only the hold differs, which inside EXEC is a part of the
-/// transaction's.
+/// Every call of a command on keys takes the same four steps: take a `Hold` of its keys, ask
+/// `Admission`, run the handler, end the hold. Queued commands take them too; inside EXEC the hold
+/// is a part of the transaction's hold.
 public struct Call {
     public let entry: CommandTable.EntryReference
     public let arguments: Arguments
-    /// Bytes that the request took on the wire.
+    /// Size of the request on the wire, in bytes.
     public let size: Int
     public let session: SessionReference
     public let worker: WorkerReference
-    /// The keyspace that the session has selected; keys that name a tenant live in that tenant's.
+    /// The keyspace that the session selected. A key that names a tenant lives in that tenant's.
     let keyspace: KeyspaceReference
-    /// Where misses on record keys are noted; nil without record sources, and inside EXEC, which
-    /// has loaded what its commands read before they run.
+    /// Collects misses on record keys. Nil without record sources, and inside EXEC, which loads all
+    /// records that its commands read before they run.
     let recordMisses: RecordMissesReference?
 
     @inline(__always)
@@ -42,8 +41,8 @@ public struct Call {
         entry.pointee.holdOptions.union(session.pointee.holdOptions)
     }
 
-    /// Runs a command on keys that no transaction surrounds. Returns why it did not run; what is no
-    /// wait has been replied then.
+    /// Runs a command on keys outside a transaction. Returns why it did not run; it has then
+    /// replied, unless the refusal is a wait.
     @inline(__always)
     public func run(
         _ command: any KeyCommand.Type, _ prefetch: Prefetch?, _ reply: inout ReplyWriter
@@ -75,7 +74,7 @@ public struct Call {
         }
     }
 
-    /// Runs a command whose keys are held.
+    /// Runs a command whose keys are held, and ends the hold.
     @inline(__always)
     private func run(
         _ command: any KeyCommand.Type, _ hold: consuming Hold, _ reply: inout ReplyWriter
@@ -103,8 +102,8 @@ public struct Call {
         return nil
     }
 
-    /// Runs a command of a transaction, whose keys are `count` of those of `outer`, from `first`
-    /// on. A refusal, as by memory, is the command's reply.
+    /// Runs a command of a transaction. Its keys are `count` of `outer`'s, starting with `first`. A
+    /// refusal, for example by memory, is the command's reply.
     public func run(
         _ command: any KeyCommand.Type, inside outer: borrowing Hold, first: Int, count: Int,
         _ reply: inout ReplyWriter
@@ -113,8 +112,8 @@ public struct Call {
             command, Hold(inside: outer, first: first, count: count, options), &reply)
     }
 
-    /// Replies why the command does not run, unless it waits, and charges its bytes to the tenant
-    /// of its first key, while the hold still has that tenant's shard.
+    /// Replies why the command does not run, unless it waits. Charges its bytes to the tenant of
+    /// its first key while the hold still has that tenant's shard.
     @inline(never)
     private func refuse(
         _ hold: consuming Hold, _ refusal: Refusal, _ reply: inout ReplyWriter
@@ -132,7 +131,7 @@ public struct Call {
 
 // Which keys a call names.
 extension Call {
-    /// Adds the call's keys to `keys`; returns why they cannot be added.
+    /// Adds the call's keys to `keys`. Returns a refusal if they cannot be added.
     public func addKeys(to keys: borrowing KeyList) -> Refusal? {
         if let range = entry.pointee.keyRange { return add(range, to: keys) }
         if entry.pointee.flags.contains(.otherDatabase), case .key(let command) = entry.pointee.run,
@@ -140,14 +139,15 @@ extension Call {
         {
             return add(crossing, to: keys)
         }
-        // Why all before the first is added: a tenant that a key brings into being must not stay
-        // for nothing.
+        // Why all sizes before the first key is added: adding a key may make its tenant, and a
+        // refused command must not leave one behind.
         var isTooLong = false
         _ = entry.pointee.spec.forEachKey(arguments) { index, _ in
             if arguments[index].count > Entry.keySizeMax { isTooLong = true }
         }
         if isTooLong { return .keyTooLong }
-        // A count that is no number names no keys: the command itself replies the error.
+        // If the count is not a number, the request names no keys; the command itself replies the
+        // error.
         _ = entry.pointee.spec.forEachKey(arguments) { index, access in
             keys.add(arguments[index], in: keyspace, creating: access.mayCreate)
         }
@@ -183,9 +183,9 @@ extension Call {
         return nil
     }
 
-    /// For each key whether the command may create it.
+    /// For each key, whether the command may create it.
     var createdKeys: [Bool] {
-        // COPY: the source, then the target, which is in another database.
+        // COPY: the source, and the target in another database.
         if entry.pointee.flags.contains(.otherDatabase) { return [false, true] }
         var created: [Bool] = []
         _ = entry.pointee.spec.forEachKey(arguments) { created.append($1.mayCreate) }

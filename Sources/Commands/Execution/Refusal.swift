@@ -5,11 +5,10 @@ import Wire
 
 /// Why a request does not run, or not yet.
 ///
-/// Why no text in it: a value of integers is decided and passed on without a reference to count.
-/// The text is made when it is written.
+/// Why no text: a plain value needs no reference counting. The text is made when it is written.
 public enum Refusal: Equatable, Sendable {
     case unknownCommand
-    /// The container is there, and has no such subcommand.
+    /// The container exists but has no such subcommand.
     case unknownSubcommand
     case arity
     case debugForbidden
@@ -20,10 +19,10 @@ public enum Refusal: Equatable, Sendable {
     case limit(LimitRefusal)
     /// The records changed faster than they could be loaded.
     case recordChangesTooFast
-    /// Records must be loaded first. What was replied was taken back.
+    /// Records must be loaded first. The reply was taken back.
     case recordsMissing
 
-    /// What the session waits for, where the request is put off and not refused.
+    /// What the session waits for, if the request is put off instead of refused.
     public enum Wait: Equatable, Sendable {
         case records
         case milliseconds(Milliseconds)
@@ -38,8 +37,8 @@ public enum Refusal: Equatable, Sendable {
         }
     }
 
-    /// The error reply. Bytes, as a client's nonsense is shown to it as it came. `entry`: the
-    /// command, or its container; nil for an unknown one.
+    /// The error reply, in bytes because it repeats a client's arguments as they came. `entry` is
+    /// the command or its container; nil for an unknown command.
     public func text(_ entry: CommandTable.EntryReference?, _ arguments: Arguments) -> [UInt8] {
         let name = entry?.pointee.spec.name ?? ""
         switch self {
@@ -76,7 +75,7 @@ public enum Refusal: Equatable, Sendable {
         return text
     }
 
-    /// At most `limit` bytes, up to the first NUL, as C prints them.
+    /// At most `limit` bytes, up to the first NUL, as C prints a string.
     private static func prefix(_ bytes: Bytes, _ limit: Int) -> [UInt8] {
         var count = 0
         while count < min(bytes.count, limit), bytes[count] != 0 { count += 1 }
@@ -85,7 +84,7 @@ public enum Refusal: Equatable, Sendable {
 }
 
 extension LimitRefusal {
-    /// The texts that client code already knows.
+    /// Texts that existing client code knows.
     var text: String {
         switch self {
         case .operationsPerDay(let limit, let used):
@@ -104,6 +103,6 @@ extension LimitRefusal {
 }
 
 extension ReplyWriter {
-    /// Replies why there is no room for what a command is about to make.
+    /// Replies why there is no room for the data that a command is about to make.
     mutating func error(_ refusal: LimitRefusal) { error(refusal.text) }
 }

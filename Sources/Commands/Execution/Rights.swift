@@ -2,16 +2,16 @@
 import Base
 import Storage
 
-/// Which commands a session may run: one bit for each command, by its number in the table.
+/// Which commands a session may run: one bit per command, at its number in the table.
 ///
-/// Why a bitmap: a test of one bit is the whole question on the path of a request, whatever the
-/// bits were made from: the password, a tenant's own credential, `enable-debug-command`.
+/// Why a bitmap: the path of a request tests one bit. The bits already combine the password, a
+/// tenant's own secret and `enable-debug-command`.
 ///
-/// A session makes its rights anew when its identity has changed, or when `rightsGeneration` in the
-/// settings has, which whatever changes the rules raises.
+/// A session computes its rights again when its identity changes, and when `rightsGeneration` in
+/// the settings changes. Every change of the rules increments that.
 public struct Rights: Sendable {
-    // Safety: `wordCount` words, written in init and never changed or freed: they are made once for
-    // a table, which lives as long as the process.
+    // Safety: `wordCount` words, written in init and never changed or freed. They are made once per
+    // table, and a table lives as long as the process.
     nonisolated(unsafe) private let words: UnsafePointer<UInt64>
     private let wordCount: Int
 
@@ -34,7 +34,7 @@ public struct Rights: Sendable {
         self.words = UnsafePointer(words)
     }
 
-    /// No right at all: what a session has before its first command.
+    /// No rights: what a session has before its first command.
     static let none = Rights(wordCount: 0)
 
     /// Whether command `number` may be run.
@@ -46,7 +46,7 @@ public struct Rights: Sendable {
 }
 
 extension Reference where Pointee == SessionState {
-    /// Makes the session's rights anew if its identity or the rules have changed.
+    /// Computes the session's rights again if its identity or the rules have changed.
     public func refreshRights(_ table: CommandTable, _ settings: SettingsReference) {
         let generation = settings.rightsGeneration
         guard pointee.rightsGeneration != generation else { return }
@@ -60,7 +60,7 @@ extension Reference where Pointee == SessionState {
         return DEBUG.isAllowed(self, settings) ? table.allRights : table.rightsWithoutDebug
     }
 
-    /// Whether the session has said a password, or need not.
+    /// Whether the session has authenticated, or need not.
     func isAuthorized(_ settings: SettingsReference) -> Bool {
         pointee.isAuthenticated || settings.passwordRequired == 0
     }

@@ -3,10 +3,10 @@ import Base
 import CPostgres
 import Glibc
 
-/// An established connection on its way from the thread that made it to the thread that uses it.
+/// An open connection on its way from the thread that made it to the thread that uses it.
 ///
-/// Safety: libpq allows a connection to be used by one thread at a time. A handle has one owner,
-/// and it is given on whole: `take` leaves nothing behind, and what is not taken is closed.
+/// Safety: libpq allows only one thread at a time to use a connection. A handle has one owner:
+/// `take` moves the connection out, and a handle that is not taken closes it.
 struct PostgresHandle: ~Copyable, @unchecked Sendable {
     private let connection: OpaquePointer
 
@@ -21,20 +21,20 @@ struct PostgresHandle: ~Copyable, @unchecked Sendable {
     deinit { PQfinish(connection) }
 }
 
-/// Where PostgreSQL is and how a session there should be set up.
+/// Where PostgreSQL is and how to set up a session there.
 ///
-/// The settings go as start-up options and nothing is changed with SET: behind a pool that shares
-/// its sessions, SET would change the sessions of other programs, while options are refused there
-/// and the refusal says what is wrong.
+/// The settings are sent as start-up options and never with SET. Behind a pool that shares
+/// sessions, SET would change the sessions of other programs. Such a pool refuses start-up options,
+/// and its refusal names the problem.
 struct PostgresAddress: Sendable, Equatable {
     let parameters: [String: String]
 
-    /// Reads a URL or a keyword=value string; `options` are added to those that it has.
+    /// Parses a URL or a keyword=value string. Appends `options` to those that it has.
     init(_ url: String, options: [String], applicationName: String) throws(RecordError) {
         var problem: UnsafeMutablePointer<CChar>?
         guard let list = PQconninfoParse(url, &problem) else {
             defer { PQfreemem(problem) }
-            // Why: the message may repeat the text, and with it a password.
+            // Why: the message may repeat the text, including a password.
             let text = PostgresText.line(problem)
             let isSafe = !text.contains("@") && !text.contains("password")
             throw RecordError("postgres-url: " + (isSafe ? text : "this is no PostgreSQL URL"))
@@ -61,7 +61,7 @@ struct PostgresAddress: Sendable, Equatable {
 
     private init(parameters: [String: String]) { self.parameters = parameters }
 
-    /// The same without the settings that came with PostgreSQL 14.
+    /// The same address without the settings that PostgreSQL 14 introduced.
     var withoutNewSettings: PostgresAddress {
         var older = parameters
         let words = older["options"]?.split(separator: " ").map(String.init) ?? []
@@ -80,16 +80,15 @@ struct PostgresAddress: Sendable, Equatable {
     }
 }
 
-/// A connection used by one thread that may wait: for setting up, for the probe, and to connect at
-/// all.
+/// A connection used by one thread that may wait: to connect, for setup, and for the probe.
 ///
 /// Nothing waits longer than its deadline, except the look-up of a host name, for which the C
-/// library has no limit; therefore no thread that others depend on connects.
+/// library has no limit. Therefore no thread that others depend on connects.
 struct PostgresSession: ~Copyable {
     static let sliceMilliseconds: Int32 = 50
     private let connection: OpaquePointer
 
-    /// Connects; `isCancelled` is asked every 50 ms.
+    /// Connects. Calls `isCancelled` every 50 ms.
     init(
         _ address: PostgresAddress, timeoutMilliseconds: Int64, isCancelled: () -> Bool = { false }
     ) throws(RecordError) {
@@ -112,8 +111,8 @@ struct PostgresSession: ~Copyable {
         return handle
     }
 
-    /// Runs SQL, which may be several statements where there are no parameters; gives the rows of
-    /// the last.
+    /// Runs SQL, which may be several statements if there are no parameters. Returns the rows of
+    /// the last one.
     func run(
         _ text: String, _ parameters: [String] = [], timeoutMilliseconds: Int64 = 30_000
     ) throws(RecordError) -> [[[UInt8]?]] {
@@ -157,7 +156,7 @@ struct PostgresSession: ~Copyable {
         }
     }
 
-    /// Waits until the connection stands. Gives the reason where it does not.
+    /// Waits until the connection is open. Returns the reason if it fails.
     private static func establish(
         _ connection: OpaquePointer, _ timeoutMilliseconds: Int64, _ isCancelled: () -> Bool
     ) -> RecordError? {
@@ -182,14 +181,14 @@ struct PostgresSession: ~Copyable {
         }
     }
 
-    /// Waits a slice of time; true if the socket is ready.
+    /// Waits for one slice of time; true if the socket is ready.
     @discardableResult
     private static func wait(_ socket: Int32, _ events: Int16) -> Bool {
         var item = pollfd(fd: socket, events: events, revents: 0)
         return poll(&item, 1, sliceMilliseconds) > 0
     }
 
-    /// C strings in an array that ends with a null, as libpq wants them.
+    /// C strings in a null-terminated array, as libpq wants them.
     private static func withTexts<Result>(
         _ texts: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>) -> Result
     ) -> Result {

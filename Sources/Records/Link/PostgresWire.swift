@@ -4,8 +4,8 @@ import Glibc
 
 /// One connection of libpq in pipeline mode, owned by one thread.
 ///
-/// Notices are kept here, as errors that arrive while the session is idle, such as the reason why
-/// the server ends it, come as notices and would go to standard error otherwise.
+/// It receives notices because libpq reports errors on an idle session as notices, for example the
+/// reason why the server ends it. Otherwise they would go to standard error.
 final class PostgresWire: RecordWire {
     /// The connection; closed by `deinit`.
     private let connection: OpaquePointer
@@ -18,7 +18,7 @@ final class PostgresWire: RecordWire {
         socket = PQsocket(connection)
         notices = UnsafeMutablePointer<PostgresNotices>.allocate(capacity: 1)
         notices.initialize(to: PostgresNotices())
-        // Safety: the notices outlive the connection, see deinit.
+        // Safety: the notices outlive the connection; see deinit.
         PQsetNoticeReceiver(connection, PostgresNotices.receive, notices)
         guard PQsetnonblocking(connection, 1) == 0, PQenterPipelineMode(connection) == 1 else {
             return nil
@@ -33,7 +33,7 @@ final class PostgresWire: RecordWire {
 
     var errorMessage: String { PostgresText.line(PQerrorMessage(connection)) }
 
-    /// The reason with which the server ended the session, once it was said.
+    /// The server's reason for ending the session, once it has sent one.
     var endingNotice: String? { notices.pointee.ending }
 
     func consumeInput() -> Bool {
@@ -88,7 +88,7 @@ final class PostgresWire: RecordWire {
     func sendSync() -> Bool { PQpipelineSync(connection) == 1 }
 }
 
-/// What the server said outside of results.
+/// What the server says outside of results.
 struct PostgresNotices {
     /// The last notice that announced the end of the session.
     var ending: String?

@@ -2,10 +2,10 @@
 import Base
 import Synchronization
 
-/// Threads that connect, so that the records thread never waits for a name server or a handshake.
+/// Threads that connect, so the records thread never waits for a name server or a handshake.
 ///
-/// Each attempt has a short-lived thread of its own and ends in one message to the inbox. An
-/// attempt that outlives the server is told by `isCancelled`, and its connection is closed with the
+/// Each attempt has its own short-lived thread and ends with one message to the inbox.
+/// `isCancelled` ends an attempt that outlives the server; its connection is closed with the
 /// message.
 final class RecordConnector: Sendable {
     private let inbox: RecordInbox
@@ -19,10 +19,10 @@ final class RecordConnector: Sendable {
         self.timeoutMilliseconds = timeoutMilliseconds
     }
 
-    // Order: relaxed, as the flag carries nothing else.
+    // Order: relaxed, because the flag publishes nothing else.
     func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
-    /// Begins an attempt to make the listening connection. False if there is no thread for it.
+    /// Starts an attempt to open the listening connection. False if no thread can be started.
     func connect() -> Bool {
         spawn("records-connect") { connector in
             do throws(RecordError) {
@@ -34,7 +34,7 @@ final class RecordConnector: Sendable {
         }
     }
 
-    /// Sends a notification over a second connection, to see whether it reaches the first.
+    /// Sends a notification over a second connection, to check that it reaches the first.
     func probe(number: UInt64, payload: String) -> Bool {
         spawn("records-probe") { connector in
             do throws(RecordError) {
@@ -52,8 +52,7 @@ final class RecordConnector: Sendable {
         do throws(RecordError) {
             return try attempt(address)
         } catch {
-            // Why: PostgreSQL before 14 refuses a session that names a setting that it does not
-            // know.
+            // Why: PostgreSQL before 14 refuses a session that names an unknown setting.
             guard error.message.contains("unrecognized configuration parameter") else {
                 throw error
             }
@@ -76,8 +75,7 @@ final class RecordConnector: Sendable {
     }
 }
 
-/// A connection in a message. Whoever takes it owns it; if nobody does, it is closed with the
-/// message.
+/// A connection in a message. If no receiver takes it, it is closed with the message.
 final class RecordArrival: Sendable {
     private let handle: Mutex<PostgresHandle?>
 

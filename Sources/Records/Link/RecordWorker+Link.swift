@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Connecting, checking that changes will be heard of, and what a loss means.
+/// Connecting, checking that changes are announced, and handling a lost connection.
 extension RecordWorker {
     func connect() {
         phase = .connecting
         if !connector.connect() { attemptFailed(RecordError("the system refuses another thread")) }
     }
 
-    /// Takes over a connection: LISTEN first and committed by a Sync of its own, then the checks.
+    /// Takes over a connection: first LISTEN, committed by a Sync of its own, then the checks.
     func adopt(_ arrival: RecordArrival) {
         guard !isStopping, let handle = arrival.take() else { return }
         guard let wire = PostgresWire(handle) else {
@@ -49,7 +49,7 @@ extension RecordWorker {
         fallBack(text)
     }
 
-    /// The connection is gone: every entry may be out of date from this moment on.
+    /// The connection is lost: from now on every entry may be out of date.
     func lose(_ reason: String) {
         guard wire != nil else { return }
         wire = nil
@@ -82,7 +82,7 @@ extension RecordWorker {
         fallBack(reason)
     }
 
-    /// Counts a failure of the link for every source and sets the time of the next attempt.
+    /// Counts a failure of the link for every source and schedules the next attempt.
     private func fallBack(_ reason: String) {
         board.update {
             $0.link = .connecting
@@ -103,7 +103,7 @@ extension RecordWorker {
         return false
     }
 
-    /// Counts a failure; the one that opens the breaker fails what waits to be sent.
+    /// Counts a failure. If it opens the breaker, the source's queued loads fail.
     func countFailure(_ source: Int, _ reason: String) {
         let hasOpened = breakers[source].fail(nowMilliseconds: nowMilliseconds)
         let name = breakers[source].name
@@ -121,12 +121,12 @@ extension RecordWorker {
     func checkDone() {
         guard case .checking(let remaining) = phase else { return }
         phase = .checking(remaining: remaining - 1)
-        // Why: the probe comes last. A pool that shares sessions lends one for as long as answers
-        // are outstanding, and a notification that came through in that time would prove nothing.
+        // Why: the probe comes last. A pool that shares sessions lends one while answers are
+        // outstanding, so a notification received in that time would prove nothing.
         if remaining == 1, lostReason == nil { startProbe() }
     }
 
-    /// Loads may go once every check has an answer and the probe has come or failed.
+    /// Allows loads once every check has an answer and the probe has arrived or failed.
     func becomeReadyIfChecked() {
         guard phase == .checking(remaining: 0), lostReason == nil else { return }
         phase = .ready
@@ -157,8 +157,8 @@ extension RecordWorker {
         let nonce = String(random.next(), radix: 16) + String(random.next(), radix: 16)
         probeCount += 1
         nextProbeMilliseconds = Int64.max
-        // Why: a server that is slow to take another session has not lost a notification. To send
-        // it takes two attempts to connect and a statement.
+        // Why: a server that is slow to accept another session has not lost a notification. Sending
+        // takes two attempts to connect and one statement.
         let sending = isProven ? 3 * options.connectTimeoutMilliseconds : 0
         probe = Probe(
             number: probeCount, nonce: Array(nonce.utf8),
@@ -178,8 +178,9 @@ extension RecordWorker {
         showLink()
     }
 
-    /// What was proven of this connection stands: that there is no second one, as where an
-    /// application has taken all that the server allows, says nothing of the first.
+    /// Earlier proof for this connection stays valid: if a second connection cannot be made, for
+    /// example because an application uses up all that the server allows, that says nothing about
+    /// the first.
     func probeNotSent(_ reason: String) {
         guard isProven else { return probeFailed(reason) }
         probe = nil
@@ -189,7 +190,8 @@ extension RecordWorker {
         report(.warning, "records: a probe could not be sent: \(reason)")
     }
 
-    /// Without the proof nothing is kept: what is there goes, and what comes lives for a moment.
+    /// Without proof nothing is kept: cached entries are dropped, and new ones expire after a
+    /// moment.
     func probeFailed(_ reason: String) {
         guard probe != nil else { return }
         probe = nil
@@ -203,7 +205,7 @@ extension RecordWorker {
     }
 
     func flush(_ source: Int) {
-        // Why: suspect entries belong to the time before this connection and go when it is ready.
+        // Why: suspect entries are from before this connection and are dropped when it is ready.
         guard !isSuspect[source] else { return }
         cache.removeAll(source: source)
         board.update(source) { $0.flushes += 1 }
@@ -261,7 +263,7 @@ extension RecordWorker {
         checkDone()
     }
 
-    /// Drops what is cached of a table that is not the same any more: no trigger announces that.
+    /// Drops a source's entries if its table was altered, because no trigger announces that.
     private func noteShape(_ source: Int, _ reply: RecordReply) {
         guard case .rows(let rows) = reply else { return }
         let shape = rows.first?.last ?? nil

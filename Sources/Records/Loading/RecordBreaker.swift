@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Stops asking a source that keeps failing.
+/// Stops sending loads to a source that keeps failing.
 ///
-/// Closed it lets everything through and counts failures in a row. At the threshold it opens, and
-/// requests fail at once. After the timeout one request is let through as a trial: its success
-/// closes the breaker, its failure opens it again. A new connection closes it without waiting for
-/// the timeout, as the reason to spare the database is gone.
+/// While closed, it admits every load and counts failures in a row. At the threshold it opens, and
+/// requests fail at once. After the timeout it admits one load as a trial: success closes the
+/// breaker, failure opens it again. A new connection closes it before the timeout, because the
+/// reason to spare the database is gone.
 ///
-/// Pure: time comes in with each call, in milliseconds of the monotonic clock.
+/// Pure: each call passes the time, in milliseconds of the monotonic clock.
 struct RecordBreaker: Sendable {
     enum State: Equatable, Sendable {
         case closed(failures: Int)
@@ -25,7 +25,7 @@ struct RecordBreaker: Sendable {
         self.timeoutMilliseconds = timeoutMilliseconds
     }
 
-    /// Whether a new load may be made now. Answering yes from the open state begins the trial.
+    /// Whether a new load may be sent now. If open, answering yes begins the trial.
     mutating func admits(nowMilliseconds: Int64) -> Bool {
         switch state {
         case .closed: return true
@@ -39,7 +39,7 @@ struct RecordBreaker: Sendable {
 
     mutating func succeed() { state = .closed(failures: 0) }
 
-    /// Counts a failure and says whether it opened the breaker.
+    /// Counts a failure. Returns whether it opened the breaker.
     mutating func fail(nowMilliseconds: Int64) -> Bool {
         switch state {
         case .open: return false
@@ -52,7 +52,7 @@ struct RecordBreaker: Sendable {
         }
     }
 
-    /// A word for reports.
+    /// The state's name, for reports.
     var name: String {
         switch state {
         case .closed: "closed"
@@ -62,8 +62,8 @@ struct RecordBreaker: Sendable {
     }
 }
 
-/// How long to wait before the next attempt to connect: doubling from 20 ms to 500 ms, each time a
-/// random part of the upper half, so that many servers do not return in step.
+/// How long to wait before the next attempt to connect: doubles from 20 ms to 500 ms. Each pause is
+/// random within the upper half, so many servers do not reconnect in step.
 struct RecordBackoff: Sendable {
     static let firstMilliseconds: Int64 = 20
     static let lastMilliseconds: Int64 = 500
@@ -80,19 +80,19 @@ struct RecordBackoff: Sendable {
     mutating func reset() { ceilingMilliseconds = RecordBackoff.firstMilliseconds }
 }
 
-/// What an error of PostgreSQL means for the cache, the load and the link.
+/// What a PostgreSQL error means for the cache, the load and the link.
 enum RecordFailure: Equatable, Sendable {
-    /// The load failed; everything else stands.
+    /// The load failed; nothing else is affected.
     case load
     /// The load may be tried again at once.
     case retry
-    /// A value is not one that the column can hold, so no row has it.
+    /// The column's type cannot hold this value, so no row has it.
     case badValue
-    /// The statement is gone or out of date: drop the source's entries, prepare anew, try again.
+    /// The statement is gone or out of date: drop the source's entries, prepare again, retry.
     case prepareAgain
-    /// The table is not as it was: drop the source's entries and fail.
+    /// The table has changed: drop the source's entries and fail.
     case schema
-    /// The session is ending: drop everything and connect again.
+    /// The session is ending: drop all entries and reconnect.
     case lost
 
     static func of(_ code: String) -> RecordFailure {

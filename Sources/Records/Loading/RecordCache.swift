@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What the records thread does to the cache; the server implements it over its tables.
+/// What the records thread does to the cache. The server implements it over its tables.
 ///
 /// Every call is made on the records thread, in the order in which PostgreSQL's messages arrived.
-/// That order is what keeps the cache coherent, so a call must have taken effect when it returns.
+/// That order keeps the cache coherent, so a call must have taken effect when it returns.
 ///
-/// While a source is suspect (`suspectAll`) its entries may be stale: they may answer until the
-/// given time has passed, and `removeAll` for the same source follows as soon as the link is back.
+/// While a source is suspect (`suspectAll`), its entries may be stale. They may answer until the
+/// given time has passed. `removeAll` for the source follows as soon as the link is back.
 public protocol RecordCache: AnyObject, Sendable {
     func install(key: [UInt8], value: RecordValue, timeToLiveMilliseconds: Int64, source: Int)
     /// Remembers that there is no row for this key.
     func installNegative(key: [UInt8], timeToLiveMilliseconds: Int64, source: Int)
-    /// Drops a key, and says whether there was an entry, be it a row or a negative one.
+    /// Drops a key. Returns whether it had an entry, a row's or a negative one.
     func remove(key: [UInt8], source: Int) -> Bool
     func removeAll(source: Int)
     func suspectAll(source: Int, staleTimeToLiveMilliseconds: Int64)
-    /// True if a read of this key would be answered without a load, a negative entry included.
+    /// True if a read of this key needs no load; a negative entry counts.
     func isPresent(key: [UInt8], source: Int) -> Bool
-    /// A row of a source with `tenant=` was read: its tenant, and its plan where the source has
+    /// A row of a source with `tenant=` was read: its tenant, and its plan if the source has
     /// `plan=`.
     func rowLoaded(source: Int, tenant: [UInt8]?, plan: [UInt8]?)
 }
 
-/// A row's value in the form that the source asks for.
+/// A row's value in the form that the source configures.
 public enum RecordValue: Sendable, Equatable {
     /// The JSON that PostgreSQL built.
     case string([UInt8])
@@ -40,7 +40,7 @@ public struct RecordField: Sendable, Equatable {
     }
 }
 
-/// Whom an answer is for; the two words mean what the caller wants them to mean.
+/// Identifies the receiver of an answer. The caller chooses the meaning of the two words.
 public struct RecordWaiter: Sendable, Hashable {
     public let high: UInt64
     public let low: UInt64
@@ -53,20 +53,20 @@ public struct RecordWaiter: Sendable, Hashable {
 
 /// How a request ended.
 public enum RecordOutcome: Sendable, Equatable {
-    /// At least one row was found and is in the cache now. The others have negative entries.
+    /// At least one row was found and is now cached. The others have negative entries.
     case loaded
-    /// None of the requested rows exists, and the cache knows it now.
+    /// None of the requested rows exists, and all have negative entries now.
     case missing
-    /// The rows could not be had; `TRYAGAIN record source NAME is unavailable` is the answer.
+    /// The rows could not be loaded; the reply is `TRYAGAIN record source NAME is unavailable`.
     case unavailable(source: String)
 }
 
-/// Where answers go. Called on the records thread; must not block.
+/// Receives answers. Called on the records thread; must not block.
 public protocol RecordWaiterSink: AnyObject, Sendable {
     func resume(_ waiter: RecordWaiter, _ outcome: RecordOutcome)
 }
 
-/// One row that is wanted: a lookup of a source and the value of its column.
+/// One wanted row: a lookup of a source and the value of the lookup's column.
 public struct RecordKey: Sendable, Hashable {
     public let source: Int
     public let lookup: Int

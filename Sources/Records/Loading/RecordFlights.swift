@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The rows that are being fetched and the requests that wait for them.
+/// The rows being fetched and the requests that wait for them.
 ///
-/// Why: a row is fetched once however many ask for it. A request for several rows waits for all of
-/// them, and for none longer than its deadline. Rows of one lookup that are wanted while the
-/// pipeline is full leave together in one batch; the lanes take turns, so that none starves.
+/// Why: a row is fetched once, however many requests want it. A request for several rows waits for
+/// all of them, but not beyond its deadline. Rows of one lookup that are requested while the
+/// pipeline is full are sent together in one batch. The lanes take turns, so none starves.
 ///
-/// Invariants: 1. a flight that is not sent has exactly one live place in its lane's queue, or more
-/// that are skipped (`ticket` tells which is live); 2. a request is answered exactly once; 3. a
-/// settled flight is gone, so a later request begins a new one.
+/// Invariants:
+/// 1. A flight that is not sent has exactly one live place in its lane's queue or in `singles`.
+///    There may be old places too, which are skipped; `ticket` marks the live one.
+/// 2. A request is answered exactly once.
+/// 3. A settled flight is removed, so a later request begins a new one.
 ///
 /// Pure: no clock, no socket, no cache. Answers collect in `answers` until they are taken.
 struct RecordFlights {
-    /// A lane is a lookup of a source, for loading or for finding out what to drop.
+    /// A lookup of a source, for loading rows or for finding keys to drop.
     struct Lane: Sendable, Equatable {
         enum Purpose: Sendable { case load, drop }
         let source: Int
@@ -34,7 +36,7 @@ struct RecordFlights {
 
     struct Answer: Equatable {
         let waiter: RecordWaiter
-        /// nil where the source was unavailable.
+        /// Nil if the source was unavailable.
         let isFound: Bool?
         let source: Int
     }
@@ -57,7 +59,7 @@ struct RecordFlights {
     private var flights: [Key: Flight] = [:]
     private var requests: [UInt64: Request] = [:]
     private var queues: [RecordQueue<(value: [UInt8], ticket: UInt64)>]
-    /// Rows that must travel alone, because a batch with one of them in it failed.
+    /// Rows that must be sent alone, because a batch that contained them failed.
     private var singles = RecordQueue<(key: Key, ticket: UInt64)>()
     private var deadlines = RecordQueue<(request: UInt64, deadline: Int64)>()
     private var answers: [Answer] = []
@@ -73,7 +75,7 @@ struct RecordFlights {
     var requestCount: Int { requests.count }
     var nextDeadline: Int64? { deadlines.first?.deadline }
 
-    /// Begins a request for `count` rows. Deadlines must not decrease from one request to the next.
+    /// Opens a request for `count` rows. Deadlines must not decrease from one request to the next.
     mutating func open(_ waiter: RecordWaiter, count: Int, source: Int, deadline: Int64) -> UInt64 {
         counter += 1
         requests[counter] = Request(waiter: waiter, source: source, remaining: count)
@@ -83,7 +85,7 @@ struct RecordFlights {
 
     func isFlying(_ key: Key) -> Bool { flights[key] != nil }
 
-    /// Lets a request, or nobody, wait for a row. True if this began the flight.
+    /// Joins a request, if given, to a row's flight. Returns whether this began the flight.
     mutating func join(_ key: Key, request: UInt64?) -> Bool {
         if let request { flights[key]?.requests.append(request) }
         guard flights[key] == nil else { return false }
@@ -93,7 +95,7 @@ struct RecordFlights {
         return true
     }
 
-    /// The next rows to fetch, at most `limit` of one lane, which count as sent from here on.
+    /// The next rows to fetch, at most `limit`, all of one lane. They count as sent from now on.
     mutating func nextBatch(limit: Int) -> Batch? {
         while let place = singles.popFirst() {
             guard let flight = flights[place.key], flight.ticket == place.ticket else { continue }
@@ -120,7 +122,7 @@ struct RecordFlights {
         return nil
     }
 
-    /// Ends a flight and tells the requests that waited for it.
+    /// Ends a flight and settles the row for the requests that waited for it.
     mutating func settle(_ key: Key, _ settlement: Settlement) {
         guard let flight = flights.removeValue(forKey: key) else { return }
         for request in flight.requests {
@@ -128,13 +130,13 @@ struct RecordFlights {
         }
     }
 
-    /// The same for a flight that has not left yet, because another load brought its row.
+    /// The same for a flight that was not sent yet, because another load brought its row.
     mutating func settleQueued(_ key: Key, _ settlement: Settlement) {
         guard let flight = flights[key], !flight.isSent else { return }
         settle(key, settlement)
     }
 
-    /// Counts one row of a request as settled without a flight.
+    /// Settles one row of a request without a flight.
     mutating func settleOne(_ id: UInt64, _ settlement: Settlement, source: Int) {
         guard var request = requests[id] else { return }
         if settlement == .unavailable {
@@ -151,7 +153,7 @@ struct RecordFlights {
         }
     }
 
-    /// Puts back rows whose load did not take place. Rows that were tried `attemptsMax` times fail.
+    /// Queues rows again whose load did not happen. Rows tried `attemptsMax` times fail.
     mutating func sendAgain(_ batch: Batch, attemptsMax: Int, alone: Bool = false) {
         for value in batch.values {
             let key = Key(lane: batch.lane, value: value)
@@ -173,7 +175,7 @@ struct RecordFlights {
         }
     }
 
-    /// Fails the flights of a source that have not left.
+    /// Fails the flights of a source that were not sent yet.
     mutating func failQueued(source: Int) {
         for place in singles.takeAll() {
             if lanes[place.key.lane].source != source {
@@ -191,7 +193,7 @@ struct RecordFlights {
         }
     }
 
-    /// Answers the requests whose time is over; their flights go on.
+    /// Answers requests whose deadline has passed. Their flights continue.
     mutating func expire(now: Int64) {
         while let first = deadlines.first, first.deadline <= now || requests[first.request] == nil {
             _ = deadlines.popFirst()
@@ -200,7 +202,7 @@ struct RecordFlights {
         }
     }
 
-    /// Fails everything that waits.
+    /// Fails all requests.
     mutating func failAll() {
         for id in requests.keys.sorted() {
             if let request = requests[id] { settleOne(id, .unavailable, source: request.source) }

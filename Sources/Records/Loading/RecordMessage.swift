@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// What other threads ask of the records thread, and what its helpers tell it.
+/// Messages to the records thread, from other threads and from its helper threads.
 enum RecordMessage: Sendable {
     case request(keys: [RecordKey], waiter: RecordWaiter?, isForced: Bool)
     case drop(RecordKey, waiter: RecordWaiter?)
@@ -12,5 +12,5 @@ enum RecordMessage: Sendable {
     case stop
 }
 
-/// The way into the records thread.
+/// The records thread's mailbox.
 typealias RecordInbox = Mailbox<RecordMessage>

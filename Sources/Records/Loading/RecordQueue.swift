@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// First in, first out, in one array: taken elements leave a gap at the front that is closed when
-/// it is half of the array, so that both ends cost a constant amount per element.
+/// A first-in, first-out queue in one array. Taken elements leave a gap at the front, which is
+/// closed when it reaches half of the array. So adding and taking cost O(1) per element.
 struct RecordQueue<Element> {
     private var elements: [Element] = []
     private var head = 0
@@ -33,7 +33,7 @@ struct RecordQueue<Element> {
         return element
     }
 
-    /// Takes everything, in order.
+    /// Takes all elements, in order.
     mutating func takeAll() -> [Element] {
         let rest = Array(elements[head...])
         elements.removeAll()

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What the records thread has done, for `RECORDS STATS` and INFO.
+/// Statistics of the records thread, for `RECORDS STATS` and INFO.
 public struct RecordStatistics: Sendable, Equatable {
     public enum Link: String, Sendable {
         case connecting
-        /// Connected; checks are under way and loads wait for them.
+        /// Connected; the checks are running, and loads wait for them.
         case checking
         case ready
-        /// Loads are answered, but changes would not be heard of, so nothing is kept.
+        /// Loads are answered, but nothing is kept, because changes might go unnoticed.
         case uncached
         case stopped
     }
@@ -17,41 +17,42 @@ public struct RecordStatistics: Sendable, Equatable {
     public var lastError = ""
     public var sources: [Source]
 
-    /// The figures of one source.
+    /// The statistics of one source.
     public struct Source: Sendable, Equatable {
         public let name: String
         /// Queries sent.
         public var batches: UInt64 = 0
-        /// Rows asked for, rows that came, and values for which there was none.
+        /// Rows requested, rows found, and values without a row.
         public var loads: UInt64 = 0
         public var rows: UInt64 = 0
         public var negatives: UInt64 = 0
-        /// Rows wanted that were already on their way for someone else.
+        /// Requested rows that another request was already loading.
         public var joined: UInt64 = 0
-        /// Loads that failed, and rows refused because the breaker was open.
+        /// Failed loads, and rows refused while the breaker was open.
         public var failures: UInt64 = 0
         public var refused: UInt64 = 0
-        /// Keys dropped because PostgreSQL said so, and the times that the whole source was.
+        /// Keys dropped because PostgreSQL announced a change, and how often the whole source was
+        /// dropped.
         public var invalidations: UInt64 = 0
         public var flushes: UInt64 = 0
         public var breaker = "closed"
-        /// Whether the triggers are as they should be, so that rows may be kept.
+        /// Whether the triggers are in place, so rows may be kept.
         public var isWatched = false
         public var lastError = ""
     }
 }
 
-/// The limits of the records thread; the directives set the first three.
+/// The limits of the records thread. Directives set the first three.
 public struct RecordOptions: Sendable {
     public var url: String
     public var breakerThreshold = 3
     public var breakerTimeoutMilliseconds: Int64 = 60_000
-    /// The server's limits for one load. Together they bound how long a notification can be held
-    /// up.
+    /// The server's limits for one load. Together they bound how long a load can delay a
+    /// notification.
     public var lockTimeoutMilliseconds: Int64 = 1000
     public var statementTimeoutMilliseconds: Int64 = 2000
-    /// How long a request may wait, and how long the server may say nothing while something is
-    /// awaited.
+    /// How long a request may wait, and how long the server may be silent while answers are
+    /// outstanding.
     public var requestTimeoutMilliseconds: Int64 = 3000
     public var silenceTimeoutMilliseconds: Int64 = 3000
     public var connectTimeoutMilliseconds: Int64 = 2000
@@ -59,12 +60,12 @@ public struct RecordOptions: Sendable {
     public var probeTimeoutMilliseconds: Int64 = 1000
     /// How often the probe is sent.
     public var probeIntervalMilliseconds: Int64 = 180_000
-    /// How often the triggers and the shape of each table are looked at. It bounds for how long a
-    /// row is answered as it was before its table was altered, which no trigger announces. Why so
-    /// rarely: PostgreSQL shall see no query while all that is asked for is cached.
+    /// How often the triggers and the shape of each table are checked. After a table is altered,
+    /// which no trigger announces, rows may be outdated for this long. Why so rarely: PostgreSQL
+    /// should see no query while the cache answers everything.
     public var tableCheckMilliseconds: Int64 = 180_000
-    /// The life of an entry whose changes would not be announced: long enough to answer those who
-    /// wait.
+    /// The time to live of an entry whose changes would not be announced: long enough to answer the
+    /// waiting requests.
     public var unwatchedTimeToLiveMilliseconds: Int64 = 50
     public var pipelineDepth = 8
     public var batchCount = 100
@@ -72,7 +73,7 @@ public struct RecordOptions: Sendable {
 
     public init(url: String) { self.url = url }
 
-    /// The start-up options of the listening session.
+    /// The listening session's start-up options.
     var sessionOptions: [String] {
         [
             "lock_timeout=\(lockTimeoutMilliseconds)",

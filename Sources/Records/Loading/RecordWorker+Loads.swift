@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Requests in, queries out, rows into the cache, and what notifications drop.
+/// Taking requests, sending queries, caching rows, and dropping what notifications name.
 extension RecordWorker {
     func take(_ message: RecordMessage) {
         switch message {
@@ -37,12 +37,12 @@ extension RecordWorker {
         }
     }
 
-    /// Lets a request wait for one row; false if its source takes none now.
+    /// Makes a request wait for one row. False if the source takes no loads now.
     private func begin(_ key: RecordKey, _ request: UInt64?, _ isForced: Bool) -> Bool {
         let flight = RecordFlights.Key(
             lane: lane(key.source, key.lookup, .load), value: key.value)
         let name = catalog.sources[key.source].lookups[key.lookup].key(for: key.value)
-        // Why: the row may have come between the miss and this moment.
+        // Why: the row may have been cached since the miss.
         if !isForced, !isSuspect[key.source], cache.isPresent(key: name, source: key.source) {
             if let request { flights.settleOne(request, .found, source: key.source) }
             return true
@@ -73,7 +73,7 @@ extension RecordWorker {
         return isAdmitted
     }
 
-    /// Only text without a zero byte can be a value in PostgreSQL; no row has any other.
+    /// PostgreSQL stores only text without a zero byte, so no row has any other value.
     private func isText(_ value: [UInt8]) -> Bool {
         !value.contains(0) && String(validating: value, as: UTF8.self) != nil
     }
@@ -122,12 +122,12 @@ extension RecordWorker {
         loadsOutstanding += 1
         board.update(lane.source) { $0.batches += 1 }
         let parameter = RecordSQL.array(batch.values)
-        // Why: a load that could not be sent is found among the pending ones and sent again.
+        // Why: a load that could not be sent is among the pending ones and is sent again.
         send(.load(batch, statement: name)) { $0.sendExecute(name: name, parameter: parameter) }
         if lostReason != nil { flights.sendAgain(batch, attemptsMax: options.attemptsMax) }
     }
 
-    /// Prepares a lookup's load under a name that was never used before on any connection.
+    /// Prepares a lookup's load under a name never used before on any connection.
     private func prepare(_ index: Int, _ lane: RecordFlights.Lane) -> String {
         statementCount += 1
         let name = "martlet_\(statementCount)"
@@ -187,7 +187,7 @@ extension RecordWorker {
         }
     }
 
-    /// Puts a row under all its keys, and lets those go who wait for it under another one.
+    /// Caches a row under all its keys, and settles flights for it under its other keys.
     private func install(_ row: [[UInt8]?], _ index: Int) {
         let source = catalog.sources[index]
         let count = source.lookups.count
@@ -199,7 +199,7 @@ extension RecordWorker {
         for (lookupIndex, lookup) in source.lookups.enumerated() {
             guard let part = row[lookupIndex] else { continue }
             let name = lookup.key(for: part)
-            // Why: a key belongs to the first pattern that fits it, and reads go there.
+            // Why: a key belongs to the first pattern that matches it, and reads look there.
             guard let owner = catalog.matcher.match(name), owner.source == index,
                 owner.lookup == lookupIndex
             else { continue }
@@ -220,14 +220,14 @@ extension RecordWorker {
     private func installNegative(_ index: Int, _ name: [UInt8]) {
         let shortest = options.unwatchedTimeToLiveMilliseconds
         let configured = catalog.sources[index].negativeTimeToLiveMilliseconds
-        // Why: even with negative-ttl=0 those who wait must find the answer.
+        // Why: even with negative-ttl=0 the waiting requests must find the answer.
         cache.installNegative(
             key: name, timeToLiveMilliseconds: isKept(index) ? max(configured, shortest) : shortest,
             source: index)
         board.update(index) { $0.negatives += 1 }
     }
 
-    /// Whether a change of a row of this source would be heard of.
+    /// Whether a change of this source's rows would be announced.
     private func isKept(_ source: Int) -> Bool { isProven && isWatched[source] }
 
     private func loadFailed(
@@ -245,7 +245,7 @@ extension RecordWorker {
         if kind == .prepareAgain || kind == .schema || error.code != code,
             statements[index].name == statement
         {
-            // Why: the failure stays for the other loads that were sent with this statement.
+            // Why: the failure stays for other loads that were sent with this statement.
             statements[index] = Statement(name: nil, failure: nil)
         }
         switch kind {
@@ -270,8 +270,8 @@ extension RecordWorker {
         }
     }
 
-    /// One of the values is none of the column's type. Alone it is missing; among others each is
-    /// tried.
+    /// The column's type cannot hold one of the values. A single value is missing; the values of a
+    /// batch are tried one by one.
     private func valueRefused(_ batch: RecordFlights.Batch, _ lane: RecordFlights.Lane) {
         guard batch.values.count == 1, let value = batch.values.first else {
             flights.sendAgain(batch, attemptsMax: options.attemptsMax + 1, alone: true)
@@ -313,11 +313,11 @@ extension RecordWorker {
         for (lookupIndex, lookup) in source.lookups.enumerated() {
             let isIdentity = lookup.column == source.identityColumn
             let dropped = (columns[lookup.column] ?? []).filter { drop(index, lookup.key(for: $0)) }
-            // Why: a row that was cached under its identity brings its other keys with it.
+            // Why: if the row was cached under its identity, that reload brings its other keys too.
             guard isIdentity || reloads.isEmpty else { continue }
             reloads += dropped.map { RecordKey(source: index, lookup: lookupIndex, value: $0) }
         }
-        // Why: a plan takes effect when it changes, not when someone next reads the row.
+        // Why: a plan takes effect when it changes, not when the row is next read.
         guard source.planColumn != nil else { return }
         for key in reloads { _ = begin(key, nil, false) }
     }

@@ -5,17 +5,16 @@ import Glibc
 /// The records thread: one connection that both listens and loads.
 ///
 /// One turn of the loop: sleep until something happens, take messages, let the pump read and send,
-/// look at the clock, hand out answers. All state is this thread's own; others reach it through the
-/// inbox.
+/// do due work, deliver answers. All state belongs to this thread; other threads use the inbox.
 ///
-/// The link goes round: connecting (a helper thread does it), checking (LISTEN is committed,
-/// settings and triggers are looked at, a probe must come through), ready, and back on any loss.
-/// Loads wait while it is connecting or checking, and are kept in the cache only while changes are
-/// known to be heard of.
+/// The link's phases: connecting (in a helper thread), checking (LISTEN is committed, settings and
+/// triggers are checked, a probe must arrive), ready, and back after any loss. Loads wait during
+/// connecting and checking. Rows are kept only while changes are known to be announced.
 ///
-/// Invariants: 1. rows are installed and keys dropped only here, in the order of the wire; 2. on
-/// loss every entry is dropped or made suspect before anything else happens; 3. suspect entries are
-/// dropped before the first load of the next connection.
+/// Invariants:
+/// 1. Only this thread installs rows and drops keys, in the order of the wire.
+/// 2. On loss, every entry is dropped or made suspect before anything else happens.
+/// 3. Suspect entries are dropped before the first load of the next connection.
 final class RecordWorker: RecordPumpHandler {
     /// A query that was sent.
     enum Item {
@@ -29,12 +28,12 @@ final class RecordWorker: RecordPumpHandler {
     enum Phase: Equatable {
         case waiting(untilMilliseconds: Int64)
         case connecting
-        /// The number of checks without an answer, the probe apart.
+        /// The number of unanswered checks, without the probe.
         case checking(remaining: Int)
         case ready
     }
 
-    /// A prepared statement, one per lookup; both lanes of the lookup use it.
+    /// A prepared statement, one per lookup. Both lanes of the lookup use it.
     struct Statement {
         var name: String?
         var failure: RecordError?
@@ -59,7 +58,7 @@ final class RecordWorker: RecordPumpHandler {
     let connector: RecordConnector
 
     var flights: RecordFlights
-    /// The first lane of each source; a lookup has two lanes, for loading and for dropping.
+    /// The first lane of each source. A lookup has two lanes, for loading and for dropping.
     let laneStarts: [Int]
     var breakers: [RecordBreaker]
     var backoff = RecordBackoff()
@@ -74,17 +73,17 @@ final class RecordWorker: RecordPumpHandler {
     var hasBeenReady = false
     var isStopping = false
 
-    /// Whether a notification from another session has been seen to arrive.
+    /// Whether a notification from another session has arrived.
     var isProven = false
     var isWatched: [Bool]
     var isSuspect: [Bool]
-    /// What `RecordSQL.tableCheck` said last of each table's shape, on this connection.
+    /// The last shape of each table reported by `RecordSQL.tableCheck` on this connection.
     var shapes: [[UInt8]?]
     var probe: Probe?
     var probeCount: UInt64 = 0
     var nextProbeMilliseconds = Int64.max
     var nextTableCheckMilliseconds = Int64.max
-    /// When the server last answered, or was first asked after a silence.
+    /// When the server last answered, or was first queried after a silence.
     var lastProgressMilliseconds: Int64 = 0
     var lastReplyCount: UInt64 = 0
     var lastReport = ""
@@ -143,7 +142,7 @@ final class RecordWorker: RecordPumpHandler {
         laneStarts[source] + lookup * 2 + (purpose == .load ? 0 : 1)
     }
 
-    /// Waits for the socket, the inbox or the next moment that matters; true if the socket is
+    /// Waits for the socket, the inbox or the next due time. Returns whether the socket is
     /// readable.
     private func sleep() -> Bool {
         var items = [pollfd(fd: inbox.descriptor, events: Int16(POLLIN), revents: 0)]
@@ -157,7 +156,7 @@ final class RecordWorker: RecordPumpHandler {
         return items[1].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0
     }
 
-    /// The next time at which something is due even if nothing happens.
+    /// The next time at which work is due even without events.
     private func nextMoment() -> Int64 {
         var moment = flights.nextDeadline ?? Int64.max
         if case .waiting(let until) = phase { moment = min(moment, until) }
@@ -184,7 +183,7 @@ final class RecordWorker: RecordPumpHandler {
         }
     }
 
-    /// Does what is due. True if something was sent, so that the pump must look again.
+    /// Does due work. Returns whether something was sent, so the pump must take another turn.
     private func keepTime() -> Bool {
         flights.expire(now: nowMilliseconds)
         if case .waiting(let until) = phase, until <= nowMilliseconds { connect() }
@@ -206,8 +205,8 @@ final class RecordWorker: RecordPumpHandler {
             hasSent = true
         }
         if pump.isIdle, silence >= options.heartbeatMilliseconds {
-            // Why: a Sync alone is answered but is no query, so an idle cache stays invisible in
-            // the server's statistics.
+            // Why: the server answers a lone Sync but does not count it as a query, so an idle
+            // cache does not show in its statistics.
             sendSync()
             hasSent = true
         }
@@ -223,7 +222,7 @@ final class RecordWorker: RecordPumpHandler {
         pump.expectSync()
     }
 
-    /// Sends a query with a Sync of its own, so that an error costs nobody else anything.
+    /// Sends a query with its own Sync, so an error aborts no other query.
     func send(_ item: Item, _ call: (PostgresWire) -> Bool) {
         if pump.isIdle { lastProgressMilliseconds = nowMilliseconds }
         guard let wire, call(wire) else {
@@ -255,7 +254,7 @@ final class RecordWorker: RecordPumpHandler {
         board.update { $0.link = .stopped }
     }
 
-    /// Logs, but not the same line again and again.
+    /// Logs a message, but not the same one repeatedly.
     func report(_ level: RecordLogLevel, _ text: String) {
         let age = nowMilliseconds - lastReportMilliseconds
         guard text != lastReport || age > RecordWorker.repeatedReportMilliseconds else { return }

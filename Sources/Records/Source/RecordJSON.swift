@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// Reads the little JSON that arrives here: a notification's object of arrays of strings, and a
-/// row's object, whose nested values stay text.
+/// Reads the two JSON forms used here: a notification, which is an object of arrays of strings, and
+/// a row's object, whose nested values stay text.
 ///
-/// Why not a general reader: both texts come from PostgreSQL's own functions and have one known
-/// shape. Whatever does not have that shape is refused with nil, never guessed at.
+/// Why no general reader: PostgreSQL's own functions make both texts in one known form. Any other
+/// form is rejected with nil.
 struct RecordJSON {
     private let bytes: [UInt8]
     private var position = 0
 
     private init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-    /// The members of a notification: column, and the values named for it (null is no values).
+    /// The members of a notification: each column with its values (null means none).
     static func lists(_ bytes: [UInt8]) -> [(column: String, values: [[UInt8]])]? {
         var reader = RecordJSON(bytes)
         var members: [(column: String, values: [[UInt8]])] = []
@@ -24,7 +24,7 @@ struct RecordJSON {
         return isRead && reader.isAtEnd() ? members : nil
     }
 
-    /// The members of a row as fields: strings without their quotes, nulls left out, the rest as
+    /// The members of a row as fields: strings without quotes, nulls omitted, other values as
     /// written.
     static func fields(_ bytes: [UInt8]) -> [RecordField]? {
         var reader = RecordJSON(bytes)
@@ -67,7 +67,7 @@ struct RecordJSON {
         return take(UInt8(ascii: "]")) ? values : nil
     }
 
-    /// A value that is not a string, as it is written, nested ones whole.
+    /// A value that is not a string, as written; nested values whole.
     private mutating func rawValue() -> [UInt8]? {
         let start = position
         var depth = 0
@@ -123,7 +123,7 @@ struct RecordJSON {
         return nil
     }
 
-    /// Four hexadecimal digits, and the other half of the pair where they are the first of one.
+    /// Four hexadecimal digits, and the second half of a surrogate pair if they are the first.
     private mutating func unicode() -> Unicode.Scalar? {
         guard let high = hexadecimal() else { return nil }
         guard (0xd800...0xdbff).contains(high) else { return Unicode.Scalar(high) }
@@ -163,16 +163,16 @@ struct RecordJSON {
     }
 }
 
-/// A notification, understood.
+/// A parsed notification.
 enum RecordNotification: Equatable {
     case probe([UInt8])
-    /// Keys of a source: per column, the values that changed.
+    /// Keys of a source: the changed values of each column.
     case keys(source: Int, columns: [String: [[UInt8]]])
-    /// Everything of a source: it was said so, or the text could not be understood.
+    /// All keys of a source: either announced, or because the text could not be parsed.
     case source(Int, isUnderstood: Bool)
     /// Another server's source.
     case foreign
-    /// Nothing that could be understood, so anything may have changed.
+    /// Could not be parsed at all, so anything may have changed.
     case unintelligible
 
     init(_ payload: [UInt8], catalog: RecordCatalog) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 
-/// Tells which source and lookup a key belongs to, if any.
+/// Finds the source and lookup that a key belongs to, if any.
 ///
-/// Why this shape: it is asked for every key that misses, and nearly all of them belong to no
-/// source. A bitmap of first bytes turns those away with one load; the rest are compared with the
-/// literal beginning and end of each pattern, the longest beginning first, so that `tenant:id:{id}`
-/// wins over `tenant:{id}`. A key has one owner: the first pattern that fits.
+/// Why this shape: every missed key is matched, and nearly all belong to no source. A bitmap of
+/// first bytes rejects most of those with one load. The others are compared with the literal prefix
+/// and suffix of each pattern. The longest prefix comes first, so `tenant:id:{id}` wins over
+/// `tenant:{id}`. The first pattern that matches owns the key.
 ///
-/// Cost: no allocation; one comparison of a few bytes per pattern whose first byte fits.
+/// Cost: no allocation; per pattern whose first byte matches, one comparison of a few bytes.
 public struct RecordMatcher: Sendable {
     private struct Pattern: Sendable {
         let source: Int
@@ -46,7 +46,7 @@ public struct RecordMatcher: Sendable {
         self.literals = literals
     }
 
-    /// The owner of a key, with the position of the column's value in it.
+    /// The owner of a key, and the position of the column's value in the key.
     public func match(_ key: UnsafeRawBufferPointer) -> RecordMatch? {
         guard let first = key.first else { return nil }
         guard firstBytes[Int(first >> 6)] & (1 << UInt64(first & 63)) != 0 else { return nil }
@@ -78,7 +78,7 @@ public struct RecordMatcher: Sendable {
     }
 }
 
-/// A key's source and lookup, and where in the key the column's value stands.
+/// A key's source and lookup, and the position of the column's value in the key.
 public struct RecordMatch: Sendable, Equatable {
     public let source: Int
     public let lookup: Int

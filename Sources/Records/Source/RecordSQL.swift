@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The statements that the records thread sends, made from a source.
+/// The statements of the records thread, made from a source.
 ///
-/// Why no casts on the parameter: its type is left for the server to infer from the column, so that
-/// a `uuid` or `bigint` column is compared as what it is and its index is used. The values of the
-/// lookup columns come back as text; a row belongs to a requested value only if that text is equal
-/// to it byte by byte, so `tenant:id:007` is not the row 7, and each row has exactly one name per
-/// lookup.
+/// Why no casts on the parameter: the server infers its type from the column. So a `uuid` or
+/// `bigint` column is compared in its own type and its index is used. Lookup columns are returned
+/// as text. A row belongs to a requested value only if that text equals it byte for byte. So
+/// `tenant:id:007` is not row 7, and each row has exactly one name per lookup.
 ///
-/// Layout of a result row: one text per lookup, then tenant, plan, and the JSON of the value.
+/// Layout of a result row: one text per lookup, then tenant, plan, and the value's JSON.
 enum RecordSQL {
-    /// The channel on which the triggers announce changes.
+    /// The channel on which the triggers send notifications.
     static let channel = "martlet"
 
     static func identifier(_ name: String) -> String {
@@ -29,7 +28,7 @@ enum RecordSQL {
         return identifier(schema) + "." + identifier(source.table)
     }
 
-    /// The load by one lookup column: `$1` is an array of its values.
+    /// Loads by one lookup column: `$1` is an array of its values.
     static func load(_ source: RecordSource, lookup: Int) -> String {
         var outputs = source.lookups.map { "t.\(identifier($0.column))::text" }
         for column in [source.tenantColumn, source.planColumn] {
@@ -65,9 +64,9 @@ enum RecordSQL {
         return text
     }
 
-    /// One row: whether the table is there, is plain, how many triggers fire always, whether all of
-    /// them run the function that this configuration wants, and a text that changes with the table:
-    /// when it is made anew, altered or written anew, or when a trigger was disabled meanwhile.
+    /// One row: whether the table exists and is plain, how many triggers are always enabled, how
+    /// many run this configuration's function, and a text that changes with the table: when it is
+    /// created again, altered or rewritten, or when a trigger was disabled meanwhile.
     static func tableCheck(_ source: RecordSource) -> String {
         let names = RecordTriggers.names(source).map(literal).joined(separator: ", ")
         let fingerprint = literal(RecordTriggers.fingerprint(source))

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Reading a `record-source` directive.
+/// Parses a `record-source` directive.
 ///
 /// `NAME table=[SCHEMA.]TABLE key=TEMPLATE [key=TEMPLATE ...] [columns=a,b] [tenant=COLUMN]
 /// [plan=COLUMN] [format=json|hash] [ttl=SECONDS] [negative-ttl=SECONDS] [stale-ttl=SECONDS]`
 ///
-/// Defaults: all columns, JSON, an hour, a minute for a missing row, and no stale answers.
+/// Defaults: all columns, JSON, one hour, one minute for a missing row, and no stale answers.
 extension RecordSource {
     static let timeToLiveDefaultSeconds: Int64 = 3600
     static let negativeTimeToLiveDefaultSeconds: Int64 = 60
@@ -13,10 +13,10 @@ extension RecordSource {
     static let nameSizeMax = 40
     static let identifierSizeMax = 63
     static let lookupCountMax = 16
-    /// The part of a notification before its colon that is no source.
+    /// Reserved: the name before the colon in a probe's notification, where others name a source.
     static let probeName = "probe"
 
-    /// Reads the words that follow `record-source`.
+    /// Parses the words that follow `record-source`.
     public init(arguments: [String]) throws(RecordError) {
         guard let name = arguments.first, !name.contains("=") else {
             throw RecordError(
@@ -48,7 +48,7 @@ extension RecordSource {
     }
 }
 
-/// The settings of a directive while its words are being read.
+/// The settings of a directive while its words are parsed.
 private struct Draft {
     let name: String
     var seen: Set<String> = []
@@ -141,7 +141,7 @@ private struct Draft {
     }
 
     func checkIdentifier(_ text: String, _ place: String) throws(RecordError) {
-        // Why: a dollar sign could end the quoting of the trigger function's body.
+        // Why: a dollar sign could end the quoted body of the trigger function.
         let isSound = text.utf8.allSatisfy { byte in
             byte > 32 && byte != 127 && byte != UInt8(ascii: "$") && byte != UInt8(ascii: "\"")
         }

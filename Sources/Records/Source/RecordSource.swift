@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One `record-source` directive: which table answers which keys.
+/// One `record-source` directive: a table that answers keys.
 ///
-/// Why a plain value: it is built once from the configuration, checked there, and then read by
-/// every thread. A source has one or more lookups; a lookup is a key pattern with one column in
-/// braces, as `tenant:subdomain:{subdomain}`. The column of the first lookup is the identity of a
-/// row: it is what `TENANT INVALIDATE` names, and what a row is reloaded by.
+/// Why a plain value: it is built and checked once, from the configuration, and then read by every
+/// thread. A source has one or more lookups; a lookup is a key pattern with one column in braces,
+/// for example `tenant:subdomain:{subdomain}`. The column of the first lookup is the row's
+/// identity: `TENANT INVALIDATE` names rows by it, and rows are reloaded by it.
 ///
-/// Invariants: 1. at least one lookup; 2. every pattern has a literal beginning of at least one
-/// byte, so that keys of no source are told apart by their first bytes; 3. identifiers are kept
-/// exactly as written and quoted wherever they enter SQL, so `Tenants` is not `tenants`.
+/// Invariants:
+/// 1. There is at least one lookup.
+/// 2. Every pattern begins with at least one literal byte, so first bytes rule out keys of no
+///    source.
+/// 3. Identifiers are kept exactly as written and quoted in all SQL, so `Tenants` is not `tenants`.
 public struct RecordSource: Sendable, Equatable {
-    /// How a row is kept: as the JSON text that PostgreSQL builds, or as a hash with a field per
-    /// column.
+    /// How a row is stored: as the JSON text that PostgreSQL builds, or as a hash with one field
+    /// per column.
     public enum Format: String, Sendable { case json, hash }
 
     public let name: String
-    /// The schema as written before the dot of `table=`, nil where the search path decides.
+    /// The schema before the dot in `table=`; nil if the search path decides.
     public let schema: String?
     public let table: String
     public let lookups: [RecordLookup]
@@ -27,7 +29,7 @@ public struct RecordSource: Sendable, Equatable {
     public let format: Format
     public let timeToLiveMilliseconds: Int64
     public let negativeTimeToLiveMilliseconds: Int64
-    /// How long entries may still answer after the link to PostgreSQL is lost; 0 means not at all.
+    /// How long entries may answer after the link to PostgreSQL is lost; 0 means not at all.
     public let staleTimeToLiveMilliseconds: Int64
 
     /// The column that identifies a row.
@@ -41,14 +43,14 @@ public struct RecordLookup: Sendable, Equatable {
     public let prefix: [UInt8]
     public let suffix: [UInt8]
 
-    /// The key under which a row with this column value is found.
+    /// The key of a row with this column value.
     public func key(for value: [UInt8]) -> [UInt8] { prefix + value + suffix }
 }
 
-/// What is wrong, and where, in one line.
+/// An error on one line: what is wrong, and where.
 public struct RecordError: Error, Sendable, Equatable, CustomStringConvertible {
     public let message: String
-    /// The five characters of PostgreSQL's SQLSTATE where the server said them, else empty.
+    /// PostgreSQL's SQLSTATE, five characters, if the server sent one; else empty.
     public let code: String
 
     public init(_ message: String, code: String = "") {
@@ -59,12 +61,12 @@ public struct RecordError: Error, Sendable, Equatable, CustomStringConvertible {
     public var description: String { message }
 }
 
-/// All sources of a configuration, with the matcher over their patterns.
+/// All sources of a configuration, and the matcher of their patterns.
 public struct RecordCatalog: Sendable {
     public let sources: [RecordSource]
     public let matcher: RecordMatcher
 
-    /// Refuses two sources of one name and two patterns that name the same keys.
+    /// Refuses two sources with one name and two patterns for the same keys.
     public init(_ sources: [RecordSource]) throws(RecordError) {
         var names: Set<String> = []
         var templates: [[[UInt8]]: String] = [:]
@@ -87,6 +89,6 @@ public struct RecordCatalog: Sendable {
         self.matcher = RecordMatcher(sources)
     }
 
-    /// The position of the source of this name.
+    /// The index of the source with this name.
     public func index(named name: String) -> Int? { sources.firstIndex { $0.name == name } }
 }

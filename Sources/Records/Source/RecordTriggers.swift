@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The SQL that makes PostgreSQL announce changed rows, and the SQL that undoes it.
+/// The SQL that makes PostgreSQL announce changed rows, and the SQL that removes it.
 ///
-/// Why triggers of statements with transition tables: a statement that changes many rows sends one
-/// notification, and a statement that changes nothing that is cached sends none. A changed row
-/// leaves its old image in one half of the difference and its new one in the other, so both the old
-/// and the new name of a row are announced; the new one matters because a negative entry may stand
-/// under it.
+/// Why statement triggers with transition tables: a statement that changes many rows sends one
+/// notification, and one that changes no cached column sends none. The difference of old and new
+/// rows contains a changed row's old and new images, so both its old and its new keys are
+/// announced. The new key matters because it may have a negative entry.
 ///
-/// The body is one function, because it runs as whoever writes the table. It carries a fingerprint
-/// of itself, by which a server finds out that the triggers were made for other columns than it
-/// caches.
+/// The body is one function, because it runs as the role that writes the table. It contains its own
+/// fingerprint. With it a server detects triggers made for other columns than it caches.
 ///
-/// Invariants: 1. both texts can be run again; 2. no payload exceeds the 7,999 bytes that
-/// PostgreSQL takes, as one byte more would make the writer's statement fail.
+/// Invariants:
+/// 1. Both texts can be run again.
+/// 2. No payload exceeds 7,999 bytes, PostgreSQL's limit; one byte more would fail the writer's
+///    statement.
 public enum RecordTriggers {
     static let schema = "martlet"
     static let lockTimeoutSeconds = 5
@@ -36,18 +36,18 @@ public enum RecordTriggers {
         return columns
     }
 
-    /// FNV-1a over the body, as sixteen hexadecimal digits behind a word that occurs nowhere else.
+    /// FNV-1a over the body, as sixteen hexadecimal digits after a word that occurs nowhere else.
     static func fingerprint(_ source: RecordSource) -> String {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in body(source).utf8 {
-            // Bound: the arithmetic of FNV is modulo 2^64.
+            // Bound: FNV's arithmetic is modulo 2^64.
             hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
         }
         let digits = String(hash, radix: 16)
         return "martlet-trigger-" + String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    /// The text that `martlet postgres-setup --print` shows and `--apply` runs.
+    /// The text that `martlet postgres-setup --print` prints and `--apply` runs.
     public static func setup(_ sources: [RecordSource]) -> String {
         var text = "begin;\nset local lock_timeout = '\(lockTimeoutSeconds)s';\n"
         text += "set local client_min_messages = warning;\n"
@@ -56,7 +56,7 @@ public enum RecordTriggers {
         return text + "commit;\n"
     }
 
-    /// The text that removes everything that setup made.
+    /// The text that removes everything that `setup` makes.
     public static func teardown(_ sources: [RecordSource]) -> String {
         var text = "begin;\nset local lock_timeout = '\(lockTimeoutSeconds)s';\n"
         text += "set local client_min_messages = warning;\n"
@@ -115,7 +115,7 @@ public enum RecordTriggers {
         return text
     }
 
-    /// What differs between old and new besides the lookup columns, as one text per row.
+    /// The text of a row that an UPDATE compares in addition to its lookup columns.
     private static func image(_ source: RecordSource) -> String {
         guard !source.columns.isEmpty else { return "r::text" }
         var columns = source.columns
@@ -176,8 +176,8 @@ public enum RecordTriggers {
             """
     }
 
-    /// The end of the body: one notification where it fits, several where the keys are many, and
-    /// one for the whole source where they are too many or too long.
+    /// The end of the body: one notification if it fits, several if there are many keys, and one
+    /// for the whole source if there are too many or a key is too long.
     private static func announcement(_ source: RecordSource, _ variables: [String]) -> String {
         let labels = keyColumns(source).map(RecordSQL.literal)
         let object = zip(labels, variables).map { "\($0), \($1)" }.joined(separator: ", ")

@@ -3,44 +3,45 @@ import Base
 import Networking
 import Sessions
 
-/// A socket and its session: what arrived and was not consumed, what was answered and not sent.
+/// A socket and its session, with the bytes that arrived and are not consumed yet, and the replies
+/// that are not sent yet.
 ///
-/// Both buffers are empty for nearly every connection at nearly every moment: bytes are parsed
-/// where the thread received them, and replies sent from where the thread wrote them.
+/// Both buffers are almost always empty: bytes are parsed in the buffer that the thread received
+/// them into, and replies are sent from the buffer that the thread wrote them to.
 struct Connection: ~Copyable {
     let fd: Int32
-    /// Index into the reactor's table, and the table place's generation, so that an old event or
-    /// timer is recognised.
+    /// The index in the reactor's table and the place's generation. The generation exposes old
+    /// events and timers.
     let token: UInt64
     var session: Session
     var input = ByteBuffer()
     var output = ByteBuffer()
-    /// What the event loop has been told.
+    /// The interest that the event loop knows.
     var interest = Interest.initial
-    /// No more requests are served; closed when the output is out.
+    /// Serves no more requests; closes when the output is sent.
     var isClosing = false
-    /// No more is read; closed when all that has arrived is answered and the answers are out.
+    /// Reads no more; closes when all that arrived is answered and the answers are sent.
     var hasEnded = false
-    /// The client sends no more, which was heard while the session waited: there may be bytes
-    /// before that end.
+    /// The client has closed its side while the session waited. Bytes may have arrived before that
+    /// end.
     var knowsOfEnd = false
-    /// CLIENT KILL has it on its list: it is closed with the next tick.
+    /// CLIENT KILL has marked it; the next tick closes it.
     var isKilled = false
-    /// Replies of this tick, as a part of the thread's buffer; empty where start == end.
+    /// The part of the thread's buffer that holds this tick's replies; empty if start == end.
     var replyStart = 0
     var replyEnd = 0
-    /// There are requests in `input` that wait for replies to be sent first.
+    /// `input` holds requests that wait until replies are sent.
     var hasUnserved = false
-    /// Since when the output has been over its soft limit, and the timer that looks whether it
-    /// still is when the patience with it ends; nil while it is not.
+    /// When the output exceeded its soft limit, and the timer that checks it again when the grace
+    /// period ends; nil below the limit.
     var softLimitSince: Milliseconds?
     var softLimitTimer: TimerID?
-    /// The serial of the session's wait (`Wait`), and the timer that ends it where one does; 0 and
-    /// nil while the session serves.
+    /// The serial of the session's wait (`Wait`), and the timer that ends the wait, if there is
+    /// one; 0 and nil while the session serves.
     var waitSerial: UInt64 = 0
     var waitTimer: TimerID?
 
-    /// The session waits, and counts as blocked.
+    /// Whether the session waits. It then counts as blocked.
     var isSuspended: Bool { waitSerial != 0 }
 
     init(fd: Int32, token: UInt64, session: consuming Session) {
@@ -50,16 +51,17 @@ struct Connection: ~Copyable {
     }
 }
 
-/// One wait of one session. The timer or message that ends a wait names it, so that a late one does
-/// not end another wait that the same session has begun since.
+/// One wait of one session. A timer or message that ends a wait names it, so a late one cannot end
+/// a later wait of the same session.
 struct Wait: Equatable, Sendable {
-    /// The connection's.
+    /// The connection's token.
     let token: UInt64
-    /// A number, from 1, that the reactor gives: of two waits the lower began first.
+    /// A number from 1, given by the reactor. Of two waits, the one with the lower serial began
+    /// first.
     let serial: UInt64
 
-    /// Serials have 48 bits, so that a `RecordWaiter` has room for one. At a million waits a second
-    /// they begin anew after nine years.
+    /// Serials have 48 bits and so fit into a `RecordWaiter`. At a million waits per second they
+    /// wrap around after nine years.
     static let serialMax: UInt64 = (1 << 48) - 1
 }
 
@@ -67,7 +69,7 @@ typealias ConnectionReference = UnsafeMutablePointer<Connection>
 
 /// The connections of one reactor, by token.
 ///
-/// A token is 0x8000… for what is no connection, else generation (31 bits) | index (32 bits).
+/// A token is 0x8000… if it is no connection's, else generation (31 bits) | index (32 bits).
 struct ConnectionTable: ~Copyable {
     private var places: [Place] = []
     private var free: [Int] = []
@@ -78,7 +80,7 @@ struct ConnectionTable: ~Copyable {
         var generation: UInt32
     }
 
-    /// A place for a new connection and its token.
+    /// Reserves a place for a new connection and returns its token.
     mutating func reserve() -> UInt64 {
         let index: Int
         if let reused = free.popLast() {
@@ -113,6 +115,6 @@ struct ConnectionTable: ~Copyable {
         return places[index].connection
     }
 
-    /// All connections as they are now. Each is good until it is closed.
+    /// All connections at this moment. Each pointer is valid until its connection is closed.
     var all: [ConnectionReference] { places.compactMap(\.connection) }
 }

@@ -9,12 +9,12 @@ import Storage
 import Synchronization
 import Wire
 
-// Connections: accepted, handed out, refused, closed.
+// Connections: accepting, handing over, refusing, closing.
 extension Reactor {
-    /// Accepts what waits on a listener and gives each connection to the reactor that has fewest.
+    /// Accepts pending connections of a listener and gives each to the reactor that has the fewest.
     func acceptAll(listener: Int) {
         let listener = server.listeners[listener]
-        for _ in 0..<1000 {  // Bound: the rest is reported again.
+        for _ in 0..<1000 {  // Bound: epoll reports the rest again.
             guard
                 let accepted = Socket.accept(
                     listener.fd, unixPath: listener.unixPath,
@@ -69,24 +69,24 @@ extension Reactor {
         Glibc.close(accepted.fd)
     }
 
-    /// No descriptor is left for who waits. Why it is turned away: the listener would say again and
-    /// again, for ever, that somebody waits.
+    /// Turns away one client because no descriptor is left. Why: epoll is level-triggered and would
+    /// report the pending client forever.
     private func refuseForDescriptors(_ listener: Int32) {
         if spareDescriptor < 0 { spareDescriptor = Reactor.openSpare() }
         guard spareDescriptor >= 0 else { return }
         Glibc.close(spareDescriptor)
         let fd = Glibc.accept(listener, nil, nil)
         if fd >= 0 { Glibc.close(fd) }
-        // What another thread opens in between may take the place: then it is tried again above.
+        // Another thread may take the descriptor first. The next call then tries again above.
         spareDescriptor = Reactor.openSpare()
         worker.pointee.statistics.pointee.connectionsRejected.bump()
         Log.standard.write(.warning, "turning a client away: no file descriptor is left")
     }
 
-    /// A descriptor that means nothing; -1 where there is none.
+    /// A descriptor held in reserve; -1 if none is available.
     static func openSpare() -> Int32 { open("/dev/null", O_RDONLY | O_CLOEXEC) }
 
-    /// Makes the accepted connection this reactor's. `connectionCount` counts it already.
+    /// Makes the accepted connection this reactor's. `connectionCount` already counts it.
     func adopt(_ accepted: Socket.Accepted) {
         let token = connections.reserve()
         let required = server.settings.passwordRequired != 0
@@ -106,7 +106,7 @@ extension Reactor {
         if isStopping { drain(connection) }
     }
 
-    /// Closes the connection at once. What was not sent is lost.
+    /// Closes the connection at once. Unsent replies are lost.
     func close(_ connection: ConnectionReference) {
         let state = connection.pointee.session.state
         worker.unwatchAll(state)

@@ -3,10 +3,10 @@ import Base
 import Glibc
 import Networking
 
-// Stopping: what has arrived is answered, what waits gets until the deadline.
+// Stopping: requests that have arrived are answered, and waiting ones have until the deadline.
 extension Reactor {
     static let stopPatience: Milliseconds = 5000
-    /// How many times a reactor that stops receives from one connection: a megabyte at most.
+    /// How often a stopping reactor receives from one connection: at most a megabyte.
     private static let lastReceivesMax = 16
 
     func beginStop() {
@@ -17,7 +17,7 @@ extension Reactor {
         for connection in connections.all { drain(connection) }
     }
 
-    /// Clients whose connection the system has made already are served too.
+    /// Also serves clients whose connection the system has already accepted.
     private func stopListening() {
         for (index, listener) in server.listeners.enumerated() {
             acceptAll(listener: index)
@@ -25,8 +25,8 @@ extension Reactor {
         }
     }
 
-    /// Receives and serves what has arrived, and no more. A connection that has to wait meanwhile
-    /// is drained further when it goes on.
+    /// Receives and serves what has arrived, and no more. If the session must wait, the connection
+    /// is drained further when the session resumes.
     func drain(_ connection: ConnectionReference) {
         let token = connection.pointee.token
         for _ in 0..<Reactor.lastReceivesMax {
@@ -35,13 +35,13 @@ extension Reactor {
             let before = worker.pointee.statistics.pointee.readsProcessed.value
             receive(connection)
             guard connections.find(token) != nil else { return }
-            // Why the counter: it tells whether there was anything.
+            // Why the counter: it tells whether anything arrived.
             if worker.pointee.statistics.pointee.readsProcessed.value == before { break }
         }
         endInput(connection)
     }
 
-    /// A connection that waited has been served.
+    /// Called when a connection has been served after a wait.
     func settle(_ token: UInt64) {
         guard let connection = connections.find(token), !closeIfDone(connection), isStopping,
             !connection.pointee.hasEnded
@@ -51,8 +51,8 @@ extension Reactor {
 
     var isDrained: Bool { connections.count == 0 || now >= stopDeadline }
 
-    /// The deadline has come, or nobody is left. Whoever still waits for an answer learns why there
-    /// is none.
+    /// Closes all connections, at the deadline or when none is left. Clients that still wait for a
+    /// reply get an error.
     func closeAll() {
         let text: StaticString = "-ERR Server is shutting down\r\n"
         for connection in connections.all {
@@ -65,14 +65,14 @@ extension Reactor {
         }
     }
 
-    /// Takes no more messages, and closes the connections that were handed over too late.
+    /// Shuts the mailbox and closes connections that were handed over too late.
     func refuseRest() {
         for message in mailbox.shut() {
             if case .adopt(let accepted) = message { refuse(accepted) }
         }
     }
 
-    /// Closes a connection that was handed over to a reactor that has ended.
+    /// Closes a connection that was handed to a reactor that has ended.
     func refuse(_ accepted: Socket.Accepted) {
         Glibc.close(accepted.fd)
         connectionCount.wrappingSubtract(1, ordering: .relaxed)

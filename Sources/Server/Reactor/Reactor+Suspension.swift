@@ -5,7 +5,7 @@ import Sessions
 import Storage
 import Synchronization
 
-// Sessions that wait: for records, for a budget, for the end of a pause.
+// Sessions that wait for records, for a budget, or for the end of a pause.
 extension Reactor {
     /// Stops reading from the connection until its session is resumed.
     func suspend(_ connection: ConnectionReference) {
@@ -25,8 +25,8 @@ extension Reactor {
         }
     }
 
-    /// Goes on with a session that waited. A wait that has ended meanwhile is left alone, be the
-    /// session gone, serving, or in its next wait.
+    /// Resumes a session that waited. Does nothing if that wait is over: the session may be gone,
+    /// may be serving, or may be in a later wait.
     func resume(_ wait: Wait, _ resumption: Resumption) {
         guard let connection = connections.find(wait.token),
             connection.pointee.waitSerial == wait.serial
@@ -39,7 +39,7 @@ extension Reactor {
         settle(wait.token)
     }
 
-    /// Takes back what `suspend` arranged, if the session waits.
+    /// Undoes what `suspend` arranged, if the session waits.
     func endWait(_ connection: ConnectionReference) {
         guard connection.pointee.isSuspended else { return }
         connection.pointee.waitSerial = 0
@@ -49,21 +49,21 @@ extension Reactor {
         blockedCount.wrappingSubtract(1, ordering: .relaxed)
     }
 
-    /// The client of a session that waits sends no more. It may still read, or may be gone
-    /// altogether: that shows only when it is answered.
+    /// The client of a waiting session has closed its side. It may still read, or may be gone; only
+    /// sending a reply shows which.
     func hearEnd(_ connection: ConnectionReference) {
-        // Why: a pause may last long, and nobody but the client wants what it holds back. Other
+        // Why: a pause may last long, and only this client wants the result of its request. Other
         // waits end soon.
         if connection.pointee.session.suspension == .paused { return close(connection) }
         connection.pointee.knowsOfEnd = true
         watch(connection)
     }
 
-    /// Ends the pause if it is over, for all, and lets the sessions of this reactor go on that it
-    /// held, in the order in which they came.
+    /// Ends the pause for all if it is over, and resumes this reactor's paused sessions in the
+    /// order in which they were paused.
     func endPauseIfOver() {
         guard server.endPause(at: now) else { return }
-        // What has expired meanwhile waits to be removed.
+        // Entries that expired during the pause still have to be removed.
         nextSweep = now
         guard pausedCount > 0 else { return }
         let waits = connections.all

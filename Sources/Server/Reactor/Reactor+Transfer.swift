@@ -7,10 +7,10 @@ import Sessions
 import Storage
 import Synchronization
 
-// Bytes in, bytes out.
+// Receiving and sending bytes.
 extension Reactor {
-    /// Receives what has arrived and serves it. Bytes are parsed in the thread's buffer; only what
-    /// is left of them is copied to the connection.
+    /// Receives what has arrived and serves it. Bytes are parsed in the thread's buffer; only the
+    /// unconsumed rest is copied to the connection.
     @inline(__always)
     func receive(_ connection: ConnectionReference) {
         guard connection.pointee.input.isEmpty else { return receiveMore(connection) }
@@ -29,12 +29,12 @@ extension Reactor {
         }
     }
 
-    /// Receives behind what is there already of an unfinished request.
+    /// Receives more bytes of an unfinished request, behind those in the connection's buffer.
     @inline(never)
     private func receiveMore(_ connection: ConnectionReference) {
         let awaited =
             connection.pointee.session.bytesAwaited - connection.pointee.input.readableCount
-        // Bound: a length that a client merely claims makes room for a megabyte at a time.
+        // Bound: a length that the client announces reserves at most a megabyte at a time.
         let room = min(max(Reactor.receiveSize, awaited), 1 << 20)
         connection.pointee.input.compact()
         let target = connection.pointee.input.reserve(room)
@@ -57,16 +57,16 @@ extension Reactor {
         }
     }
 
-    /// Nothing more is read: the client has closed its side, or the server stops. What has arrived
-    /// is still served, and its replies still go out.
+    /// Stops reading: the client has closed its side, or the server stops. Requests that have
+    /// arrived are still served, and their replies sent.
     func endInput(_ connection: ConnectionReference) {
         connection.pointee.hasEnded = true
         guard !closeIfDone(connection) else { return }
         watch(connection)
     }
 
-    /// Closes a connection that has ended when it has nothing left to serve or to send; true where
-    /// it did.
+    /// Closes a connection that has ended and has nothing left to serve or send. Returns whether it
+    /// closed it.
     @discardableResult
     func closeIfDone(_ connection: ConnectionReference) -> Bool {
         guard connection.pointee.isClosing || connection.pointee.hasEnded,
@@ -89,7 +89,7 @@ extension Reactor {
         connection.pointee.session.state.pointee.lastActiveAt = now
     }
 
-    /// Serves what stands in the connection's own buffer.
+    /// Serves the bytes in the connection's own buffer.
     func serveInput(_ connection: ConnectionReference) {
         notePeaks(connection)
         let bytes = connection.pointee.input.readable
@@ -101,7 +101,7 @@ extension Reactor {
         updateSizes(connection)
     }
 
-    /// Runs the requests in `bytes`; returns how many bytes are done with, nil where the connection
+    /// Runs the requests in `bytes`. Returns the number of bytes consumed; nil if the connection
     /// was closed.
     @inline(__always)
     private func serve(_ connection: ConnectionReference, _ bytes: Bytes) -> Int? {
@@ -133,7 +133,7 @@ extension Reactor {
         return served.consumed
     }
 
-    /// Remembers which part of the thread's replies is this connection's.
+    /// Notes which part of the thread's replies belongs to this connection.
     @inline(__always)
     private func note(_ connection: ConnectionReference, _ start: Int, _ end: Int) {
         if connection.pointee.replyEnd == start
@@ -143,8 +143,8 @@ extension Reactor {
             return
         }
         if connection.pointee.replyEnd > connection.pointee.replyStart {
-            // Served twice in one tick with others in between: the earlier part goes to its own
-            // buffer first.
+            // Served twice in one tick, with others in between: the earlier part moves to the
+            // connection's own buffer.
             let range = connection.pointee.replyStart..<connection.pointee.replyEnd
             queue(thread.replies.pointee.bytes(range), connection)
         } else {
@@ -158,7 +158,7 @@ extension Reactor {
     @inline(__always)
     func sendAll() {
         guard !answered.isEmpty else { return }
-        // Why index by hand: closing a connection takes it off the list.
+        // Why a loop by hand: closing a connection removes it from the list.
         while let connection = answered.popLast() {
             let range = connection.pointee.replyStart..<connection.pointee.replyEnd
             connection.pointee.replyStart = 0
@@ -195,15 +195,16 @@ extension Reactor {
 
     /// Keeps replies that the socket does not take yet.
     private func queue(_ bytes: Bytes, _ connection: ConnectionReference) {
-        // Why: a client that is always a little behind would else never let the buffer begin anew.
-        // Moving no more than was sent since the last move keeps that linear.
+        // Why: for a client that always lags a little behind, the buffer would otherwise never
+        // start over. Moving no more bytes than were sent since the last move keeps the cost
+        // linear.
         if connection.pointee.output.readIndex > connection.pointee.output.readableCount {
             connection.pointee.output.compact()
         }
         connection.pointee.output.append(bytes)
     }
 
-    /// The socket takes bytes again.
+    /// Sends more output; called when the socket takes bytes again.
     func flush(_ connection: ConnectionReference) {
         while !connection.pointee.output.isEmpty {  // Bound: ends when the socket is full.
             let bytes = connection.pointee.output.readable
@@ -222,8 +223,8 @@ extension Reactor {
         if !closeIfDone(connection) { watch(connection) }
     }
 
-    /// Asks to hear when the socket takes bytes, and closes a connection whose client reads too
-    /// little.
+    /// Watches for the socket to become writable, and closes a connection whose client reads too
+    /// slowly.
     func checkOutput(_ connection: ConnectionReference) {
         updateSizes(connection)
         let settings = server.settings.values
@@ -237,8 +238,7 @@ extension Reactor {
             connection.pointee.softLimitSince = since
             isOver = isOver || now - since > patience
             if !isOver && connection.pointee.softLimitTimer == nil {
-                // Why a timer: a client that reads nothing and asks for nothing more is looked at
-                // by nobody else.
+                // Why a timer: if a client neither reads nor sends, no other event checks it.
                 connection.pointee.softLimitTimer = timers.add(
                     deadline: since + patience + 1,
                     .softLimit(token: connection.pointee.token))
@@ -255,13 +255,13 @@ extension Reactor {
         watch(connection)
     }
 
-    /// The output is below its soft limit, or the connection ends.
+    /// Called when the output is below its soft limit, or the connection ends.
     func endSoftLimit(_ connection: ConnectionReference) {
         connection.pointee.softLimitSince = nil
         if let timer = connection.pointee.softLimitTimer.take() { timers.cancel(timer) }
     }
 
-    /// Tells the event loop what the connection waits for.
+    /// Tells the event loop which events the connection needs.
     func watch(_ connection: ConnectionReference) {
         let isOpen = !connection.pointee.isClosing && !connection.pointee.hasEnded
         let reading = isOpen && !connection.pointee.isSuspended
@@ -290,7 +290,7 @@ extension Reactor {
         peaks.note(RecentPeaks.Sizes(input: input, output: output), now: now)
     }
 
-    /// Goes on with connections whose replies filled the buffer.
+    /// Continues with connections whose replies filled the buffer.
     func serveUnserved() {
         guard !unserved.isEmpty else { return }
         let tokens = unserved

@@ -11,16 +11,16 @@ import Wire
 
 /// A thread that owns connections and runs their commands to completion.
 ///
-/// One tick: wait, then for every socket that is ready receive and run all that arrived, then send
-/// all replies. Replies leave at the end of the tick, so that clients that wait for theirs are
-/// woken together and their next requests arrive together: fewer ticks for the same work.
+/// One tick: wait for events; for every ready socket, receive and run what arrived; then send all
+/// replies. Replies leave at the end of the tick, so clients wake together and their next requests
+/// arrive together. That takes fewer ticks for the same work.
 ///
 /// Threads: everything belongs to the reactor's own thread, except the mailbox and `tickLock`,
-/// which is held during a tick. Who holds the tick locks of all reactors may read every session
-/// (`Server.whileStandingStill`).
+/// which is held during a tick. A thread that holds the tick locks of all reactors may read every
+/// session (`Server.whileStandingStill`).
 final class Reactor: @unchecked Sendable {
     enum Message: Sendable {
-        /// A connection that the accepting reactor hands over.
+        /// A connection handed over by the accepting reactor.
         case adopt(Socket.Accepted)
         /// Ends a wait.
         case resume(Wait, Resumption)
@@ -28,7 +28,7 @@ final class Reactor: @unchecked Sendable {
         case unpaused
         /// Closes a connection that was killed.
         case close(token: UInt64)
-        /// Drain and stop.
+        /// Drains all connections and stops.
         case stop
     }
 
@@ -50,12 +50,11 @@ final class Reactor: @unchecked Sendable {
     let mailbox: Mailbox<Message>
     let tickLock = TickLock()
     var loop: EpollLoop
-    /// What the sessions work with. Why beside `thread`: that is being changed while one of them
-    /// serves, and what it serves may ask for the reactor's worker.
+    /// The sessions' worker. Why beside `thread`: serving a session modifies `thread`, and the
+    /// session's commands may ask for the reactor's worker meanwhile.
     let worker: WorkerReference
     var thread: ServingThread
-    /// What other threads read of this one's counters. Why beside `thread`: that is being changed
-    /// while it serves.
+    /// This thread's counters, read by other threads. Why beside `thread`: see `worker`.
     let statistics: StatisticsReference
     let commandStatistics: CommandStatistics
     let errorTally: Reference<ErrorTally>
@@ -65,34 +64,34 @@ final class Reactor: @unchecked Sendable {
     var timers = Timers<Due>()
     /// Connections with replies to send in this tick.
     var answered: [ConnectionReference] = []
-    /// Connections whose next requests wait until their replies are out.
+    /// Connections whose next requests wait until their replies are sent.
     var unserved: [UInt64] = []
     /// The serial of the wait that began last.
     var lastWait: UInt64 = 0
-    /// How many sessions CLIENT PAUSE holds.
+    /// How many sessions a CLIENT PAUSE holds.
     var pausedCount = 0
-    /// Given up for a moment to turn away a client for whom there is no descriptor.
+    /// A spare descriptor, closed for a moment to turn away a client when no other is left.
     var spareDescriptor = Reactor.openSpare()
     let receiveBuffer: UnsafeMutableRawBufferPointer
     var isStopping = false
     var stopDeadline: Milliseconds = 0
-    /// When to look for expired entries soon, and the moment of wall time at which the next one
-    /// expires, as far as the last look has seen.
+    /// When to sweep expired entries soon; and the moment of wall time at which the next entry
+    /// expires, as far as the last sweep saw.
     var nextSweep: Milliseconds?
     private var expiryDue: Milliseconds?
     var changesSeen = 0
-    /// When to look whether memory can be given back; nil while nothing has happened since the last
-    /// look.
+    /// When to check whether memory can be given back; nil if nothing has happened since the last
+    /// check.
     private var nextTidying: Milliseconds?
     private var lastEventAt: Milliseconds = 0
-    /// The thread that runs this reactor, once it runs.
+    /// The thread that runs this reactor, once it has started.
     var owner: pthread_t?
-    /// How many connections this reactor has, for whoever hands out the next one.
+    /// How many connections this reactor has. The accepting reactor compares these counts.
     let connectionCount = Atomic<Int>(0)
     let blockedCount = Atomic<Int>(0)
 
     static let receiveSize = 64 * 1024
-    /// The thread's reply buffer is sent early beyond this.
+    /// If the thread's reply buffer exceeds this, it is sent early.
     static let replyBufferLimit = 1 << 20
 
     init?(number: Int, server: Server) {
@@ -114,11 +113,11 @@ final class Reactor: @unchecked Sendable {
         guard self.loop.add(mailbox.descriptor, token: Reactor.mailboxToken) else { return nil }
     }
 
-    /// Monotonic time at the beginning of the tick. Every deadline and span of a reactor is of this
+    /// Monotonic time at the beginning of the tick. All deadlines and spans of a reactor use this
     /// clock, except `expiryDue`.
     var now: Milliseconds { worker.pointee.monotonicNow }
 
-    /// Serves until it is told to stop and has drained.
+    /// Serves until it is told to stop and all connections are drained.
     func run() {
         tickLock.lock()
         owner = pthread_self()
@@ -130,7 +129,7 @@ final class Reactor: @unchecked Sendable {
             tickLock.lock()
             tick(events: count, at: .now)
         }
-        // Why a tick: a tenant may go with what a session watches.
+        // Why a tick: closing a session may remove a tenant whose keys it watches.
         worker.pointee.participant.enter()
         closeAll()
         refuseRest()
@@ -138,7 +137,7 @@ final class Reactor: @unchecked Sendable {
         tickLock.unlock()
     }
 
-    /// Handles `events` events of the last wait, and what is due.
+    /// Handles the `events` events of the last wait, and all due work.
     func tick(events: Int, at moment: Moment) {
         worker.pointee.participant.enter()
         worker.pointee.now = moment.wall
@@ -161,7 +160,8 @@ final class Reactor: @unchecked Sendable {
         if event.isWritable { flush(connection) }
         guard let connection = connections.find(event.token) else { return }
         if connection.pointee.interest.reading {
-            // Why not while requests wait: what has arrived is answered before more is taken in.
+            // Why not while requests wait: a client's earlier requests are answered before more are
+            // read.
             if !connection.pointee.hasUnserved { receive(connection) }
         } else if event.isBroken {
             close(connection)
@@ -194,7 +194,7 @@ final class Reactor: @unchecked Sendable {
 
     // MARK: - Time
 
-    /// When something is due; nil where nothing is.
+    /// When the next work is due; nil if none is.
     var nextDeadline: Milliseconds? {
         if !unserved.isEmpty { return now }
         var deadline: Milliseconds?
@@ -204,7 +204,7 @@ final class Reactor: @unchecked Sendable {
         }
         consider(timers.next)
         consider(nextSweep)
-        // Why not longer: wall time may jump meanwhile, and nobody would say so.
+        // Why no longer: wall time may jump meanwhile, and nothing would report it.
         consider(expiryDue.map { now + min($0 - worker.pointee.now, Reactor.wallTimePatience) })
         consider(nextTidying)
         if pausedCount > 0 || server.pauseState.isActive {
@@ -217,7 +217,7 @@ final class Reactor: @unchecked Sendable {
         return deadline
     }
 
-    /// For how long a reactor sleeps at most when it waits for a moment of wall time.
+    /// The longest sleep of a reactor that waits for a moment of wall time.
     static let wallTimePatience: Milliseconds = 1000
 
     var nextIdleCheck: Milliseconds = 0
@@ -235,7 +235,7 @@ final class Reactor: @unchecked Sendable {
         closeIdle()
     }
 
-    /// `timeout`: closes sessions that have been idle too long, looked for once a second.
+    /// `timeout`: closes sessions that were idle too long. Checks once a second.
     private func closeIdle() {
         let limit = server.settings.idleTimeoutSeconds
         guard limit > 0, now >= nextIdleCheck else { return }
@@ -251,13 +251,13 @@ final class Reactor: @unchecked Sendable {
         }
     }
 
-    /// Removes expired entries, a slice at a time, when some are due.
+    /// Removes expired entries, a slice at a time, if some are due.
     private func sweep() {
         let changes = worker.pointee.statistics.pointee.changes.value
         if changes != changesSeen {
             changesSeen = changes
-            // Why soon and not now: what was written just now may expire soonest of all; a look
-            // costs little and says when the next is worth it.
+            // Why soon and not now: an entry written just now may be the first to expire. A sweep
+            // costs little and finds when the next one is due.
             nextSweep = min(nextSweep ?? .max, now + Reactor.sweepDelay)
         }
         let isDue =
@@ -268,18 +268,18 @@ final class Reactor: @unchecked Sendable {
         expiryDue = nil
         guard let due = server.sweep(worker, reactor: number) else { return }
         let pause = due - worker.pointee.now
-        // Why by two clocks: a sweep that was cut short goes on after some milliseconds, whatever
-        // becomes of wall time; an entry expires when wall time says so.
+        // Why two clocks: a sweep that was cut short continues after some milliseconds, whatever
+        // wall time does; an entry expires by wall time.
         if pause <= Reactor.sweepPauseMax { nextSweep = now + pause } else { expiryDue = due }
     }
 
-    /// The longest pause of a sweep that has not come round.
+    /// The longest pause of a sweep that has not finished its round.
     private static let sweepPauseMax: Milliseconds = 4
     static let sweepDelay: Milliseconds = 100
 
-    /// After work, gives pages that nobody uses back to the system, once. Why at all: the allocator
-    /// does so while it is called, and an idle server does not call it. Why the first reactor
-    /// alone: it does so for all.
+    /// After work, gives unused pages back to the system, once. Why: the allocator does so only
+    /// when it is called, and an idle server does not call it. Why only the first reactor: the call
+    /// covers all threads.
     private func tidy(events: Int) {
         guard number == 0 else { return }
         if events > 0 {
@@ -300,10 +300,9 @@ final class Reactor: @unchecked Sendable {
     private static let tidyDelay: Milliseconds = 2000
 }
 
-/// The lock that a reactor holds during a tick: a plain mutex, one instruction when nobody else
-/// wants it.
+/// The lock that a reactor holds during a tick: a plain mutex, one instruction if uncontended.
 final class TickLock: @unchecked Sendable {
-    // Safety: initialised in init, destroyed never: reactors live as long as the process.
+    // Safety: initialised in init, never destroyed: reactors live as long as the process.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
     init() {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// Where SCAN goes on: a keyspace and a position in it, in one number below 2^63.
+/// SCAN's cursor: a keyspace and a position in it, in one number below 2^63.
 ///
 /// Layout:
 ///
 ///     bits 62 … 32   group: 0 is the session's own keyspace, n + 1 are the tenants of
 ///                    group n (`TenantIndex.group`)
-///     bits 31 …  0   position: the first bits of the hash of the keys to go on with
+///     bits 31 …  0   position: the first bits of the hash of the next keys
 ///
-/// Why it repeats and misses nothing: both parts are hashes, of the tenant's id and of the key.
+/// Why a scan neither repeats nor misses a key: both parts are hashes, of a tenant's id and a key.
 /// However tables grow and shrink, and whichever tenants come and go between two steps, a key is
-/// before the cursor or behind it, never both. A step ends at a multiple of 2^32 of the hash, and
-/// hands out only what lies before.
+/// either before or after the cursor, never both. A step ends at a multiple of 2^32 of the hash,
+/// and returns only keys before it.
 public struct ScanCursor: Equatable, Sendable {
     var group: UInt64
     var position: UInt64
@@ -33,23 +33,22 @@ public struct ScanCursor: Equatable, Sendable {
 }
 
 extension Reference where Pointee == Worker {
-    /// Home buckets that are walked under one hold of a lock: about 160 entries, which takes some
-    /// ten microseconds.
+    /// Home buckets scanned per lock: about 160 entries, which take some ten microseconds.
     private var homesUnderLock: Int { 32 }
 
-    /// One step of SCAN over database `number` of `tenant` and, where `inTenants`, of all other
-    /// tenants. `body` is called under the shard's lock with each live entry that `isWanted`;
-    /// unwanted ones count as looked at. Expired entries that are wanted are removed. Returns the
-    /// next cursor, nil at the end.
+    /// One step of SCAN over database `number` of `tenant`, and with `inTenants` over that of all
+    /// other tenants. Calls `body` under the shard's lock with each live entry that `isWanted`; all
+    /// entries count as seen. Removes wanted entries that have expired. Returns the next cursor;
+    /// nil at the end.
     public func scan(
         _ tenant: TenantReference, _ number: Int, inTenants: Bool, from start: ScanCursor,
         count: Int, isWanted: (Entry) -> Bool, _ body: (Bytes) -> Void
     ) -> ScanCursor? {
         var cursor = start
         var seen = 0
-        // Why ten for each key asked for: as Redis, so that a sparse table still answers soon. Why
-        // the minimum: the shards of an empty database, and tenants who have nothing in it, are
-        // passed in one step.
+        // Why ten per requested key: as in Redis, so a sparse table still answers soon. Why the
+        // minimum: one step then passes the shards of an empty database and tenants without keys in
+        // it.
         var steps = max(min(count, 1 << 40) * 10, 2048)
         while seen < count, steps > 0 {  // Bound: `steps`, and each turn moves the cursor on.
             steps -= 1
@@ -90,8 +89,8 @@ extension Reference where Pointee == Worker {
         }
     }
 
-    /// Scans the keyspaces of one group together, from `position` to what is returned; nil is the
-    /// end.
+    /// Scans the keyspaces of one group together from `position`. Returns the next position; nil at
+    /// the end.
     private func scanChunk(
         _ keyspaces: [KeyspaceReference], of viewer: TenantReference, from position: UInt64,
         limit: Int, _ seen: inout Int, _ isWanted: (Entry) -> Bool, _ body: (Bytes) -> Void
@@ -102,7 +101,8 @@ extension Reference where Pointee == Worker {
                 keyspace, of: viewer, from: position, limit: limit, &seen, isWanted
             ) { _, key in body(key) }
         }
-        // Tenants whose ids' hashes begin alike: all go as far as the one that went least far.
+        // These tenants' ids have hashes that begin alike. All keyspaces stop where the first one
+        // stopped.
         var found: [(position: UInt64, key: [UInt8])] = []
         var end = ScanCursor.positionEnd
         for keyspace in keyspaces {
@@ -115,7 +115,7 @@ extension Reference where Pointee == Worker {
         return end == ScanCursor.positionEnd ? nil : end
     }
 
-    /// Scans a part of the shard that `position` lies in, under one hold of its lock.
+    /// Scans a part of the shard at `position`, under one lock.
     private func scanShard(
         _ keyspace: KeyspaceReference, of viewer: TenantReference, from position: UInt64,
         limit: Int, _ seen: inout Int, _ isWanted: (Entry) -> Bool,
@@ -133,7 +133,7 @@ extension Reference where Pointee == Worker {
         return end.flatMap { $0 == ScanCursor.positionEnd ? nil : $0 }
     }
 
-    /// The same with the shard held; returns the position that was come to.
+    /// The same with the shard held. Returns the position reached.
     private func scan(
         _ shard: ShardReference, _ keyspace: KeyspaceReference, of viewer: TenantReference,
         from position: UInt64, to shardEnd: UInt64, limit: Int, _ seen: inout Int,
@@ -150,8 +150,8 @@ extension Reference where Pointee == Worker {
             let next = shard.pointee.table.scan(
                 from: position << (32 + bits), limit: limit, bucketLimit: homes
             ) { entries.append((Hash($0.key).bits >> 32, $0)) }
-            // Why down: the cursor has 32 bits; what lies behind the last whole one comes with the
-            // next step.
+            // Why rounded down: the cursor has 32 bits. Entries after the last whole one come with
+            // the next step.
             end = next.map { number << (32 - bits) | $0 >> (32 + bits) } ?? shardEnd
             if end > position { break }
             homes *= 2
@@ -173,9 +173,8 @@ extension Reference where Pointee == Worker {
         return end
     }
 
-    /// Whether a session of `viewer` that names `key` of `keyspace` would find it. What a tenant
-    /// has stored through a session of its own, under a name that no pattern leads to it, is its
-    /// alone.
+    /// Whether a session of `viewer` that names `key` of `keyspace` would find it. If a created
+    /// tenant has stored a key that no pattern assigns to it, only the tenant itself sees that key.
     func isVisible(
         _ key: Bytes, in keyspace: KeyspaceReference, to viewer: TenantReference
     ) -> Bool {

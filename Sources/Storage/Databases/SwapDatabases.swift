@@ -2,8 +2,8 @@
 import Base
 
 extension Reference where Pointee == Worker {
-    /// Exchanges two databases of `tenant`, under the locks of both. Inside EXEC they are held
-    /// already, both of them, where the tenant had either when EXEC took its locks.
+    /// Swaps two databases of `tenant` under the locks of both. Inside EXEC both are held already,
+    /// if the tenant had either of them when EXEC took its locks.
     public func swapDatabases(of tenant: TenantReference, _ first: Int, _ second: Int) {
         guard tenant.keyspace(first) != nil || tenant.keyspace(second) != nil else { return }
         if isHolding {
@@ -24,11 +24,11 @@ extension Reference where Pointee == Worker {
         tenant.keyspace(number).flatMap { holds($0.shard(at: 0)) ? $0 : nil }
     }
 
-    /// Exchanges what two databases of one tenant hold, and tells whoever waits for a key that
-    /// either has. The caller holds all shards of both.
+    /// Swaps the contents of two databases of one tenant, and tells the waiters of keys in either.
+    /// The caller holds all shards of both.
     ///
-    /// Why the tables and not the keyspaces: waiters, counters and keys that wait for a lock
-    /// belong to a database by its number, and stay where they are.
+    /// Why the tables and not the keyspaces: waiters, counters, and keys waiting for a lock belong
+    /// to a database's number and stay with it.
     public func swapContents(_ left: KeyspaceReference, _ right: KeyspaceReference) {
         precondition(left.pointee.tenant == right.pointee.tenant && left != right)
         for (own, other) in [(left, right), (right, left)] {
@@ -57,9 +57,9 @@ extension Reference where Pointee == Worker {
 }
 
 extension Reference where Pointee == Keyspace {
-    /// Empties all tables and returns their entries, which the caller owns. Shards of different
-    /// number, which a tenant has who was named by keys before it was created, share no order, so
-    /// entries are moved one by one.
+    /// Empties all tables and returns their entries; the caller then owns them. A tenant that was
+    /// named by keys before it was created may have databases with different numbers of shards.
+    /// Those share no order, so entries move one by one.
     fileprivate func takeAll() -> [Entry] {
         var entries: [Entry] = []
         forEachShard(isLocked: true) { shard in

@@ -3,21 +3,21 @@ import Base
 
 // INFO's avg_ttl.
 extension Reference where Pointee == Worker {
-    /// How many keyspaces one estimate looks into, how many shards of each, and at how many entries
-    /// of a shard: 4096 entries at most.
+    /// How many keyspaces one estimate samples, how many shards of each, and how many entries of
+    /// each shard: 4096 entries at most.
     private var sampledKeyspaceCountMax: Int { 64 }
     private var sampledShardCountMax: Int { 4 }
     private var sampledEntryCountMax: Int { 16 }
 
-    /// About how many milliseconds the entries of `keyspaces` that expire have left on average; 0
-    /// where none was found.
+    /// Estimates the average remaining time of expiring entries in `keyspaces`, in milliseconds; 0
+    /// if none was found.
     ///
-    /// How: entries of shards drawn at random, neighbours in a random place of the table, as for
-    /// eviction. Hashes are even, so those are as good as any. The average of each keyspace counts
-    /// as often as it has entries that expire. Of many keyspaces every n-th is asked, from a random
-    /// one on. What has expired and is still there counts for nothing, as in Redis.
+    /// How: it samples neighbouring entries at a random place in random shards, as eviction does.
+    /// Hashes are even, so these entries are representative. Each keyspace's average is weighted by
+    /// its number of expiring entries. Of many keyspaces it samples every n-th, from a random
+    /// start. Expired entries that are still there are ignored, as in Redis.
     ///
-    /// Inside EXEC only shards that the transaction holds are looked at: waiting for others would
+    /// Inside EXEC it samples only shards that the transaction holds. Waiting for others would
     /// break the order of locks.
     public func estimatedTimeToLive(in keyspaces: [KeyspaceReference]) -> Milliseconds {
         let step = (keyspaces.count + sampledKeyspaceCountMax - 1) / sampledKeyspaceCountMax
@@ -34,13 +34,13 @@ extension Reference where Pointee == Worker {
         return weights > 0 ? Milliseconds(weighted / weights) : 0
     }
 
-    /// The average of one keyspace's sample; nil of an empty one.
+    /// The average of one keyspace's sample; nil if the sample is empty.
     private func sampleTimeToLive(_ keyspace: KeyspaceReference) -> Double? {
         var sum = 0.0
         var count = 0.0
         var shardCount = 0
         let start = Int(pointee.random.next(below: UInt64(keyspace.shardCount)))
-        // Bound: all shards once; most have something where any has.
+        // Bound: each shard once. If any shard has expiring entries, most have.
         for offset in 0..<keyspace.shardCount where shardCount < sampledShardCountMax {
             let shard = keyspace.shard(at: (start + offset) % keyspace.shardCount)
             withShard(shard) { shard in

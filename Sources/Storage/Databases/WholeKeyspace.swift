@@ -4,18 +4,19 @@ import Glibc
 import Synchronization
 import Tenancy
 
-// What commands do to a whole database: flush, swap, scan, pick a key. Shards are locked one at a
-// time, unless the caller holds them all (inside EXEC). What has come into being since it took them
-// is not there for it: to wait for one more shard would break the order of locks.
+// Operations on a whole database: flush, swap, scan, random key. They lock one shard at a time,
+// unless the caller holds all of them (inside EXEC). A shard made since EXEC took its locks is then
+// skipped, because waiting for it would break the order of locks.
 extension Reference where Pointee == Worker {
-    /// Calls `body` with every shard of `keyspace` under its lock; settles memory after each.
-    /// Inside EXEC what is not held came into being since, and is not there to the transaction.
+    /// Calls `body` with every shard of `keyspace` under its lock, and settles memory after each.
+    /// Inside EXEC, skips shards that are not held: they were made since, and the transaction does
+    /// not see them.
     public func forEachShard(of keyspace: KeyspaceReference, _ body: (ShardReference) -> Void) {
         for index in 0..<keyspace.shardCount { withShard(keyspace.shard(at: index), body) }
     }
 
-    /// Removes every key of `keyspace` and returns how many there were. The entries themselves are
-    /// freed by `reclaimer`, outside the locks, so that nobody waits while millions are freed.
+    /// Removes every key of `keyspace` and returns how many there were. `reclaimer` frees the
+    /// entries outside the locks, so no client waits while millions are freed.
     public func flush(_ keyspace: KeyspaceReference, _ reclaimer: Reclaimer) -> Int {
         var removed = 0
         forEachShard(of: keyspace) { shard in
@@ -31,8 +32,9 @@ extension Reference where Pointee == Worker {
         return removed
     }
 
-    /// A random live key of `keyspace` that a session of `viewer` sees, copied; nil where there is
-    /// none. Shards are chosen evenly, which is by their number of keys as hashes are even.
+    /// Returns a copy of a random live key of `keyspace` that a session of `viewer` sees; nil if
+    /// there is none. It starts at a random shard; hashes are even, so all shards have about the
+    /// same number of keys.
     public func randomKey(
         _ keyspace: KeyspaceReference, for viewer: TenantReference
     ) -> [UInt8]? {
@@ -49,8 +51,8 @@ extension Reference where Pointee == Worker {
     private func randomKey(
         of shard: ShardReference, _ keyspace: KeyspaceReference, for viewer: TenantReference
     ) -> [UInt8]? {
-        // Why a hundred tries: as Redis; a table in which nearly everything has expired is not
-        // searched for ever.
+        // Why a hundred tries: as in Redis, a table of mostly expired entries is not searched
+        // forever.
         for _ in 0..<100 {
             guard let slot = shard.pointee.table.randomSlot(&pointee.random) else { break }
             let entry = slot.entry
@@ -63,9 +65,9 @@ extension Reference where Pointee == Worker {
         return nil
     }
 
-    /// Calls `body` with every entry of `keyspace`, a few under each lock, so that commands get
-    /// between. What is there all the while is met once; of what comes or goes meanwhile nothing is
-    /// promised. For threads that hold nothing.
+    /// Calls `body` with every entry of `keyspace`, a few under each lock, so commands can run in
+    /// between. Visits every entry that is there throughout, once; makes no promise about others.
+    /// For threads that hold nothing.
     public func forEachEntryInSteps(of keyspace: KeyspaceReference, _ body: (Entry) -> Void) {
         for index in 0..<keyspace.shardCount {
             let shard = keyspace.shard(at: index)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// The 24 bits by which eviction judges an entry, as Redis keeps them.
+/// The 24 bits by which eviction ranks an entry, as in Redis.
 ///
-/// LRU: seconds, modulo 2^24 (194 days). LFU: 16 bits of minutes when the counter last decayed, 8
-/// bits of a logarithmic counter that begins at 5 and rises with a chance of 1 / ((counter - 5) x
-/// factor + 1).
+/// LRU: seconds, modulo 2^24 (194 days). LFU: 16 bits for the minute of the counter's last decay,
+/// and 8 bits for a logarithmic counter. The counter starts at 5 and rises with a chance of 1 /
+/// ((counter - 5) x factor + 1).
 public enum Access {
     private static let initialFrequency: UInt32 = 5
 
@@ -14,7 +14,7 @@ public enum Access {
         isFrequency(settings) ? minutes(now) << 8 | initialFrequency : seconds(now)
     }
 
-    /// Whether the eviction policy goes by frequency (LFU), so that the 24 bits hold a counter.
+    /// Whether the eviction policy uses frequency (LFU), so the 24 bits contain a counter.
     @inline(__always)
     public static func isFrequency(_ settings: SettingsReference) -> Bool {
         let policy = settings.evictionPolicy
@@ -52,7 +52,7 @@ public enum Access {
         return minutes(now) << 8 | counter
     }
 
-    /// The counter after the decay that is due: one for each decay period that has passed.
+    /// The counter after decay: one less for each decay period that has passed.
     public static func frequency(
         _ access: UInt32, now: Milliseconds, settings: SettingsReference
     ) -> UInt32 {

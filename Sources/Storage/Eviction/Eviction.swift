@@ -4,45 +4,47 @@ import Glibc
 import Synchronization
 import Tenancy
 
-/// Making room: which tenant gives way, and which of its keys.
+/// Making room: which tenant loses keys, and which ones.
 ///
-/// Who: a tenant beyond its share, the furthest as far as `VictimSearch` knows. A tenant's share is
-/// its plan's memory, or, of those without one, an equal part of `maxmemory`. So nobody's data is
-/// pushed out while somebody else takes more than their share.
+/// Which tenant: one beyond its share, the furthest that `VictimSearch` knows. A tenant's share is
+/// its plan's memory; tenants without a limit share `maxmemory` equally. So no tenant loses data
+/// while another exceeds its share.
 ///
-/// A command of a tenant beyond its share, of whom nothing else can go, makes nobody within theirs
-/// give way: the keys that it names go, as in Redis, or it is refused.
+/// A tenant beyond its share cannot evict keys of tenants within theirs. If its command needs room
+/// and nothing else can be evicted, the keys that the command names are evicted, as in Redis, or
+/// the command is refused.
 ///
-/// What: as in Redis, the best of a few candidates: idle longest (LRU), used least (LFU), expiring
-/// first (TTL), or any. Candidates are neighbours in a random place of the table, so that a sample
-/// costs few cache misses.
+/// Which keys: as in Redis, the best of a few candidates: idle longest (LRU), used least (LFU),
+/// expiring first (TTL), or any. Candidates are neighbours at a random place in the table, so a
+/// sample costs few cache misses.
 ///
-/// Locks: eviction runs while a command holds its shards. It may hold those, and takes another one
-/// only if it is free: waiting would break the order of locks. A busy shard is tried again.
+/// Locks: eviction runs while a command holds its shards. It uses those, and takes another one only
+/// if it is free: waiting would break the order of locks. It tries a busy shard again.
 extension Reference where Pointee == Worker {
-    /// Evicts until the server is below `memoryMax`. False where the policy forbids it or nothing
-    /// can go. `evictingNamedKeys`: the keys that the command names go when nothing else can.
+    /// Evicts until the server is below `memoryMax`. False if the policy forbids it or nothing can
+    /// be evicted. With `evictingNamedKeys`, evicts the keys that the command names if nothing else
+    /// can be evicted.
     @inline(never)
     public func makeRoom(_ memoryMax: Int, evictingNamedKeys: Bool = true) -> Bool {
         settleHeld()
         registry.measureOtherMemory(now: pointee.now)
         guard memoryInUse > memoryMax else { return true }
-        // Why first: it is nobody's any more, and goes before anybody's data.
+        // Why first: this memory belongs to no tenant, and is freed before any tenant's data.
         Reclaimer.shared.freeParts(Reclaimer.partsInCommandMax)
         guard evict(untilLasting: memoryMax, evictingNamedKeys) else { return false }
         // Why more than `memoryMax`: what was evicted may still wait to be freed. Nearly every
-        // write has just freed more than it will take, so memory falls; where it does not, as large
-        // values are made and deleted one after the other, writes are refused.
+        // write has just freed more than it takes, so memory falls. If it does not fall, because
+        // large values are made and deleted in succession, writes are refused.
         return memoryInUse <= memoryMax + 2 * Reclaimer.pressureSize
     }
 
-    /// Evicts until the server will be below `memoryMax` once what waits is freed.
+    /// Evicts until the server will be below `memoryMax` when all waiting garbage is freed.
     private func evict(untilLasting memoryMax: Int, _ evictingNamedKeys: Bool) -> Bool {
         guard registry.lastingMemory > memoryMax else { return true }
         let policy = self.policy
         guard policy != .noEviction else { return false }
         pointee.victims.passedOver.removeAll(keepingCapacity: true)
-        // Bound: each turn takes a key or passes a tenant over, sixteen at most.
+        // Bound: each turn evicts a key or passes over a tenant, at most sixteen.
         while registry.lastingMemory > memoryMax {
             let victim = mostOverShare(memoryMax, expiring: policy.isVolatile)
             guard let victim, victim.isBeyondShare || !holdsTenantBeyondShare(memoryMax) else {
@@ -58,7 +60,7 @@ extension Reference where Pointee == Worker {
         return true
     }
 
-    /// Evicts the tenant's own keys until it is below its limit of memory.
+    /// Evicts the tenant's own keys until it is below its memory limit.
     @inline(never)
     public func makeRoom(in tenant: TenantReference, memoryMax: Int) -> Bool {
         settleHeld()
@@ -89,14 +91,14 @@ extension Reference where Pointee == Worker {
         for shard in frame(0).heldShards { settle(shard) }
     }
 
-    /// What an attempt to evict a key came to. `missed`: the sample had none that may go.
+    /// The result of trying to evict a key. `missed`: the sample had no key that may be evicted.
     private enum Attempt { case evicted, missed, busy }
 
-    /// Evicts one key of the tenant; false where none was found. A tenant at its own limit under
-    /// `noeviction` gives its least recently used key: its plan asked for eviction.
+    /// Evicts one key of the tenant. False if none was found. Under `noeviction`, a tenant at its
+    /// own limit loses its least recently used key, because its plan asks for eviction.
     private func evictOne(from tenant: TenantReference) -> Bool {
         let policy = self.policy == .noEviction ? EvictionPolicy.allKeysLRU : self.policy
-        for _ in 0..<100 {  // Bound: samples are drawn by chance, and a lock comes free.
+        for _ in 0..<100 {  // Bound: samples are random, and locks come free.
             guard let keyspace = randomKeyspace(of: tenant, expiring: policy.isVolatile) else {
                 return false
             }
@@ -110,13 +112,13 @@ extension Reference where Pointee == Worker {
                 case .busy: isBusy = true
                 }
             }
-            // Why: a holder that has lost its core needs it to let go.
+            // Why: a holder that has lost its core needs one to release its lock.
             if isBusy { sched_yield() }
         }
         return false
     }
 
-    /// One of the tenant's databases that have keys, or keys that expire.
+    /// A random database of the tenant that has keys, or keys that expire.
     private func randomKeyspace(
         of tenant: TenantReference, expiring: Bool
     ) -> KeyspaceReference? {
@@ -125,14 +127,14 @@ extension Reference where Pointee == Worker {
         tenant.forEachKeyspace { keyspace in
             guard keyspace.hasKeys(expiring: expiring) else { return }
             count += 1
-            // Each of those seen so far has then been chosen with the same chance.
+            // So far, each database was chosen with the same chance.
             if count == 1 || pointee.random.next(below: count) == 0 { chosen = keyspace }
         }
         return chosen
     }
 
     private func evictOne(from shard: ShardReference, _ policy: EvictionPolicy) -> Attempt {
-        // Why without the lock: the count is only a hint, and most often the answer.
+        // Why without the lock: the count is only a hint, and usually decides.
         if policy.isVolatile && shard.pointee.table.expiringCount == 0 { return .missed }
         let isHeld = holds(shard)
         guard isHeld || shard.pointee.lock.tryLock() else { return .busy }
@@ -153,7 +155,7 @@ extension Reference where Pointee == Worker {
         return .evicted
     }
 
-    /// Evicts the first key of the command at hand that may go.
+    /// Evicts the first key of the current command that may be evicted.
     private func evictNamedKey(_ policy: EvictionPolicy) -> Bool {
         for resolved in namedKeys(64) {
             guard holds(resolved.shard),
@@ -166,7 +168,7 @@ extension Reference where Pointee == Worker {
         return false
     }
 
-    /// Removes an entry of a shard that is held, and counts it.
+    /// Evicts an entry of a held shard and counts it.
     private func evict(_ slot: Table.Slot, of shard: ShardReference) {
         pointee.statistics.pointee.evictedKeys.bump()
         shard.pointee.usage.evicted += 1
@@ -174,19 +176,19 @@ extension Reference where Pointee == Worker {
         settle(shard)
     }
 
-    /// Whether the command that asks for room named this key: it is not the one to go.
+    /// Whether the current command names this key; such a key is not evicted here.
     private func isKeyOfCommand(_ entry: Entry) -> Bool {
         namedKeys(64).contains { $0.key == entry.key }
     }
 
-    /// The first keys of the command at hand, `limit` at most; none where the thread holds nothing.
+    /// The first keys of the current command, at most `limit`; empty if the thread holds nothing.
     func namedKeys(_ limit: Int) -> UnsafeBufferPointer<ResolvedKey> {
         guard let frame = topFrame else { return UnsafeBufferPointer(start: nil, count: 0) }
         return UnsafeBufferPointer(
             start: frame.pointee.keys, count: min(frame.pointee.keyCount, limit))
     }
 
-    /// Higher goes first.
+    /// The entry with the highest score is evicted first.
     private func score(_ entry: Entry, _ policy: EvictionPolicy) -> Int64 {
         switch policy {
         case .allKeysLRU, .volatileLRU, .noEviction:

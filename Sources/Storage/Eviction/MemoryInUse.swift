@@ -3,30 +3,30 @@ import Base
 import CAllocator
 import Synchronization
 
-// What `maxmemory` bounds: the whole process, as in Redis. Tables and what waits to be freed are
-// known exactly at any moment; what else is allocated (connections, buffers, code's own objects) is
-// asked of the allocator every so often, as the question takes some microseconds.
+// What `maxmemory` bounds: the whole process, as in Redis. The sizes of tables and of waiting
+// garbage are always known exactly. For all other memory (connections, buffers, the program's own
+// objects) the allocator is asked now and then, because that takes some microseconds.
 extension TenantRegistry {
-    /// How long a measure is good for.
+    /// How long a measurement is used.
     private static let measureInterval: Milliseconds = 100
 
-    /// Bytes that count against `maxmemory`. What waits to be freed is among them.
+    /// Bytes that count against `maxmemory`, including those that wait to be freed.
     @inline(__always)
     public var memoryInUse: Int { lastingMemory + TenantRegistry.unfreedMemory }
 
-    /// `memoryInUse` without what waits to be freed. Eviction goes by it: to evict more because
-    /// what was evicted is not yet freed would empty the server.
+    /// `memoryInUse` without bytes that wait to be freed. Eviction uses this: evicting more because
+    /// evicted entries are not freed yet would empty the server.
     @inline(__always)
     public var lastingMemory: Int {
         settledMemory.load(ordering: .relaxed) + otherMemory.load(ordering: .relaxed)
     }
 
-    /// Bytes that are nobody's any more and wait to be freed.
+    /// Bytes that belong to no tenant any more and wait to be freed.
     private static var unfreedMemory: Int {
         Reclaimer.shared.pendingSize.load(ordering: .relaxed) + Reclamation.waitingSize
     }
 
-    /// Asks the allocator anew if the last answer is older than a tenth of a second.
+    /// Measures again if the last measurement is older than a tenth of a second.
     public func measureOtherMemory(now: Milliseconds) {
         let last = otherMemoryMeasuredAt.load(ordering: .relaxed)
         guard now < last || now - last >= TenantRegistry.measureInterval,

@@ -3,31 +3,32 @@ import Base
 import Synchronization
 import Tenancy
 
-/// Which tenant gives way when the server's memory is full: one that is beyond its share, the
-/// furthest as far as is known.
+/// Chooses the tenant to evict from when the server's memory is full: one beyond its share, the
+/// furthest known.
 ///
-/// Why not the furthest of all: with a hundred thousand tenants, comparing all of them for each key
-/// that goes would stop the command. So each eviction looks at a few and goes on where the last one
-/// stopped. It knows besides whose keys the command names, as they are who grows, and who was
-/// furthest beyond in the last full round. While there are few tenants all are compared.
+/// Why not the furthest of all: with a hundred thousand tenants, comparing all for each evicted key
+/// would stall the command. So each eviction compares a few, and the next one continues from there.
+/// It also compares the tenants whose keys the command names, because they are growing, and the one
+/// furthest beyond its share in the last full round. With few tenants, all are compared.
 ///
-/// A tenant within its share is chosen only if a whole round has met nobody beyond: then shares
-/// promise more than there is. The next whole round is due when as many keys have gone as a
-/// sixteenth of the tenants.
+/// A tenant within its share is chosen only if a whole round found none beyond: then the shares add
+/// up to more than there is. The next whole round is due after as many evictions as a sixteenth of
+/// the tenants.
 struct VictimSearch {
-    /// `TenantIndex.group` to go on with.
+    /// The next `TenantIndex.group`.
     var group: UInt64 = 0
-    /// Who was furthest beyond in the last full round, by id: a pointer is not good beyond a tick.
+    /// The tenant furthest beyond its share in the last full round, by id: a pointer is not valid
+    /// beyond a tick.
     var worst: [UInt8] = []
-    /// The same of the round under way.
+    /// The same for the current round.
     var roundWorst: [UInt8] = []
     var roundRatio = 0.0
-    /// Evictions until a whole round is worth while again, after one that met nobody beyond.
+    /// Evictions until the next whole round, after a round that found no tenant beyond its share.
     var evictionsUntilRound = 0
-    /// When a whole round met nobody who has a key that may go.
+    /// When a whole round last found no key that may be evicted.
     var fruitlessAt = Milliseconds.min
-    /// Those of whom, while room is made for the command at hand, nothing could go: they have only
-    /// keys that the command names.
+    /// Tenants that had nothing to evict while room was made for the current command: all their
+    /// keys are named by it.
     var passedOver: [TenantReference] = []
 
     static let fewTenants = 16
@@ -36,15 +37,15 @@ struct VictimSearch {
     static let fruitlessMilliseconds: Milliseconds = 100
 }
 
-/// Who gives way.
+/// The tenant to evict from.
 struct Victim {
     let tenant: TenantReference
     let isBeyondShare: Bool
 }
 
 extension Reference where Pointee == Worker {
-    /// The tenant to evict from; nil where nobody has keys that may go, `expiring` ones if only
-    /// those may.
+    /// The tenant to evict from; nil if none has keys that may be evicted. With `expiring`, only
+    /// keys that expire may.
     func mostOverShare(_ memoryMax: Int, expiring: Bool) -> Victim? {
         let count = max(1, registry.tenantCount)
         var candidate = Candidate(
@@ -64,7 +65,7 @@ extension Reference where Pointee == Worker {
         return candidate.victim
     }
 
-    /// Whether the command at hand holds keys of a tenant that is beyond its share.
+    /// Whether the current command holds keys of a tenant beyond its share.
     func holdsTenantBeyondShare(_ memoryMax: Int) -> Bool {
         let share = equalShare(memoryMax)
         var isBeyond = false
@@ -72,18 +73,18 @@ extension Reference where Pointee == Worker {
         return isBeyond
     }
 
-    /// The tenants of the first keys of the command at hand, if it holds their shards.
+    /// The tenants of the first keys of the current command, if it holds their shards.
     private func forEachNamedTenant(_ body: (TenantReference) -> Void) {
         for resolved in namedKeys(8) where holds(resolved.shard) { body(resolved.shard.tenant) }
     }
 
-    /// The share of a tenant whose plan says nothing of memory.
+    /// The share of a tenant whose plan has no memory limit.
     private func equalShare(_ memoryMax: Int) -> Int {
         let room = memoryMax - registry.otherMemory.load(ordering: .relaxed)
         return max(1, room / max(1, registry.tenantCount))
     }
 
-    /// Looks for somebody beyond their share among all, unless that was in vain a short while ago.
+    /// Searches all tenants for one beyond its share, unless such a search failed recently.
     private func walkWholeRound(_ candidate: inout Candidate, _ count: Int) {
         if candidate.tenant != nil, pointee.victims.evictionsUntilRound > 0 {
             pointee.victims.evictionsUntilRound -= 1
@@ -96,7 +97,7 @@ extension Reference where Pointee == Worker {
             return
         }
         var ends = 0
-        // Bound: two ends of the index have a whole round between.
+        // Bound: a whole round lies between two ends of the index.
         while candidate.ratio <= 1 && ends < 2 {
             if !walk(&candidate) { ends += 1 }
         }
@@ -104,8 +105,8 @@ extension Reference where Pointee == Worker {
         if candidate.tenant == nil { pointee.victims.fruitlessAt = pointee.now }
     }
 
-    /// Looks at the next group of tenants. False where the round has ended, and the next one
-    /// begins.
+    /// Compares the next group of tenants. False if this ended the round; the next call begins
+    /// another.
     private func walk(_ candidate: inout Candidate) -> Bool {
         guard let group = registry.index.group(from: pointee.victims.group) else {
             pointee.victims.worst = pointee.victims.roundWorst
@@ -125,8 +126,7 @@ extension Reference where Pointee == Worker {
     }
 }
 
-/// The tenant that is furthest beyond its share of those that were considered and have keys that
-/// may go.
+/// Of the tenants compared so far that have keys to evict, the one furthest beyond its share.
 private struct Candidate {
     let equalShare: Int
     let expiring: Bool
@@ -136,7 +136,7 @@ private struct Candidate {
 
     var victim: Victim? { tenant.map { Victim(tenant: $0, isBeyondShare: ratio > 1) } }
 
-    /// Returns how many times its share the tenant takes.
+    /// Returns the tenant's memory divided by its share.
     @discardableResult
     mutating func consider(_ other: TenantReference) -> Double {
         let ratio = other.ratio(toShare: equalShare)
@@ -151,8 +151,7 @@ private struct Candidate {
 }
 
 extension Reference where Pointee == Tenant {
-    /// How many times its share of the memory the tenant takes: what its plan promises, or
-    /// `equalShare`.
+    /// The tenant's memory divided by its share, which is its plan's limit or else `equalShare`.
     fileprivate func ratio(toShare equalShare: Int) -> Double {
         let limit = pointee.memoryMax.value
         return Double(memoryInUse) / Double(limit == .max ? equalShare : max(1, limit))

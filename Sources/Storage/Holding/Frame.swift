@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// A key of a command: where its bytes are, its hash, and the shard that it lives in.
+/// A key of a command: its bytes, its hash, and the shard that it lives in.
 public struct ResolvedKey {
     public let key: Bytes
     let hash: Hash
     let shard: ShardReference
 }
 
-/// What a hold knows about its command beside the keys. One byte, so that it is set by one store.
+/// What a hold knows about its command besides the keys. One byte, so one store sets it.
 public struct HoldOptions: OptionSet, Sendable {
     public let rawValue: UInt8
     @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    /// The command inserts nothing, so expired keys may stay while clients are paused.
+    /// The command inserts nothing, so it may leave expired keys in place while clients are paused.
     @inlinable public static var readOnly: HoldOptions { HoldOptions(rawValue: 1) }
     /// Reads leave the access time alone (CLIENT NO-TOUCH).
     @inlinable public static var leavesAccessTime: HoldOptions { HoldOptions(rawValue: 2) }
@@ -23,23 +23,23 @@ public struct HoldOptions: OptionSet, Sendable {
 
     /// All keys live in one tenant's keyspace, so the first key's shard answers for the tenant.
     static var oneTenant: HoldOptions { HoldOptions(rawValue: 4) }
-    /// One key, whose shard is the only lock: `locked` is not filled.
+    /// One key, whose shard is the only lock. `locked` is not used.
     static var oneKey: HoldOptions { HoldOptions(rawValue: 8) }
     /// An outer hold owns the locks (EXEC).
     static var inner: HoldOptions { HoldOptions(rawValue: 16) }
     /// The rates of all tenants allow a command: asked when the keys are held, or by the outer
     /// hold.
     @usableFromInline static var isLeased: HoldOptions { HoldOptions(rawValue: 32) }
-    /// No tenant has a limit of memory or of keys.
+    /// No tenant has a limit of memory or keys.
     @usableFromInline static var isUnlimited: HoldOptions { HoldOptions(rawValue: 64) }
 }
 
 /// One level of a thread's stack of holds: the keys of a command and the locks of their shards.
 ///
-/// Why a stack in the worker and a one-word handle (`Hold`) to its top: the handle is passed in a
-/// register, a handler's calls copy nothing, and nothing is allocated for a command. Holds nest:
-/// EXEC locks the keys of all its commands in level 0, and each command sees its own part of them
-/// in level 1.
+/// Why a stack in the worker and a one-word handle (`Hold`) to its top: the handle fits in a
+/// register, calls in a handler copy nothing, and a command allocates nothing. Holds nest: EXEC
+/// locks the keys of all its commands in level 0, and each command sees its own part of them in
+/// level 1.
 ///
 /// Layout:
 ///
@@ -48,25 +48,24 @@ public struct HoldOptions: OptionSet, Sendable {
 ///                                keys of level 1 ──▲ (EXEC: a part of the outer's)
 ///
 /// Invariants:
-/// 1. Only level 0 owns locks. `locked` is ascending by address, each shard once.
-/// 2. A level's room grows only while it is the top one, so no view of keys moves while a hold
-///    inside it is open.
+/// 1. Only level 0 owns locks. `locked` is ascending by address, without duplicates.
+/// 2. A level's room grows only while that level is the top. So no view of keys moves while an
+///    inner hold is open.
 /// 3. `worker.depth` is the number of open levels; 0 means that the thread holds no shard.
 @usableFromInline
 struct Frame {
     static let depthMax = 4
 
-    // Safety: the worker that the frame lies in, which outlives it.
+    // Safety: the worker that contains the frame and outlives it.
     let worker: WorkerReference
     @usableFromInline var options: HoldOptions = []
     /// How many keys the command has.
     var keyCount = 0
     // Safety: `keyCount` elements of this level's room, or of the outer level's (invariant 2).
     var keys: UnsafeMutablePointer<ResolvedKey>
-    /// Where misses on record keys are noted; nil for a command that loads no records.
+    /// Collects misses on record keys; nil for a command that loads no records.
     var recordMisses: RecordMissesReference?
-    /// The keyspace of all keys that were added so far; nil once two differ, or where a key's bytes
-    /// decide.
+    /// The keyspace of all keys added so far; nil if two differ, or if keys may name tenants.
     var commonKeyspace: KeyspaceReference?
 
     // Safety: `capacity` elements each, allocated here, grown by `reserve`, freed with the worker.
@@ -107,7 +106,7 @@ struct Frame {
         capacity = target
     }
 
-    /// Gives back the room that a huge command needed.
+    /// Frees the room that a huge command needed.
     mutating func shrink() {
         guard capacity > 65_536 else { return }
         deallocate()
@@ -121,8 +120,8 @@ struct Frame {
 @usableFromInline typealias FrameReference = Reference<Frame>
 
 extension Reference where Pointee == Frame {
-    /// Calls `body` with one shard of each tenant whose keys the command names: the shard of the
-    /// tenant's first such key. All are held.
+    /// Calls `body` with one shard per tenant whose keys the command names: the shard of the
+    /// tenant's first key. All these shards are held.
     @inline(__always)
     func forEachTenant(_ body: (ShardReference) -> Void) {
         guard pointee.keyCount > 0 else { return }
@@ -134,8 +133,8 @@ extension Reference where Pointee == Frame {
     @inline(never)
     private func forEachFurtherTenant(_ first: ShardReference, _ body: (ShardReference) -> Void) {
         // Why a list: a command may name thousands of keys, but of few tenants, and most keys
-        // belong to the previous key's tenant. With one tenant it stays empty and allocates
-        // nothing.
+        // belong to the same tenant as the key before. With one tenant the list stays empty and
+        // allocates nothing.
         var seen: [TenantReference] = []
         let firstTenant = first.tenant
         var previous = firstTenant
@@ -176,8 +175,7 @@ extension Reference where Pointee == Frame {
         letGo()
     }
 
-    /// Settles memory and unlocks, without counting a command: the way out of a hold that was not
-    /// ended.
+    /// Settles memory and unlocks, without counting a command.
     @inline(never)
     func letGo() {
         let options = pointee.options
@@ -207,7 +205,7 @@ extension Reference where Pointee == Frame {
 }
 
 extension Reference where Pointee == Worker {
-    /// Tells the tenant and the server what the shard's memory has become, drops an implicit tenant
+    /// Reports the shard's change of memory to the tenant and the server, drops an implicit tenant
     /// that has become empty, and unlocks.
     @inline(__always)
     func settleAndUnlock(_ shard: ShardReference) {
@@ -225,7 +223,7 @@ extension Reference where Pointee == Worker {
         if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
     }
 
-    /// Tells the tenant and the server what the shard's memory has become.
+    /// Reports the shard's change of memory to the tenant and the server.
     @inline(__always)
     func settle(_ shard: ShardReference) {
         pointee.unmanagedRegistry._withUnsafeGuaranteedRef { $0.settle(shard) }

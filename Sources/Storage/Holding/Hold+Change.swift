@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Changing entries. Every change of a key goes through one of these, and from there to the shard,
-// which tells whoever waits for it.
+// Changing entries. Every change of a key passes through one of these, which changes the shard's
+// table and tells the key's waiters.
 extension Hold {
     /// Why the command's changes happen, for whoever is told of them.
     private var reason: ChangeReason {
@@ -72,7 +72,7 @@ extension Hold {
             found.entry, found.hash, reason, event, in: found.shard)
     }
 
-    /// Notes the access, by the clock or the counter that the eviction policy goes by.
+    /// Notes the access, by clock or by counter, as the eviction policy needs it.
     @inline(__always)
     public func noteAccess(_ found: Found) {
         let worker = frame.pointee.worker

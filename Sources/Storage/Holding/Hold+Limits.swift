@@ -3,12 +3,12 @@ import Base
 import Synchronization
 import Tenancy
 
-/// Why limits do not let a command run.
+/// The limit that keeps a command from running.
 public enum LimitRefusal: Equatable, Sendable {
     case operationsPerDay(limit: Int, used: Int)
     case operationsPerSecond(limit: Int, retryAfter: Milliseconds)
     case bandwidthPerDay(limit: Int, used: Int)
-    /// The operations of this second are used up, and the tenant's plan says to wait: so long.
+    /// The operations of this second are used up, and the tenant's plan says to wait this long.
     case throttled(Milliseconds)
     /// `maxmemory` is reached, and nothing can be evicted.
     case serverMemory
@@ -17,13 +17,13 @@ public enum LimitRefusal: Equatable, Sendable {
 }
 
 // Admission under the locks: the rates of the tenants whose keys a command names, the server's
-// memory, the tenants' memory and numbers of keys.
+// memory, and the tenants' memory and numbers of keys.
 extension Hold {
-    /// Whether the command may run without further questions: every tenant has a lease, and a
-    /// command that may need more memory meets no limit of memory or of keys.
+    /// Whether the command may run without further checks: every tenant has a lease, and no limit
+    /// of memory or keys can apply to a command that may need more memory.
     ///
-    /// Why two bits that are set when the keys are locked: the shards' lines are at hand then, and
-    /// the question is one test for the caller, in whose module it is inlined.
+    /// Why two bits, set when the keys are locked: the shards' cache lines are loaded then anyway,
+    /// and the check is one test, inlined in the caller's module.
     @inlinable @inline(__always)
     public func isAdmitted(mayGrow: Bool) -> Bool {
         guard mayGrow else { return frame.pointee.options.contains(.isLeased) }
@@ -36,12 +36,12 @@ extension Hold {
         return memoryMax == 0 || frame.pointee.worker.memoryInUse <= memoryMax
     }
 
-    /// Whether the leases of the first key's shard are so large that some dozens of commands may
-    /// run before they are looked at again.
+    /// Whether the leases of the first key's shard are large enough for several dozen commands
+    /// without another check.
     public var hasAmpleLease: Bool { frame.pointee.keys[0].shard.hasAmpleLease }
 
-    /// Why the rates of the tenants whose keys are named do not allow a command now. A refusal is
-    /// counted for the tenant; a wait is not. Inside EXEC the outer hold was asked for all.
+    /// Why the rates of the named keys' tenants do not allow a command now. Counts a refusal for
+    /// its tenant; a wait is not counted. Inside EXEC the outer hold was checked for all commands.
     public func refusalByRates() -> LimitRefusal? {
         guard !frame.pointee.options.contains(.inner) else { return nil }
         var refusal: LimitRefusal?
@@ -58,8 +58,8 @@ extension Hold {
         return refusal
     }
 
-    /// Why memory or numbers of keys do not allow a command that may need more of them. `arriving`:
-    /// bytes of the request; `created`: for each key whether the command may create it.
+    /// Why memory or numbers of keys do not allow a command that may need more of them. `arriving`
+    /// is the size of the request; `created` says for each key whether the command may create it.
     @inline(never)
     public func refusalByMemory(
         arriving: () -> Int, created: () -> [Bool]
@@ -77,8 +77,8 @@ extension Hold {
             if $0.isLimited { isLimited = true }
         }
         guard isLimited else { return nil }
-        // What is larger than the limit by itself fits no more after an eviction. Of what is for
-        // several tenants it is not known here what is whose.
+        // Eviction makes no room for a request larger than the limit. If keys belong to several
+        // tenants, their shares of the request are not known here.
         let arrivingCount = tenantCount == 1 ? arriving() : 0
         var refusal: LimitRefusal?
         frame.forEachTenant { shard in
@@ -123,15 +123,15 @@ extension Hold {
         return .tenantKeys(limit: keysMax, used: tenant.keyCount)
     }
 
-    /// How many of the command's keys in `tenant` do not exist: an upper bound of how many the
-    /// command creates.
+    /// How many of the command's keys in `tenant` do not exist: an upper bound of the keys that it
+    /// creates.
     private func missingKeyCount(of tenant: TenantReference) -> Int {
         var missing = 0
         for ordinal in 0..<count where isMissing(ordinal, in: tenant) { missing += 1 }
         return missing
     }
 
-    /// The same without keys that the command only reads, and each name once: exact.
+    /// The exact number: without keys that the command only reads, and each name once.
     private func missingKeyCount(of tenant: TenantReference, among created: [Bool]) -> Int {
         var missing: Set<[UInt8]> = []
         for ordinal in 0..<min(count, created.count)
@@ -149,12 +149,12 @@ extension Hold {
 
     // MARK: - Growth
 
-    /// Growth below this is not asked for: the next command meets the limit.
+    /// Growth below this is not checked; the next command meets the limit.
     private static let unaskedGrowth = 16 * 1024
 
-    /// Why there is no room for `growth` bytes more under the key at `ordinal`: asked before a
-    /// request of a few bytes makes a large value (SETRANGE, COPY, SUNIONSTORE). Slots that were
-    /// found before are void afterwards, as keys may have been evicted.
+    /// Why there is no room for `growth` more bytes under the key at `ordinal`. Called before a
+    /// request of a few bytes makes a large value (SETRANGE, COPY, SUNIONSTORE). Invalidates slots
+    /// found before, because it may evict keys.
     @inline(never)
     public func refusal(ofGrowth growth: Int, at ordinal: Int) -> LimitRefusal? {
         guard growth >= Hold.unaskedGrowth else { return nil }
@@ -178,15 +178,15 @@ extension Hold {
         return tenant.atLimit == .evict && worker.makeRoom(in: tenant, memoryMax: rest)
     }
 
-    /// What a transaction used beyond the leases of its shards is owed by their tenants from now
-    /// on, and not only when the same shard is asked again.
+    /// Charges the operations that a transaction used beyond its shards' leases to their tenants
+    /// now, instead of when the same shards are next checked.
     public func returnOverdrafts() {
         for shard in frame.heldShards where !shard.hasLease { shard.returnLeases() }
     }
 }
 
 extension Reference where Pointee == Worker {
-    /// Whether the server has room for `growth` bytes more, after evictions if need be.
+    /// Whether the server has room for `growth` more bytes, after evictions if necessary.
     fileprivate func hasRoom(forGrowth growth: Int) -> Bool {
         let memoryMax = settings.memoryMax
         guard memoryMax > 0 else { return true }

@@ -3,15 +3,15 @@ import Base
 import Glibc
 
 // Moving and copying whole entries: RENAME, MOVE, COPY. Source and target may lie in different
-// databases and in different tenants' keyspaces.
+// databases and in keyspaces of different tenants.
 extension Hold {
-    /// Gives the entry at `source` the key at `target`, in the target's keyspace; whatever was
-    /// there goes. The value and the expiry stay, and the move is an access; a large collection is
-    /// not copied. The caller has found a source: without one nothing is moved, but what was at
-    /// the target is gone, and the answer is false.
+    /// Gives the entry at `source` the key at `target`, in the target's keyspace, and replaces what
+    /// was there. Value and expiry stay, and the move counts as an access. A large collection is
+    /// not copied. The caller has found a source. Without one, nothing moves, the target is still
+    /// removed, and the result is false.
     public func move(from source: Int, to target: Int) -> Bool {
         if let replaced = find(target) { remove(replaced) }
-        // Why only now: a slot is void after the removal above.
+        // Why only now: the removal above invalidates slots.
         guard let found = find(source) else { return false }
         let resolved = self[target]
         if !frame.pointee.options.contains(.leavesAccessTime) { noteAccess(found) }
@@ -26,8 +26,8 @@ extension Hold {
         return true
     }
 
-    /// Puts a copy of the entry at `source` under the key at `target`; whatever was there goes.
-    /// False where there is no source, as `move`.
+    /// Puts a copy of the entry at `source` under the key at `target`, and replaces what was there.
+    /// False if there is no source, as in `move`.
     public func copy(from source: Int, to target: Int) -> Bool {
         if let replaced = find(target) { remove(replaced) }
         guard let found = find(source) else { return false }

@@ -2,19 +2,18 @@
 import Base
 import CLinux
 
-/// A command's hold of its keys: routed to their shards, whose locks it has. It ends exactly once,
-/// by `end` or by going out of scope, and nothing of it is left then: counted, memory settled,
-/// unlocked.
+/// A command's hold of its keys: they are routed to their shards, and those are locked. It ends
+/// exactly once, by `end` or by going out of scope. Ending settles memory and unlocks.
 ///
-/// Why one word: it is a handle of a `Frame` in the worker, so that passing it costs a register.
+/// Why one word: it is a handle of a `Frame` in the worker, so passing it costs one register.
 /// Handlers get it `borrowing` and can neither end nor replace it.
 ///
-/// Handlers name a key by its ordinal, its place among the keys that the command's spec points at:
-/// in `RENAME source target`, 0 is the source and 1 the target. So a key is hashed and routed once,
-/// and a handler cannot reach what its command did not name.
+/// Handlers name a key by its ordinal, its place among the keys of the command's spec: in `RENAME
+/// source target`, 0 is the source and 1 the target. So each key is hashed and routed once, and a
+/// handler cannot access keys that its command does not name.
 ///
-/// A `Slot` is good until the next insert or removal in the same keyspace. Views into an entry are
-/// good until that entry changes.
+/// A `Slot` is valid until the next insert or removal in the same keyspace. A view of an entry is
+/// valid until that entry changes.
 public struct Hold: ~Copyable {
     @usableFromInline let frame: FrameReference
 
@@ -23,7 +22,7 @@ public struct Hold: ~Copyable {
     deinit { frame.letGo() }
 
     /// Ends the hold of a command that ran: counts it for each tenant whose keys it named, settles
-    /// memory, unlocks. The bytes are charged to the first of these tenants.
+    /// memory, and unlocks. Its bytes are charged to the first of these tenants.
     @inline(__always)
     public consuming func end(isRead: Bool, isWrite: Bool, bytesIn: Int, bytesOut: Int) {
         let frame = self.frame
@@ -31,15 +30,15 @@ public struct Hold: ~Copyable {
         frame.end(isRead: isRead, isWrite: isWrite, bytesIn: bytesIn, bytesOut: bytesOut)
     }
 
-    /// Ends the hold of a caller that is no client's command: nothing is counted.
+    /// Ends the hold of a caller that is no client's command. Counts nothing.
     public consuming func end() {
         let frame = self.frame
         discard self
         frame.letGo()
     }
 
-    /// Ends the hold of a command that was refused: its bytes are charged to the tenant of its
-    /// first key, and no command is counted.
+    /// Ends the hold of a refused command: charges its bytes to the tenant of its first key, and
+    /// counts no command.
     public consuming func endRefused(bytesIn: Int, bytesOut: Int) {
         let frame = self.frame
         discard self
@@ -50,7 +49,7 @@ public struct Hold: ~Copyable {
         frame.letGo()
     }
 
-    /// Ends a hold that commands without keys are counted on.
+    /// Ends a hold of a home shard, and counts commands without keys on it.
     public consuming func end(keylessCommands count: Int, bytesIn: Int, bytesOut: Int) {
         let frame = self.frame
         discard self
@@ -59,12 +58,12 @@ public struct Hold: ~Copyable {
         frame.letGo()
     }
 
-    // MARK: - What a handler may know
+    // MARK: - What a handler may ask
 
     /// How many keys the command names.
     public var count: Int { frame.pointee.keyCount }
 
-    /// The moment that the command runs at.
+    /// The time of the command.
     @inline(__always)
     public var now: Milliseconds { frame.pointee.worker.now }
     public var settings: SettingsReference { frame.pointee.worker.pointee.settings }
@@ -75,7 +74,7 @@ public struct Hold: ~Copyable {
         nonmutating _modify { yield &frame.pointee.worker.pointee.random }
     }
 
-    /// Bytes that the key at `ordinal` takes with all that its value owns; 0 if it does not exist.
+    /// Bytes of the key at `ordinal` and of all that its value owns; 0 if it does not exist.
     public func size(_ ordinal: Int) -> Int {
         let resolved = self[ordinal]
         return resolved.shard.pointee.table.find(resolved.hash, resolved.key)?.entry.totalSize ?? 0
@@ -88,14 +87,14 @@ public struct Hold: ~Copyable {
         return sizes
     }
 
-    /// Whether the key at `ordinal` is there and has not expired, be it as a negative entry.
+    /// Whether the key at `ordinal` is cached and has not expired. A negative entry counts.
     public func isCached(_ ordinal: Int) -> Bool {
         let resolved = self[ordinal]
         let slot = resolved.shard.pointee.table.find(resolved.hash, resolved.key)
         return slot.map { !$0.entry.isExpired(at: now) } ?? false
     }
 
-    /// Whether the keys of two ordinals are one key in one keyspace.
+    /// Whether two ordinals name one key in one keyspace.
     public func isSameKey(_ left: Int, _ right: Int) -> Bool {
         let first = self[left]
         let second = self[right]
@@ -105,8 +104,8 @@ public struct Hold: ~Copyable {
     /// The bytes of the key at `ordinal`.
     public func key(_ ordinal: Int) -> Bytes { self[ordinal].key }
 
-    /// The key at `ordinal`. An ordinal beyond the spec's keys is a fault of the handler, not of
-    /// the data: handlers of commands with many keys go by `count`.
+    /// The key at `ordinal`. An ordinal beyond the command's keys is a bug in the handler: handlers
+    /// of commands with many keys go by `count`.
     @inline(__always)
     subscript(ordinal: Int) -> ResolvedKey {
         precondition(
@@ -114,8 +113,8 @@ public struct Hold: ~Copyable {
         return frame.pointee.keys[ordinal]
     }
 
-    /// The key at `ordinal` when it is first looked for: of many keys, those further on are asked
-    /// for while this one is worked on.
+    /// The key at `ordinal`, when it is first looked up. With many keys, prefetches later ones
+    /// meanwhile.
     @inline(__always)
     private func next(_ ordinal: Int) -> ResolvedKey {
         if frame.pointee.keyCount > KeyPrefetch.group, ordinal & (KeyPrefetch.group - 1) == 0 {
@@ -126,8 +125,8 @@ public struct Hold: ~Copyable {
 
     // MARK: - Finding
 
-    /// The entry of the key at `ordinal`, for a command that changes it: nothing is counted. An
-    /// expired entry is removed, and so is a negative entry: what is written now is newer.
+    /// The entry of the key at `ordinal`, for a command that changes it. Counts nothing. Removes an
+    /// expired entry, and also a negative one, because the write that follows is newer.
     @inline(__always)
     public func find(_ ordinal: Int) -> Found? {
         guard let found = live(next(ordinal)) else { return nil }
@@ -138,7 +137,7 @@ public struct Hold: ~Copyable {
         return found
     }
 
-    /// The entry of the key at `ordinal`, for a command that reads it: counts a hit or a miss and
+    /// The entry of the key at `ordinal`, for a command that reads it. Counts a hit or a miss and
     /// notes the access.
     @inline(__always)
     public func read(_ ordinal: Int) -> Found? {
@@ -147,7 +146,7 @@ public struct Hold: ~Copyable {
         return found
     }
 
-    /// `read` that leaves the access time alone, for commands that look at a key from outside.
+    /// `read` without noting the access, for commands that only inspect a key.
     @inline(__always)
     public func peek(_ ordinal: Int) -> Found? {
         let resolved = next(ordinal)
@@ -173,22 +172,21 @@ public struct Hold: ~Copyable {
         return .found(content(found))
     }
 
-    /// `find`, for a value that must be of `type`.
+    /// `find` for a value of `type`.
     @inline(__always)
     public func find(_ ordinal: Int, as type: ValueType) -> Lookup {
         guard let found = find(ordinal) else { return .missing }
         return found.entry.type == type ? .found(found) : .wrongType
     }
 
-    /// `read`, for a value that must be of `type`.
+    /// `read` for a value of `type`.
     @inline(__always)
     public func read(_ ordinal: Int, as type: ValueType) -> Lookup {
         guard let found = read(ordinal) else { return .missing }
         return found.entry.type == type ? .found(found) : .wrongType
     }
 
-    /// The entry of the key at `ordinal` as it is, a negative entry included; an expired one is
-    /// removed.
+    /// The entry of the key at `ordinal`, negative entries included. Removes an expired one.
     public func findAny(_ ordinal: Int) -> Found? { live(self[ordinal]) }
 
     @inline(__always)
@@ -211,7 +209,7 @@ public struct Hold: ~Copyable {
         if let misses = frame.pointee.recordMisses { misses.pointee.note(resolved.key) }
     }
 
-    /// A hit on a negative entry is a miss, and no load is needed.
+    /// A hit on a negative entry counts as a miss, but loads nothing.
     @inline(never)
     private func countNegativeHit(_ resolved: ResolvedKey) {
         resolved.shard.pointee.usage.misses += 1
@@ -233,7 +231,7 @@ public struct Hold: ~Copyable {
     }
 }
 
-/// A key where it was found: the slot and the shard that it is in.
+/// A found key: its slot and its shard.
 public struct Found {
     public let slot: Table.Slot
     let shard: ShardReference
@@ -243,7 +241,7 @@ public struct Found {
     public var entry: Entry { slot.entry }
 }
 
-/// The outcome of looking for a value of one type.
+/// The result of looking for a value of one type.
 public enum Lookup {
     case missing
     case wrongType

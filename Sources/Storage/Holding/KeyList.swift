@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// The keys of a command while they are collected: routed, and not locked yet. `hold` locks them.
+/// The keys of a command while they are collected: routed but not locked yet. `hold` locks them.
 ///
-/// Why a type of its own: adding a key after the locks were taken would break their order, so what
-/// is locked cannot be added to.
+/// Why a type of its own: adding a key after locking would break the order of locks. So keys cannot
+/// be added to a `Hold`.
 public struct KeyList: ~Copyable {
     private let frame: FrameReference
 
-    /// Begins the list of a command that no hold surrounds.
+    /// Begins the list of a command outside any hold.
     public init(_ worker: WorkerReference, _ options: HoldOptions = []) {
         precondition(worker.pointee.depth == 0, "locks would be taken out of order")
         frame = worker.frame(0)
@@ -27,10 +27,9 @@ public struct KeyList: ~Copyable {
     /// How many keys there are so far.
     public var count: Int { frame.pointee.keyCount }
 
-    /// Adds a key that is looked for in `keyspace`, or in that of the tenant that it names.
-    /// `creating`: a tenant that no key has named before comes into being. A read finds nothing in
-    /// a tenant that does not exist, so it looks in `keyspace`, where no key is that a pattern
-    /// matches.
+    /// Adds a key that lives in `keyspace`, or in the keyspace of the tenant that it names. With
+    /// `creating`, a tenant that no key has named before is made. A read looks in `keyspace` if
+    /// that tenant does not exist; no key there matches a pattern, so it finds nothing.
     public borrowing func add(_ key: Bytes, in keyspace: KeyspaceReference, creating: Bool) {
         let worker = frame.pointee.worker
         if count == frame.pointee.capacity { frame.pointee.reserve(count + 1) }
@@ -41,7 +40,7 @@ public struct KeyList: ~Copyable {
         frame.pointee.keyCount += 1
     }
 
-    /// Adds every `step`-th of `keys`, from the first on.
+    /// Adds every `step`-th of `keys`, beginning with the first.
     public borrowing func add(
         _ keys: UnsafeBufferPointer<Bytes>, step: Int, in keyspace: KeyspaceReference,
         creating: Bool
@@ -53,7 +52,7 @@ public struct KeyList: ~Copyable {
         noteKeyspace(keyspace)
         let target = frame.pointee.keys + count
         if worker.routes(keyspace) {
-            // Why kept: most commands name the keys of one tenant.
+            // Why kept: most commands name keys of one tenant only.
             var last: (id: Bytes, home: KeyspaceReference)?
             for index in 0..<added {
                 let key = keys[index &* step]
@@ -79,7 +78,7 @@ public struct KeyList: ~Copyable {
         frame.pointee.keyCount += added
     }
 
-    /// Called before a key of `keyspace` is added: keeps `commonKeyspace` true.
+    /// Keeps `commonKeyspace` true. Called before a key of `keyspace` is added.
     @inline(__always)
     private borrowing func noteKeyspace(_ keyspace: KeyspaceReference) {
         if count == 0 {
@@ -90,11 +89,11 @@ public struct KeyList: ~Copyable {
         }
     }
 
-    /// Gives the list up.
+    /// Drops the list.
     public consuming func abandon() {}
 
-    /// Locks the shards of all keys, in ascending order and each once. Nil, with nothing held, if a
-    /// keyspace was dropped since its key was added: then the keys must be collected again. A
+    /// Locks the shards of all keys in ascending order, each once. Returns nil, with nothing held,
+    /// if a keyspace was dropped since its key was added. The keys must then be collected again. A
     /// keyspace is dropped once, so the next try finds or makes another.
     public consuming func hold() -> Hold? {
         let frame = self.frame
@@ -103,7 +102,7 @@ public struct KeyList: ~Copyable {
         return Hold(frame)
     }
 
-    /// `hold` of every shard of `keyspaces` besides: for EXEC with commands that go over whole
+    /// `hold` that also locks every shard of `keyspaces`: for EXEC with commands on whole
     /// databases.
     public consuming func hold(andAllOf keyspaces: [KeyspaceReference]) -> Hold? {
         let frame = self.frame

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Taking the locks of a hold's shards, and asking which are held.
+// Locking the shards of a hold, and finding which are held.
 //
-// Order: the shards of one hold are locked in ascending order of their addresses, and each once.
+// Order: the shards of one hold are locked in ascending order of their addresses, each once.
 // Nothing else blocks while they are held, so no two threads can wait for each other.
 
 extension Hold {
-    /// Takes the shard of the only key of a command. `hash` is the key's; `known` is its shard if
-    /// the prefetch of the batch has found it, which is checked under the lock.
+    /// Locks the shard of a command's only key. `hash` is the key's. `known` is the shard that the
+    /// batch's prefetch found, if any; this is checked under the lock.
     public init(
         _ worker: WorkerReference, _ key: Bytes, _ hash: Hash, known: ShardReference?,
         in keyspace: KeyspaceReference, creating: Bool, _ options: HoldOptions
@@ -25,7 +25,7 @@ extension Hold {
         self.init(worker, ResolvedKey(key: key, hash: hash, shard: shard), options)
     }
 
-    /// Takes the shard of `key`, for a caller that is no command of a client.
+    /// Locks the shard of `key`, for a caller that is no client's command.
     public init(
         _ worker: WorkerReference, _ key: Bytes, in keyspace: KeyspaceReference, creating: Bool,
         _ options: HoldOptions = []
@@ -34,8 +34,8 @@ extension Hold {
             worker, key, Hash(key), known: nil, in: keyspace, creating: creating, options)
     }
 
-    /// Takes the shard that the commands of a session are counted on that name no key: the first of
-    /// the selected database.
+    /// Locks the shard on which a session's commands without keys are counted: the first of the
+    /// selected database.
     public init(_ worker: WorkerReference, homeOf tenant: TenantReference, _ database: Int) {
         precondition(worker.pointee.depth == 0, "locks would be taken out of order")
         var shard = worker.keyspace(tenant, database).shard(at: 0)
@@ -48,7 +48,7 @@ extension Hold {
         self.init(worker, ResolvedKey(key: .empty, hash: Hash(.empty), shard: shard), [])
     }
 
-    /// The hold of one key, whose shard is locked.
+    /// The hold of one key whose shard is locked.
     @inline(__always)
     private init(_ worker: WorkerReference, _ resolved: ResolvedKey, _ options: HoldOptions) {
         let frame = worker.frame(0)
@@ -60,7 +60,7 @@ extension Hold {
         self.init(frame)
     }
 
-    /// A part of an outer hold's keys, for one of its commands: `count` of them, from `first` on.
+    /// A hold of `count` of an outer hold's keys, starting with `first`, for one of its commands.
     /// It owns no lock.
     public init(inside outer: borrowing Hold, first: Int, count: Int, _ options: HoldOptions) {
         let worker = outer.frame.pointee.worker
@@ -71,7 +71,7 @@ extension Hold {
         frame.pointee.keys = outer.frame.pointee.keys + first
         frame.pointee.keyCount = count
         frame.pointee.recordMisses = nil
-        // The outer hold was asked for the rates of all.
+        // The outer hold was checked for the rates of all commands.
         frame.pointee.options = options.union([.inner, .isLeased])
         if frame.hasOneTenant {
             frame.pointee.options.insert(.oneTenant)
@@ -83,7 +83,7 @@ extension Hold {
         self.init(frame)
     }
 
-    /// Notes misses on keys of records in `misses` from now on.
+    /// From now on, notes misses on record keys in `misses`.
     @inline(__always)
     public func noteMisses(in misses: RecordMissesReference) {
         frame.pointee.recordMisses = misses
@@ -91,7 +91,8 @@ extension Hold {
 }
 
 extension Reference where Pointee == Frame {
-    /// Whether all keys are in shards of one tenant, as far as one look tells.
+    /// Whether all keys are known to belong to one tenant. Compares keyspaces, so it may answer
+    /// false for one tenant with several.
     fileprivate var hasOneTenant: Bool {
         guard pointee.keyCount > 1 else { return true }
         let first = pointee.keys[0].shard.pointee.keyspace
@@ -100,8 +101,8 @@ extension Reference where Pointee == Frame {
         return true
     }
 
-    /// Locks the shards of all keys. False, with nothing held and the level given back, if one of
-    /// them is dead.
+    /// Locks the shards of all keys. If one of them is dead, releases all, gives the level back and
+    /// returns false.
     func lockKeys() -> Bool {
         guard let keyspace = pointee.commonKeyspace else { return lockKeysOfTenants() }
         guard acquire(first: collectShards(of: keyspace)) else { return false }
@@ -136,19 +137,20 @@ extension Reference where Pointee == Frame {
         return lockCollected(next)
     }
 
-    /// Puts the shards of the keys, all of `keyspace`, into `locked`, in ascending order and each
-    /// once. Returns how many there are.
+    /// Collects the shards of the keys, all in `keyspace`, into `locked`, in ascending order and
+    /// each once. Returns their number.
     ///
-    /// Why a bit for each shard: those of a keyspace are one array, so the order of their numbers
-    /// is that of their addresses, and nothing need be compared.
+    /// Why a bit per shard: a keyspace's shards are one array, so their numbers are in the order of
+    /// their addresses, and nothing needs comparing.
     private func collectShards(of keyspace: KeyspaceReference) -> Int {
-        // Safety: a keyspace has at most `Worker.shardCountMax` shards, for which there are bits.
+        // Safety: a keyspace has at most `Worker.shardCountMax` shards, and there is a bit for
+        // each.
         precondition(keyspace.shardCount <= Worker.shardCountMax)
         let bits = pointee.worker.pointee.shardSet
         let first = keyspace.pointee.shards
         let shift = UInt64(64 &- keyspace.pointee.shardBits)
         for index in 0..<pointee.keyCount {
-            // Why: a shift by 64 gives 0 in Swift, which is the number of the only shard.
+            // Why no special case for one shard: in Swift a shift by 64 gives 0, its number.
             let number = Int(truncatingIfNeeded: pointee.keys[index].hash.bits >> shift)
             bits[number >> 6] |= 1 << UInt64(truncatingIfNeeded: number & 63)
         }
@@ -166,7 +168,7 @@ extension Reference where Pointee == Frame {
         return count
     }
 
-    /// Locks the `count` shards that `locked` begins with, in ascending order and each once.
+    /// Locks the first `count` shards in `locked`, in ascending order and each once.
     private func lockCollected(_ count: Int) -> Bool {
         if count <= 32 { return acquire(first: insertionSort(count)) }
         var shards = UnsafeMutableBufferPointer(start: pointee.locked, count: count)
@@ -179,7 +181,8 @@ extension Reference where Pointee == Frame {
         return acquire(first: kept)
     }
 
-    /// Sorts the first `count` shards of `locked` and keeps each once. Returns how many are left.
+    /// Sorts the first `count` shards of `locked` and removes duplicates. Returns how many are
+    /// left.
     private func insertionSort(_ count: Int) -> Int {
         let shards = pointee.locked
         var kept = 0
@@ -199,8 +202,8 @@ extension Reference where Pointee == Frame {
         return kept
     }
 
-    /// Takes the first `count` locks of `locked`. If one of the shards is dead, it gives all and
-    /// the level back, and returns false.
+    /// Acquires the first `count` locks of `locked`. If one of the shards is dead, releases all,
+    /// gives the level back and returns false.
     private func acquire(first count: Int) -> Bool {
         let shards = pointee.locked
         for index in 0..<count {
@@ -216,7 +219,7 @@ extension Reference where Pointee == Frame {
         return true
     }
 
-    /// Whether this level, the outermost, has the lock of `shard`.
+    /// Whether this level, the outermost, holds the lock of `shard`.
     fileprivate func holds(_ shard: ShardReference) -> Bool {
         if pointee.options.contains(.oneKey) { return pointee.keys[0].shard == shard }
         var low = 0
@@ -233,7 +236,7 @@ extension Reference where Pointee == Frame {
         return false
     }
 
-    /// The shards that this level has locked, each once, in ascending order.
+    /// The shards locked by this level, each once, in ascending order.
     var heldShards: [ShardReference] {
         if pointee.options.contains(.oneKey) { return [pointee.keys[0].shard] }
         return Array(UnsafeBufferPointer(start: pointee.locked, count: pointee.lockedCount))
@@ -245,7 +248,7 @@ extension Reference where Pointee == Worker {
     @inline(__always)
     func frame(_ depth: Int) -> FrameReference { FrameReference(pointee.frames + depth) }
 
-    /// The innermost hold; nil where the thread holds nothing.
+    /// The innermost hold; nil if the thread holds nothing.
     var topFrame: FrameReference? {
         pointee.depth > 0 ? frame(pointee.depth - 1) : nil
     }
@@ -256,10 +259,10 @@ extension Reference where Pointee == Worker {
     /// Whether the thread holds the lock of `shard`.
     func holds(_ shard: ShardReference) -> Bool { isHolding && frame(0).holds(shard) }
 
-    /// Calls `body` with a shard that no key named, under its lock; settles its memory afterwards.
-    /// Nil, with nothing done, if the shard is dead; or if the thread is inside a transaction that
-    /// does not hold it: then the shard came into being since, and to the transaction it is not
-    /// there. Waiting for it would break the order of locks.
+    /// Calls `body` with a shard under its lock, and then settles its memory. Returns nil and does
+    /// nothing if the shard is dead. Also if the thread is inside a transaction that does not hold
+    /// it: the shard was made after the transaction's locks were taken, and the transaction does
+    /// not see it. Waiting for it would break the order of locks.
     @discardableResult
     func withShard<Result>(_ shard: ShardReference, _ body: (ShardReference) -> Result) -> Result? {
         if isHolding {

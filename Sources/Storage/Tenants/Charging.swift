@@ -35,11 +35,11 @@ extension Reference where Pointee == Shard {
     @inline(__always)
     var hasLease: Bool { pointee.operationLease > 0 && pointee.byteLease > 0 }
 
-    /// Whether the tenant has a limit of memory or of keys.
+    /// Whether the tenant has a limit of memory or keys.
     @inline(__always)
     var isLimited: Bool { pointee.limitWord.load(ordering: .relaxed) }
 
-    /// What a hold of a key in this shard may do without asking.
+    /// What a hold of a key in this shard may do without further checks.
     @inline(__always)
     var admission: HoldOptions {
         var options: HoldOptions = hasLease ? .isLeased : []

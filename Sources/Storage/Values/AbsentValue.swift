@@ -2,8 +2,8 @@
 import Base
 
 extension Hold {
-    /// Makes a negative entry of the key at `ordinal`: until `expiry` its record is known not to
-    /// exist, so readers see no key and nothing is loaded.
+    /// Puts a negative entry under the key at `ordinal`: until `expiry` its record is known not to
+    /// exist, so clients see no key and nothing is loaded.
     public func setAbsent(_ ordinal: Int, until expiry: Milliseconds) {
         let shape = EntryShape(.absent, .embedded, key: key(ordinal), expiry: expiry)
         let old = findAny(ordinal)

@@ -2,11 +2,11 @@
 import Base
 import Glibc
 
-// What handlers of collections build on: value bytes that are spliced in place, and nested tables.
+// Helpers for handlers of collections: splicing value bytes in place, and nested tables.
 extension Hold {
-    /// Replaces the bytes in `range` of the entry's value by a gap of `size` bytes, and calls
-    /// `body` with the whole value, to write the gap and whatever else must change. The slot stays
-    /// good; earlier views do not.
+    /// Replaces the bytes in `range` of the entry's value by a gap of `size` bytes. Calls `body`
+    /// with the whole value, to fill the gap and change other bytes. The slot stays valid; earlier
+    /// views do not.
     func splice(
         _ found: Found, _ range: Range<Int>, size: Int,
         _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void
@@ -19,8 +19,8 @@ extension Hold {
         changed(found)
     }
 
-    /// Turns the entry into one that owns an empty nested table, and fills it by `fill`, which is
-    /// given the old value's bytes. The old bytes are freed afterwards.
+    /// Makes the entry own an empty nested table. `fill` fills the table from the old value's
+    /// bytes, which are freed afterwards.
     func promote(
         _ found: Found, _ encoding: Encoding, fill: (inout Table, Bytes) -> Void
     ) {
@@ -29,13 +29,13 @@ extension Hold {
         changed(found)
     }
 
-    /// The nested table of a large collection, to be read.
+    /// The nested table of a large collection, for reading.
     @inline(__always)
     func table(_ found: Found) -> UnsafePointer<Table> {
         UnsafePointer(found.entry.nestedTable.table)
     }
 
-    /// Changes the nested table of a large collection; its memory is charged afterwards.
+    /// Changes the nested table of a large collection, and charges the change of its memory.
     @inline(__always)
     func withTable<Result>(_ found: Found, _ body: (inout Table) -> Result) -> Result {
         willUpdate(found)

@@ -2,12 +2,12 @@
 import Base
 import Glibc
 
-/// When a hash outgrows its packed form.
+/// The thresholds between a hash's forms.
 struct HashLimits {
     let fieldCountMax: Int
     let elementSizeMax: Int
-    /// However large the directives are, a packed hash takes no more than this, so that it fits a
-    /// short header and a change does not move more.
+    /// The maximum size of a packed hash, whatever the directives say. So it fits a short header,
+    /// and a change moves no more than this.
     static let packedSizeMax = 1 << 23
 
     @inline(__always)
@@ -23,24 +23,24 @@ struct HashLimits {
     }
 }
 
-// Changes of hashes. The slot stays good through all of them; views do not.
+// Changing hashes. The slot stays valid throughout; views do not.
 extension Hold {
-    /// Makes the key at `ordinal` a hash in place of what was found there, with room for
-    /// `fieldCount` fields (one at least) that take `byteCount` bytes with their values. It has no
-    /// fields yet: the caller sets one before the command ends.
+    /// Makes the key at `ordinal` a hash, in place of what was found, with room for `fieldCount`
+    /// fields (at least one) that take `byteCount` bytes with their values. The hash has no fields
+    /// yet: the caller sets one before the command ends.
     public func makeHash(
         _ ordinal: Int, replacing old: Found? = nil, expiry: Milliseconds? = nil, fieldCount: Int,
         byteCount: Int
     ) -> Found {
         precondition(fieldCount > 0)
         let limits = HashLimits(settings)
-        // Beyond the last of these bounds some element is too long, whichever it is.
+        // Above the last of these bounds, at least one element is too long.
         let isPacked =
             fieldCount <= limits.fieldCountMax
             && byteCount <= HashLimits.packedSizeMax / 2
             && byteCount / (2 * fieldCount) <= limits.elementSizeMax
         let header = PackedList.headerSize
-        // An element's size takes one byte in front of it, or five of a long one.
+        // An element has a size prefix of one byte, or of five if it is long.
         let capacity = isPacked ? header + byteCount + 2 * fieldCount : header
         let found = place(
             ordinal,
@@ -54,8 +54,8 @@ extension Hold {
         return found
     }
 
-    /// Sets the key to a hash of these fields, whatever it held. No hash is empty: without fields
-    /// readers see no key until `expiry`, and nothing is loaded.
+    /// Makes the key a hash of these fields, whatever it held. No hash is empty: without fields
+    /// this makes a negative entry until `expiry`.
     public func setHash(
         _ ordinal: Int, _ fields: [(name: [UInt8], value: [UInt8])], until expiry: Milliseconds
     ) {
@@ -70,7 +70,7 @@ extension Hold {
         }
     }
 
-    /// Sets a field, and returns whether it is new. `field` and `value` may not lie in the hash
+    /// Sets a field. Returns whether it is new. `field` and `value` must not lie in the hash
     /// itself.
     @inline(__always)
     @discardableResult
@@ -79,8 +79,7 @@ extension Hold {
         return withTable(found) { $0.setMember(field, value: value) }
     }
 
-    /// `setField` of a packed hash; nil, with nothing set, where the hash has had to become a
-    /// table.
+    /// `setField` for a packed hash. Nil, with nothing set, if the hash had to become a table.
     private func setPackedField(_ found: Found, _ field: Bytes, _ value: Bytes) -> Bool? {
         let limits = HashLimits(settings)
         let list = PackedList(found.entry.value)
@@ -108,7 +107,7 @@ extension Hold {
     private func appendPacked(_ found: Found, _ field: Bytes, _ value: Bytes, added: Int) {
         willUpdate(found)
         let old = found.entry.valueSize
-        // Why not through splice: it gives the room back that a new hash was made with.
+        // Why not by `splice`: it would free the spare room that `makeHash` left.
         if !found.shard.pointee.table.lengthenInPlace(found.slot, size: old + added) {
             found.shard.pointee.table.resizeValue(
                 found.slot, size: old + added, capacity: old + added)
@@ -120,8 +119,7 @@ extension Hold {
         changed(found)
     }
 
-    /// Removes a field. Returns whether it was there. The caller removes a hash that has become
-    /// empty.
+    /// Removes a field. Returns whether it existed. The caller removes a hash that becomes empty.
     public func removeField(_ found: Found, _ field: Bytes) -> Bool {
         guard found.entry.hasPayload else { return removePackedField(found, field) }
         let nested = found.entry.nestedTable.table
@@ -147,7 +145,7 @@ extension Hold {
         return true
     }
 
-    /// Gives a packed hash a table of its own.
+    /// Turns a packed hash into a table.
     private func promoteHash(_ found: Found) {
         promote(found, .payload) { table, bytes in
             HashValue.forEachPacked(PackedList(bytes)) { pair in

@@ -2,7 +2,7 @@
 import Base
 import Glibc
 
-/// The fields of a hash, to be read, whichever of its two forms it has.
+/// A hash's fields for reading, in either of its two forms.
 ///
 /// | form      | encoding  | while                                         |
 /// |-----------|-----------|-----------------------------------------------|
@@ -10,11 +10,11 @@ import Glibc
 /// |           |           | no element above hash-max-listpack-value      |
 /// | hashtable | .payload  | else; a hash that has become one stays one    |
 ///
-/// Why two: a small hash is one block that is walked, a large one a table of its own. Packed, the
-/// elements are field, value, field, value, …; in a table a field is an entry's key and its value
+/// Why two: a small hash is one block that is walked; a large hash has a table of its own. Packed
+/// elements are field, value, field, value, …; in a table, a field is an entry's key and its value
 /// the entry's value.
 ///
-/// A view: valid until the hash changes. Changes are in HashValue+Change.
+/// A view: valid until the hash changes. HashValue+Change has the changes.
 public struct HashValue {
     public let entry: Entry
 
@@ -29,7 +29,7 @@ public struct HashValue {
         self.entry = entry
     }
 
-    /// A field and its value, where they lie.
+    /// A field and its value, in place.
     public struct Pair {
         public let field: Bytes
         public let value: Bytes
@@ -41,7 +41,7 @@ public struct HashValue {
     @inline(__always)
     var table: UnsafeMutablePointer<Table> { entry.nestedTable.table }
 
-    /// How many fields there are.
+    /// Number of fields.
     @inline(__always)
     public var count: Int {
         isPacked ? PackedList(entry.value).count / 2 : table.pointee.count
@@ -56,7 +56,7 @@ public struct HashValue {
         return list.element(at: element.range.upperBound)?.value
     }
 
-    /// Calls `body` with every field and its value. `body` may not change the hash.
+    /// Calls `body` with every field and its value. `body` must not change the hash.
     @inline(__always)
     public func forEach(_ body: (Pair) -> Void) {
         if isPacked {
@@ -83,8 +83,8 @@ public struct HashValue {
         return (Pair(field: field.value, value: value.value), value.range.upperBound)
     }
 
-    /// One step of a scan from `position` on; see `Table.scan`. A packed hash is handed out whole
-    /// in one step.
+    /// One step of a scan from `position`; see `Table.scan`. A packed hash is returned whole in one
+    /// step.
     public func scan(
         from position: UInt64, limit: Int, bucketLimit: Int, _ body: (Pair) -> Void
     ) -> UInt64? {
@@ -97,9 +97,9 @@ public struct HashValue {
         }
     }
 
-    // MARK: - Fields by chance
+    // MARK: - Random fields
 
-    /// A field of a hash that is not empty, each with the same chance.
+    /// A random field of a hash that is not empty, each with the same chance.
     public func random(_ random: inout Random) -> Pair {
         guard isPacked else {
             guard let slot = table.pointee.randomSlot(&random) else {
@@ -119,7 +119,8 @@ public struct HashValue {
         return found.pair
     }
 
-    /// Calls `body` `total` times with a field drawn anew, or until it returns false.
+    /// Calls `body` with a random field, drawn anew each time, `total` times or until it returns
+    /// false.
     public func draw(_ total: Int, _ random: inout Random, _ body: (Pair) -> Bool) {
         guard isPacked, total > 4 else {
             for _ in 0..<total {
@@ -127,7 +128,7 @@ public struct HashValue {
             }
             return
         }
-        // Why: the list is walked once, and not for each draw.
+        // Why: this walks the list once instead of once per draw.
         let count = self.count
         withUnsafeTemporaryAllocation(of: Pair.self, capacity: count) { pairs in
             var filled = 0
@@ -141,11 +142,11 @@ public struct HashValue {
         }
     }
 
-    /// Calls `body` with `wanted` different fields, every choice of them with the same chance;
-    /// `wanted` is below `count`. The order is not by chance.
+    /// Calls `body` with `wanted` different fields, every selection with the same chance. `wanted`
+    /// is below `count`. The order is not random.
     public func sample(_ wanted: Int, _ random: inout Random, _ body: (Pair) -> Void) {
         precondition(wanted > 0 && wanted < count)
-        // Why three: below a third, drawing until a field is new costs less than to walk over all.
+        // Why three: below a third, drawing until a field is new costs less than walking over all.
         if !isPacked && wanted * 3 <= count {
             var seen = Set<UInt>(minimumCapacity: wanted)
             while seen.count < wanted {  // Bound: two of three draws are new on average, or more.

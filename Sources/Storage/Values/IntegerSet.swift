@@ -2,11 +2,10 @@
 import Base
 import Glibc
 
-/// The members of a set of which all are integers, in the entry's own block.
+/// The members of a set of integers, in the entry's own block.
 ///
-/// Why: a set of numbers as strings would take a size byte and up to twenty digits for each; here
-/// each takes as many bytes as the widest of them needs, and a member is found in nine comparisons
-/// among 512.
+/// Why: as strings, each number would take a size byte and up to twenty digits. Here each takes as
+/// many bytes as the widest of them needs, and finding one among 512 takes nine comparisons.
 ///
 /// Layout:
 ///
@@ -15,7 +14,7 @@ import Glibc
 ///
 /// Invariants:
 /// 1. The integers end exactly at the end of the value.
-/// 2. The width is what the widest integer that was ever added needs; it grows and never shrinks.
+/// 2. The width fits the widest integer that was ever added. It grows and never shrinks.
 struct IntegerSet {
     static let headerSize = 1
     let bytes: Bytes
@@ -41,14 +40,14 @@ struct IntegerSet {
     @inline(__always)
     static func offset(_ index: Int, _ width: Int) -> Int { headerSize + index * width }
 
-    /// The bytes that `value` needs.
+    /// Offset in the value of the integer at `index`.
     static func width(of value: Int64) -> Int {
         if Int64(Int16(truncatingIfNeeded: value)) == value { return 2 }
         return Int64(Int32(truncatingIfNeeded: value)) == value ? 4 : 8
     }
 
-    // Safety: the callers of `load` and `store` pass places within a value, `width` bytes before
-    // its end or more.
+    // Safety: the callers of `load` and `store` pass places within a value, at least `width` bytes
+    // before its end.
     @inline(__always)
     static func load(_ place: UnsafeRawPointer, _ width: Int) -> Int64 {
         switch width {
@@ -67,7 +66,7 @@ struct IntegerSet {
         }
     }
 
-    /// The number of integers below `value`: where it stands, or where it would.
+    /// The number of integers below `value`: its index, or the index where it would be inserted.
     @inline(__always)
     func position(of value: Int64) -> Int {
         var low = 0
@@ -104,8 +103,7 @@ extension Table {
         let end = IntegerSet.offset(count, oldWidth)
         let growth = IntegerSet.offset(count + 1, width) - end
         spliceValue(slot, end..<end, size: growth) { bytes in
-            // Why from the back: every integer moves to a higher place, which the next one has left
-            // already.
+            // Why from the back: every integer moves up, to a place that was vacated already.
             for index in (0..<count).reversed() {
                 let old = IntegerSet.load(bytes + IntegerSet.offset(index, oldWidth), oldWidth)
                 let place = IntegerSet.offset(index < position ? index : index + 1, width)
@@ -116,7 +114,7 @@ extension Table {
         }
     }
 
-    /// Takes integer number `index` out of the set of integers in `slot`.
+    /// Removes the integer at `index` from the set of integers in `slot`.
     mutating func removeInteger(_ slot: Slot, at index: Int) {
         let set = IntegerSet(slot.entry.value)
         let offset = IntegerSet.offset(index, set.width)

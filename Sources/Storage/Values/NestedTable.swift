@@ -2,11 +2,11 @@
 import Base
 import Glibc
 
-/// The table that a large hash or set keeps its members in. Its entries have the field as key and,
-/// in a hash, its value.
+/// The table of a large hash or set. Its entries have the field or member as key and, in a hash,
+/// the field's value.
 ///
-/// Why it is private: nobody reads its buckets ahead of the shard's lock, so that what it replaces
-/// is freed at once and need not be retired (`Reclamation`).
+/// Why it is private: no thread reads its buckets without the shard's lock. So replaced blocks are
+/// freed at once and need not be retired (`Reclamation`).
 struct NestedTable {
     // Safety: allocated by `make`, owned by one entry, reached only under that entry's shard's
     // lock.
@@ -20,7 +20,7 @@ struct NestedTable {
 
     private init(table: UnsafeMutablePointer<Table>) { self.table = table }
 
-    /// The table that an entry of a kind with a table owns.
+    /// The table owned by an entry whose kind has one.
     @inline(__always)
     init(payload: Int64) {
         // Safety: the payload of such an entry is the address that `make` returned.
@@ -51,8 +51,7 @@ struct NestedTable {
 }
 
 extension Table {
-    /// Inserts copies of all members of another collection's table. Members own nothing beside
-    /// their block.
+    /// Inserts copies of all members of another collection's table. A member owns only its block.
     fileprivate mutating func fill(copying source: Table) {
         source.forEach { member in
             precondition(!member.hasPayload, "a member owns something beside its block")

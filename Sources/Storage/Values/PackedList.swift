@@ -2,10 +2,10 @@
 import Base
 import Glibc
 
-/// A small collection's elements, one behind the other in the entry's own block.
+/// The elements of a small collection, one after another in the entry's own block.
 ///
-/// Why: a hash of five fields as a table would take five more allocations and twice the memory. A
-/// walk over at most 128 short elements is a few cache lines.
+/// Why: as a table, a hash of five fields would take five more allocations and twice the memory.
+/// Walking at most 128 short elements takes a few cache lines.
 ///
 /// Layout:
 ///
@@ -25,10 +25,10 @@ struct PackedList {
 
     var count: Int { Int(bytes[0]) | Int(bytes[1]) << 8 }
 
-    /// An element and where it lies, its size bytes included.
+    /// An element and its place, its size bytes included.
     struct Element {
         let value: Bytes
-        /// Offsets into the value: from the size byte to behind the last byte.
+        /// Offsets in the value: from the size byte to the end of the element.
         let range: Range<Int>
     }
 
@@ -47,7 +47,7 @@ struct PackedList {
         return Element(value: bytes[start..<start + size], range: offset..<start + size)
     }
 
-    /// The element that equals `value` among every `stride`-th from the first, or nil.
+    /// The element equal to `value` among every `stride`-th, from the first; nil if there is none.
     @inline(__always)
     func find(_ value: Bytes, stride: Int) -> Element? {
         var offset = PackedList.headerSize
@@ -70,11 +70,11 @@ struct PackedList {
         }
     }
 
-    /// Bytes that an element of `size` takes with its size in front.
+    /// Bytes of an element of `size`, its size prefix included.
     static func encodedSize(_ size: Int) -> Int { size < 254 ? size + 1 : size + 5 }
 
-    /// Writes an element at `target`, which has `encodedSize` bytes of room; returns the bytes
-    /// taken.
+    /// Writes an element at `target`, which has room for `encodedSize` bytes. Returns the number of
+    /// bytes written.
     @discardableResult
     static func write(_ value: Bytes, to target: UnsafeMutablePointer<UInt8>) -> Int {
         var start = 1

@@ -2,11 +2,11 @@
 import Base
 import Glibc
 
-/// A set that is being made: the result of a union or a difference, before it is replied or stored.
+/// A set under construction: the result of a union or a difference, before it is replied or stored.
 ///
-/// Why: it is an entry like any other, in a table of its own, so that members are added, found and
-/// removed and forms left for others by the same code that changes sets which are stored. Its
-/// memory is nobody's until it is moved to a key.
+/// Why: it is an ordinary entry in a table of its own, so the code that changes stored sets also
+/// adds, finds and removes its members and changes its form. Its memory is not charged until it
+/// moves to a key.
 public struct SetBuilder: ~Copyable {
     public enum Form { case integers, packed }
 
@@ -34,7 +34,7 @@ public struct SetBuilder: ~Copyable {
 
     private var value: SetValue { SetValue(slot.entry) }
 
-    /// Calls `body` with a view of the members so far. The builder lives until it returns.
+    /// Calls `body` with a view of the members so far. The builder lives until `body` returns.
     public borrowing func withValue(_ body: (SetValue) -> Void) { body(SetValue(slot.entry)) }
 
     public var count: Int { value.count }
@@ -51,7 +51,7 @@ public struct SetBuilder: ~Copyable {
         member.withBytes { table.pointee.removeSetMember(slot, $0) }
     }
 
-    /// Makes a set of integers of one whose members all are, where there are not too many.
+    /// Turns the set into a set of integers if all members are integers and not too many.
     public mutating func makeIntegers() {
         guard !value.isIntegers, count <= limits.integerCountMax else { return }
         var integers: [Int64] = []
@@ -75,7 +75,7 @@ public struct SetBuilder: ~Copyable {
         }
     }
 
-    /// Frees the nested table and leaves an entry without one, whose value is to be written.
+    /// Frees the nested table and replaces the entry by one without; the caller writes its value.
     private func replaceByPacked(_ encoding: Encoding) {
         table.pointee.freeOwned(slot)
         let shape = EntryShape(.set, encoding, key: .empty)
@@ -84,7 +84,7 @@ public struct SetBuilder: ~Copyable {
 
     // MARK: - Moving to a key
 
-    /// The shape of an entry of `key` that what was built can be moved to.
+    /// The shape of an entry of `key` that the value can move to.
     func shape(key: Bytes, expiry: Milliseconds?) -> EntryShape {
         let entry = slot.entry
         return EntryShape(
@@ -93,7 +93,7 @@ public struct SetBuilder: ~Copyable {
             valueSize: entry.hasPayload ? 0 : entry.valueSize)
     }
 
-    /// Gives the value to an entry of `shape`, which is charged for it. The builder is empty
+    /// Moves the value to an entry of `shape`, and charges the entry for it. The builder is empty
     /// afterwards.
     func move(to found: Found) {
         let entry = slot.entry
@@ -109,7 +109,7 @@ public struct SetBuilder: ~Copyable {
         }
     }
 
-    /// Makes what was built the value of a set that is a table; key, expiry and access stay.
+    /// Replaces the value of a stored set that is a table. Key, expiry and access stay.
     func replaceValue(of found: Found) {
         found.shard.pointee.table.freeOwned(found.slot)
         let shape = shape(key: found.entry.key, expiry: found.entry.expiry)

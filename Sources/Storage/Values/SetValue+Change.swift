@@ -2,14 +2,13 @@
 import Base
 import Glibc
 
-// Changes of a set in its slot of a table: a shard's, or that of a set which is only being made.
+// Changing a set in its slot of a table: a shard's table, or a `SetBuilder`'s.
 //
-// A form is left for another when a member no longer fits it: integers that become too many go to a
-// table; integers that are joined by another string, to a packed list if all of them fit it, else
-// to a table; a packed list, to a table. There is no way back, except that a result that is stored
-// is made anew.
+// A set changes its form when a new member does not fit: too many integers become a table; integers
+// joined by another string become a packed list if all members fit it, else a table; a packed list
+// becomes a table. A set never returns to an earlier form; only a stored result is built anew.
 extension Table {
-    /// Adds a member to the set in `slot`; the slot stays good. Returns whether it is new.
+    /// Adds a member to the set in `slot`. The slot stays valid. Returns whether the member is new.
     @inline(__always)
     mutating func addSetMember(_ slot: Slot, _ member: Bytes, _ limits: SetLimits) -> Bool {
         switch slot.entry.encoding {
@@ -33,8 +32,7 @@ extension Table {
         return member.withBytes { addSetMember(slot, $0, limits) }
     }
 
-    /// Removes a member of the set in `slot`, which may then be empty. Returns whether it was
-    /// there.
+    /// Removes a member of the set in `slot`, which may become empty. Returns whether it existed.
     @inline(__always)
     mutating func removeSetMember(_ slot: Slot, _ member: Bytes) -> Bool {
         switch slot.entry.encoding {
@@ -61,7 +59,7 @@ extension Table {
         }
     }
 
-    /// Changes the nested table of the set in `slot`, and charges what it has grown by.
+    /// Changes the nested table of the set in `slot`, and charges the change of its memory.
     @inline(__always)
     mutating func changeNested<Result>(_ slot: Slot, _ body: (inout Table) -> Result) -> Result {
         let nested = slot.entry.nestedTable
@@ -71,7 +69,7 @@ extension Table {
         return result
     }
 
-    /// Inserts a member of a set into its nested table. Returns whether it is new.
+    /// Inserts a member into a set's nested table. Returns whether it is new.
     mutating func insertMember(_ member: Bytes) -> Bool {
         let hash = Hash(member)
         guard find(hash, member) == nil else { return false }
@@ -110,7 +108,8 @@ extension Table {
         return true
     }
 
-    /// Turns the set of integers in `slot` into what holds `member` too, which is none.
+    /// Turns the set of integers in `slot` into a form that also holds `member`, which is no
+    /// integer.
     private mutating func leaveIntegers(
         _ slot: Slot, joining member: Bytes, _ limits: SetLimits
     ) {
@@ -118,7 +117,7 @@ extension Table {
         let count = integers.count
         var size = PackedList.headerSize + PackedList.encodedSize(member.count)
         var longest = member.count
-        // Why the ends: no integer between the least and the greatest has more digits than both.
+        // Why the first and last: no integer between them has more digits than both.
         if count > 0 {
             longest = max(
                 longest, ASCIIInteger.byteCount(integers[0]),
@@ -143,7 +142,7 @@ extension Table {
         }
     }
 
-    /// Turns the packed set in `slot` into a table, with one member more if one is given.
+    /// Turns the packed set in `slot` into a table, and adds `member` if given.
     mutating func promoteSet(_ slot: Slot, joining member: Bytes?) {
         let isIntegers = slot.entry.encoding == .embeddedOther
         promoteValue(slot, .payload) { table, old in
@@ -162,8 +161,8 @@ extension Table {
         }
     }
 
-    /// Takes `wanted` members by chance, fewer than there are, out of the set of integers or the
-    /// packed set in `slot`, and gives each to `body` before it goes. One walk.
+    /// Removes `wanted` random members, fewer than all, from the set of integers or packed set in
+    /// `slot`, in one walk. Passes each to `body` before removing it.
     mutating func popPacked(
         _ slot: Slot, _ wanted: Int, _ random: inout Random, _ body: (SetMember) -> Void
     ) {

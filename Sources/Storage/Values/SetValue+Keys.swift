@@ -2,19 +2,18 @@
 import Base
 import Glibc
 
-// What commands do to sets. A set is never empty: the last member takes the key with it.
+// What commands do to sets. A set is never empty: removing the last member removes the key.
 extension Hold {
-    /// What became of a member that was to be removed.
+    /// The result of removing a member.
     public enum SetRemoval {
         case absent
         case removed
-        /// It was the last one, and the key is gone.
+        /// It was the last member, and the key was removed too.
         case removedWithKey
     }
 
-    /// Inserts a set of one member under a key that is known to be absent. `expected` is how many
-    /// members are about to be added, this one included: a set that is to be large begins as a
-    /// table.
+    /// Inserts a set of one member under a key that is absent. `expected` is the number of members
+    /// about to be added, including this one; a set expected to be large starts as a table.
     public func insertSet(_ ordinal: Int, _ member: Bytes, expected: Int) -> Found {
         let limits = SetLimits(settings)
         if expected <= limits.integerCountMax, let value = ASCIIInteger.parse(member) {
@@ -53,8 +52,7 @@ extension Hold {
         return found
     }
 
-    /// Turns a packed set into a table at once where as many members are about to be added as make
-    /// it one anyway.
+    /// Turns a packed set into a table at once if the members about to be added would make it one.
     public func prepareSet(_ found: Found, expected: Int) {
         let limits = SetLimits(settings)
         let encoding = found.entry.encoding
@@ -68,7 +66,7 @@ extension Hold {
         }
     }
 
-    /// Adds a member. What was found stays good. Returns whether the member is new.
+    /// Adds a member. The slot stays valid. Returns whether the member is new.
     @inline(__always)
     public func addSetMember(_ found: Found, _ member: Bytes) -> Bool {
         willUpdate(found)
@@ -78,7 +76,7 @@ extension Hold {
         return isNew
     }
 
-    /// Removes a member. What was found stays good unless the key goes.
+    /// Removes a member. The slot stays valid unless the key is removed.
     @inline(__always)
     public func removeSetMember(_ found: Found, _ member: Bytes) -> SetRemoval {
         let set = SetValue(found.entry)
@@ -93,8 +91,8 @@ extension Hold {
         return .removed
     }
 
-    /// Takes `wanted` members by chance out of the set and gives each to `body` before it goes.
-    /// With the last of them the key goes, too.
+    /// Removes `wanted` random members and passes each to `body` first. If that is all members,
+    /// also removes the key.
     public func popSetMembers(_ found: Found, _ wanted: Int, _ body: (SetMember) -> Void) {
         let set = SetValue(found.entry)
         let count = set.count
@@ -123,8 +121,8 @@ extension Hold {
         changed(found)
     }
 
-    /// Moves the few members that stay into a set of their own, by chance, and gives away all
-    /// others. So a large set that nothing much is left of becomes a packed one.
+    /// Moves the few members that stay, chosen at random, to a new set, and passes all others to
+    /// `body`. So a large set of which little is left becomes packed.
     private func popNearlyAll(_ found: Found, keeping: Int, _ body: (SetMember) -> Void) {
         var kept = SetBuilder(settings, .packed)
         found.shard.pointee.table.changeNested(found.slot) { table in
@@ -141,8 +139,8 @@ extension Hold {
         kept.replaceValue(of: found)
     }
 
-    /// Makes what was built the value of the key at `ordinal`, whatever it held, without an expiry.
-    /// Where nothing was built the key is removed. Returns the number of members.
+    /// Stores the built set under the key at `ordinal`, whatever it held, without an expiry. An
+    /// empty result removes the key. Returns the number of members.
     public func storeSet(_ ordinal: Int, _ result: consuming SetBuilder) -> Int {
         let count = result.count
         let old = find(ordinal)

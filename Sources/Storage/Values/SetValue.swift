@@ -2,12 +2,12 @@
 import Base
 import Glibc
 
-/// A member of a set as it is kept: its bytes, or the integer that they spell.
+/// A set member as it is stored: its bytes, or an integer.
 public enum SetMember {
     case bytes(Bytes)
     case integer(Int64)
 
-    /// Calls `body` with the member's bytes, valid during the call.
+    /// Calls `body` with the member's bytes, which are valid during the call.
     @inline(__always)
     public func withBytes<Result>(_ body: (Bytes) -> Result) -> Result {
         switch self {
@@ -17,7 +17,7 @@ public enum SetMember {
     }
 }
 
-/// The members of a set, to be read, whichever of its three forms it has.
+/// A set's members for reading, in any of its three forms.
 ///
 /// | form      | encoding       | while                                                     |
 /// |-----------|----------------|-----------------------------------------------------------|
@@ -38,7 +38,7 @@ public struct SetValue {
     @inline(__always)
     var table: UnsafeMutablePointer<Table> { entry.nestedTable.table }
 
-    /// Whether the members are in a table of their own: then a scan has to go by cursor.
+    /// Whether the members are in a table of their own. A scan then needs a cursor.
     public var isTable: Bool { entry.encoding == .payload }
     public var isIntegers: Bool { entry.encoding == .embeddedOther }
     public var isPacked: Bool { entry.encoding == .embedded }
@@ -72,7 +72,7 @@ public struct SetValue {
         return member.withBytes { contains($0) }
     }
 
-    /// Calls `body` with every member until it returns false. `body` may not change the set.
+    /// Calls `body` with every member until it returns false. `body` must not change the set.
     @inline(__always)
     public func forEach(while body: (SetMember) -> Bool) {
         switch entry.encoding {
@@ -95,9 +95,9 @@ public struct SetValue {
         table.pointee.scan(from: position, limit: limit, bucketLimit: bucketLimit) { body($0.key) }
     }
 
-    // MARK: - Members by chance
+    // MARK: - Random members
 
-    /// A member of a set that is not empty, each with the same chance.
+    /// A random member of a set that is not empty, each with the same chance.
     public func random(_ random: inout Random) -> SetMember {
         let count = self.count
         precondition(count > 0)
@@ -128,7 +128,8 @@ public struct SetValue {
         return element
     }
 
-    /// Calls `body` `total` times with a member drawn anew, or until it returns false.
+    /// Calls `body` with a random member, drawn anew each time, `total` times or until it returns
+    /// false.
     public func draw(_ total: Int, _ random: inout Random, _ body: (SetMember) -> Bool) {
         guard isPacked, total > 4 else {
             for _ in 0..<total {
@@ -136,7 +137,7 @@ public struct SetValue {
             }
             return
         }
-        // Why: the list is walked once, and not for each draw.
+        // Why: this walks the list once instead of once per draw.
         let list = PackedList(entry.value)
         let count = list.count
         withUnsafeTemporaryAllocation(of: Int.self, capacity: count) { offsets in
@@ -155,12 +156,12 @@ public struct SetValue {
         }
     }
 
-    /// Calls `body` with `wanted` different members, every choice of them with the same chance;
-    /// `wanted` is below `count`. The order is not by chance.
+    /// Calls `body` with `wanted` different members, every selection with the same chance. `wanted`
+    /// is below `count`. The order is not random.
     public func sample(_ wanted: Int, _ random: inout Random, _ body: (SetMember) -> Void) {
         let count = self.count
         precondition(wanted > 0 && wanted < count)
-        // Why three: below a third, drawing until a member is new costs less than to walk over all.
+        // Why three: below a third, drawing until a member is new costs less than walking over all.
         if isTable && wanted * 3 <= count {
             var seen = Set<UInt>(minimumCapacity: wanted)
             while seen.count < wanted {  // Bound: two of three draws are new on average, or more.
@@ -179,7 +180,7 @@ public struct SetValue {
     }
 }
 
-/// Chooses `wanted` of a sequence of known length while it passes by once, every choice with the
+/// Selects `wanted` elements of a sequence of known length in one pass, every selection with the
 /// same chance: Knuth's algorithm S.
 struct Selection {
     private(set) var wanted: Int
@@ -203,8 +204,7 @@ struct SetLimits {
     let integerCountMax: Int
     let packedCountMax: Int
     let packedValueSizeMax: Int
-    /// However large the directives are, a packed set takes no more than this, so that it fits an
-    /// entry.
+    /// The maximum size of a packed set, whatever the directives say, so it fits an entry.
     static let packedSizeMax = 1 << 26
     static let integerCountHardMax = 1 << 23
 

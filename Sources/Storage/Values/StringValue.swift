@@ -8,12 +8,12 @@ public enum ExpiryChange: Equatable, Sendable {
     case at(Milliseconds)
 }
 
-/// A string's bytes where it is found, however it is kept.
+/// A string's content in place, in whichever form it is stored.
 public enum StringContent {
     case bytes(Bytes)
     case integer(Int64)
 
-    /// How many bytes GET would answer.
+    /// The length of GET's reply in bytes.
     public var count: Int {
         switch self {
         case .bytes(let bytes): bytes.count
@@ -21,7 +21,7 @@ public enum StringContent {
         }
     }
 
-    /// Calls `body` with the bytes that GET would answer, valid during the call.
+    /// Calls `body` with the bytes of GET's reply, which are valid during the call.
     public func withBytes<Result>(_ body: (Bytes) -> Result) -> Result {
         switch self {
         case .bytes(let bytes): body(bytes)
@@ -29,7 +29,7 @@ public enum StringContent {
         }
     }
 
-    /// The value as an integer, by the strict rules of INCR.
+    /// The value as an integer, by INCR's strict rules.
     public var integer: Int64? {
         switch self {
         case .bytes(let bytes): ASCIIInteger.parse(bytes)
@@ -38,11 +38,11 @@ public enum StringContent {
     }
 }
 
-// Strings. An integer in its shortest decimal form is kept as one; all else as its bytes, in the
-// entry.
+// Strings. An integer in its shortest decimal form is stored as an integer; all else as bytes in
+// the entry.
 extension Hold {
-    /// Sets the key at `ordinal` to a string, whatever it held. `found` is what `find` gave for it
-    /// just before.
+    /// Sets the key at `ordinal` to a string, whatever it held. `found` is the result of `find` for
+    /// it just before.
     @inline(__always)
     public func setString(
         _ ordinal: Int, _ value: Bytes, replacing found: Found?, _ expiry: ExpiryChange
@@ -51,14 +51,14 @@ extension Hold {
         writeString(ordinal, value, Hold.integer(value), replacing: found, expiry)
     }
 
-    /// Sets the key to `value` as bytes even where they are an integer's, as INCRBYFLOAT does; the
+    /// Sets the key to `value` as bytes even if they spell an integer, as INCRBYFLOAT does. The
     /// expiry stays.
     public func setText(_ ordinal: Int, _ value: Bytes, replacing found: Found?) {
         writeString(ordinal, value, nil, replacing: found, .keep)
     }
 
-    /// The path of SET onto a string of the same size, with or without an expiry as before: one
-    /// copy, no allocator.
+    /// SET's path over a string of the same size, if there is an expiry both before and after, or
+    /// neither: one copy, no allocation.
     @inline(__always)
     private func overwrite(_ found: Found, _ value: Bytes, _ change: ExpiryChange) -> Bool {
         let entry = found.entry
@@ -75,7 +75,7 @@ extension Hold {
         return true
     }
 
-    /// Whether the entry has room for the new expiry, and none for an expiry that goes.
+    /// Whether the entry has a field for the new expiry, and none for an expiry that is removed.
     @inline(__always)
     private static func keepsExpiryField(_ entry: Entry, _ change: ExpiryChange) -> Bool {
         switch change {
@@ -121,21 +121,21 @@ extension Hold {
         written(now, replacing: found)
     }
 
-    /// The value as an integer, where it is one in its shortest form, of at most 20 bytes.
+    /// The value as an integer if it is one in its shortest form, of at most 20 bytes.
     @inline(__always)
     static func integer(_ value: Bytes) -> Int64? {
         guard value.count <= ASCIIInteger.countMax, value.count > 0 else { return nil }
         return ASCIIInteger.parse(value)
     }
 
-    /// The content of a string entry; valid until the entry changes.
+    /// The content of a string entry, valid until the entry changes.
     @inline(__always)
     public func content(_ found: Found) -> StringContent {
         let entry = found.entry
         return entry.hasPayload ? .integer(entry.payload) : .bytes(entry.value)
     }
 
-    /// Sets a string that is kept as an integer, or inserts it; the expiry stays.
+    /// Sets the key to a string stored as an integer. The expiry stays.
     public func setInteger(_ ordinal: Int, _ value: Int64, replacing found: Found?) {
         if let found, found.entry.type == .string, found.entry.hasPayload {
             willUpdate(found)
@@ -148,9 +148,9 @@ extension Hold {
         written(place(ordinal, shape, replacing: found), replacing: found)
     }
 
-    /// Lengthens a string to `count` bytes, zeros behind the old ones, and calls `body` with all of
-    /// them to be changed. Growth leaves room to grow again, as an appended string will. OBJECT
-    /// ENCODING then says raw, as of any string that was changed in place.
+    /// Lengthens a string to `count` bytes, filling with zeros, and calls `body` with all of them
+    /// to be changed. Growth leaves spare room, because an appended string will grow again. OBJECT
+    /// ENCODING then says raw, as for any string changed in place.
     public func editString(
         _ ordinal: Int, _ found: Found?, count: Int,
         _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void
@@ -177,7 +177,7 @@ extension Hold {
         written(target, replacing: found)
     }
 
-    /// Turns a string that is kept as an integer into its digits, with room for `capacity` bytes.
+    /// Turns a string stored as an integer into its digits, with room for `capacity` bytes.
     private func spellInteger(_ ordinal: Int, _ found: Found, capacity: Int) -> Found {
         ASCIIInteger.withDigits(of: found.entry.payload) { digits in
             let shape = EntryShape(

@@ -2,12 +2,12 @@
 import Base
 import Glibc
 
-// Changes of a packed collection's bytes in its slot. Nobody is told of them: `Keys` does that, and
-// a collection that is only being made has nobody to tell.
+// Changing a packed collection's bytes in its slot. These tell no waiters: `Hold` does that, and a
+// set under construction has none.
 extension Table {
-    /// Replaces the bytes in `range` of the entry's value by a gap of `size` bytes, and calls
-    /// `body` with the start of the whole value, to write the gap and whatever else must change.
-    /// The slot stays good; earlier views do not.
+    /// Replaces the bytes in `range` of the entry's value by a gap of `size` bytes. Calls `body`
+    /// with the start of the whole value, to fill the gap and change other bytes. The slot stays
+    /// valid; earlier views do not.
     @inline(__always)
     mutating func spliceValue(
         _ slot: Slot, _ range: Range<Int>, size: Int, _ body: (UnsafeMutableRawPointer) -> Void
@@ -28,8 +28,8 @@ extension Table {
         body(UnsafeMutableRawPointer(value))
     }
 
-    /// Gives the packed entry in `slot` another encoding and a value of `size` bytes, which `fill`
-    /// writes; it is also given the old value.
+    /// Gives the packed entry in `slot` another encoding and a value of `size` bytes. `fill` writes
+    /// the new value from the old one.
     mutating func rewriteValue(
         _ slot: Slot, _ encoding: Encoding, size: Int,
         _ fill: (UnsafeMutablePointer<UInt8>, Bytes) -> Void
@@ -44,8 +44,8 @@ extension Table {
         }
     }
 
-    /// Turns the packed entry in `slot` into one that owns a nested table, which `fill` is given to
-    /// fill, with the old value. The old value is freed afterwards.
+    /// Makes the packed entry in `slot` own a nested table. `fill` fills the table from the old
+    /// value, which is freed afterwards.
     mutating func promoteValue(
         _ slot: Slot, _ encoding: Encoding, fill: (inout Table, Bytes) -> Void
     ) {

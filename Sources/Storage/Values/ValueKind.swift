@@ -5,9 +5,9 @@ import Glibc
 /// The kinds of value: every pair of a type and an encoding that exists.
 ///
 /// Why one table: charging, freeing, COPY, OBJECT ENCODING, measuring and checking all depend on
-/// the pair. Each of these questions is one switch in this file, without a default. A new type adds
-/// its cases and does not compile until every switch answers for them. What lies outside the entry
-/// is an `Owned`: a new structure adds a case there, and one to `Garbage`, which frees it in parts.
+/// the pair. Each of these is one switch in this file, without a default. A new type adds its cases
+/// and does not compile until every switch handles them. Memory outside the entry is an `Owned`: a
+/// new structure adds a case there, and one to `Garbage`, which frees it in parts.
 ///
 /// | kind          | type   | encoding       | bytes in the entry          | payload | owns   |
 /// |---------------|--------|----------------|-----------------------------|---------|--------|
@@ -24,8 +24,9 @@ import Glibc
 /// Layout: a kind's number is the five lowest bits of an entry's header, the encoding's two above
 /// the type's three.
 ///
-/// Invariant: a value owns memory outside its entry exactly where the entry has a payload and is no
-/// string. So the paths of SET and DEL ask the header, and the switches only where there is
+/// Invariant: a value owns memory outside its entry if and only if the entry has a payload and is
+/// not a string. So the paths of SET and DEL test the header, and use the switches only if the
+/// value owns something.
 /// something to find.
 enum ValueKind: UInt8, CaseIterable, Sendable {
     case bytesString = 0b00_000
@@ -41,7 +42,7 @@ enum ValueKind: UInt8, CaseIterable, Sendable {
     /// The longest string that Redis keeps in one block with its object.
     private static let embeddedStringMax = 44
 
-    /// What OBJECT ENCODING calls the kind, by the names that clients know from Redis.
+    /// The name of the kind in OBJECT ENCODING, as in Redis.
     func encodingName(valueSize: Int) -> StaticString {
         switch self {
         case .bytesString: valueSize <= ValueKind.embeddedStringMax ? "embstr" : "raw"
@@ -71,7 +72,7 @@ enum ValueKind: UInt8, CaseIterable, Sendable {
         }
     }
 
-    /// One line for each rule that the bytes in the entry break, for checks.
+    /// One line per rule that the bytes in the entry break, for checks.
     func violations(_ value: Bytes) -> [String] {
         switch self {
         case .bytesString, .editedString: []
@@ -89,21 +90,21 @@ enum Owned {
     /// The members of a large hash or set.
     case table(NestedTable)
 
-    /// Bytes, as they are charged.
+    /// Bytes, as charged.
     var size: Int {
         switch self {
         case .table(let nested): nested.size
         }
     }
 
-    /// Bytes, asked of the allocator block by block.
+    /// Bytes, measured by the allocator block by block.
     var measuredSize: Int {
         switch self {
         case .table(let nested): nested.measuredSize
         }
     }
 
-    /// A copy of all of it, for another entry to own.
+    /// A copy of all of it, for another entry.
     func copy() -> Owned {
         switch self {
         case .table(let nested): .table(nested.copy())
@@ -117,17 +118,17 @@ enum Owned {
         }
     }
 
-    /// Takes it out of its owner's hands, to be freed in parts.
+    /// Takes it from its owner, to be freed in parts.
     func discard() -> Garbage {
         switch self {
         case .table(let nested): Garbage(nested)
         }
     }
 
-    /// Frees it: at once where it is small, else in the background.
+    /// Frees it: at once if it is small, else in the background.
     func free() { Reclaimer.shared.free(self) }
 
-    /// One line for each rule that it breaks, for checks.
+    /// One line per rule that it breaks, for checks.
     var violations: [String] {
         switch self {
         case .table(let nested): nested.violations
@@ -135,7 +136,7 @@ enum Owned {
     }
 }
 
-// What the rest of Storage asks of an entry's value, whatever its kind.
+// What other files of Storage ask about an entry's value of any kind.
 extension Entry {
     private static let typeMask: UInt64 = 0b111
     private static let kindMask: UInt64 = 0b11_111
@@ -159,24 +160,24 @@ extension Entry {
     /// What the value owns outside the entry's block, or nil.
     var owned: Owned? { kind.owned { payload } }
 
-    /// Bytes of what the value owns outside the entry's block.
+    /// Bytes that the value owns outside the entry's block.
     @inline(__always)
     var ownedSize: Int { ownsMemory ? owned?.size ?? 0 : 0 }
 
-    /// Bytes of the entry's block and of all that its value owns.
+    /// Bytes of the entry's block and of all memory that its value owns.
     public var totalSize: Int { allocatedSize + ownedSize }
 
-    /// The same, asked of the allocator block by block.
+    /// The same, measured by the allocator block by block.
     var measuredSize: Int { Block.size(base) + (owned?.measuredSize ?? 0) }
 
-    /// Frees the entry's block and all that its value owns.
+    /// Frees the entry's block and all memory that its value owns.
     @inline(__always)
     func free() {
         if ownsMemory { owned?.free() }
         Block.free(base)
     }
 
-    /// A copy of the entry and of all that its value owns, under another key.
+    /// A copy of the entry and of all memory that its value owns, under another key.
     func copy(key: Bytes, access: UInt32) -> Entry {
         var shape = self.shape
         shape.key = key
@@ -186,17 +187,17 @@ extension Entry {
         return entry
     }
 
-    /// The table that a large hash or set keeps its members in.
+    /// The table of a large hash or set.
     @inline(__always)
     var nestedTable: NestedTable {
         precondition(isKind(.tableHash) || isKind(.tableSet))
         return NestedTable(payload: payload)
     }
 
-    /// What OBJECT ENCODING calls the value's layout.
+    /// The name of the value's encoding in OBJECT ENCODING.
     public var encodingName: StaticString { kind.encodingName(valueSize: valueSize) }
 
-    /// One line for each rule that the entry and its value break, for checks.
+    /// One line per rule that the entry and its value break, for checks.
     var violations: [String] {
         guard let kind = ValueKind(rawValue: UInt8(truncatingIfNeeded: header & Entry.kindMask))
         else { return ["an entry of no kind"] }
@@ -208,7 +209,7 @@ extension Entry {
 }
 
 extension Table {
-    /// Frees what the value in `slot` owns outside its entry, before the entry is replaced.
+    /// Frees what the value in `slot` owns, before the entry is replaced.
     @inline(__always)
     mutating func freeOwned(_ slot: Slot) {
         guard slot.entry.ownsMemory, let owned = slot.entry.owned else { return }

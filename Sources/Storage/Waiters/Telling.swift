@@ -2,19 +2,19 @@
 import Base
 import Synchronization
 
-// Telling those who wait for a key what has become of it. A change of one key goes through `tell`,
-// a change of a whole shard through `tellAll`.
+// Tells waiters what happened to a key. A change of one key goes through `tell`, a change of a
+// whole shard through `tellAll`.
 
 /// What clients find under the keys of one hash.
 enum Presence {
     case none
-    /// An entry that has expired and is still there: to clients, nothing.
+    /// An expired entry that is still there; clients see nothing.
     case expired
     case live
 }
 
 extension Table {
-    /// An entry that stands for a record known not to exist is no key to anybody.
+    /// Clients do not see a negative entry as a key.
     func presence(_ hash: Hash, now: Milliseconds) -> Presence {
         guard root != 0 else { return .none }
         let position = self.position(hash)
@@ -40,19 +40,20 @@ extension Table {
 extension Waiter {
     /// What happened to a key.
     enum Reason {
-        /// A client, or eviction, wrote or removed it.
+        /// A client or eviction wrote or removed it.
         case changed
-        /// It was removed because it had expired.
+        /// It expired and was removed.
         case expired
     }
 }
 
 extension UnsafeMutablePointer where Pointee == Waiter {
-    /// Whether a watch is broken by its key's going from `old` to `new`: whether clients have seen
-    /// a key there at any time since the watch began. Only this reads and changes `beganExpired`.
+    /// Whether a change of the key from `old` to `new` breaks a watch. It does if clients saw a key
+    /// at any time since the watch began. Only this function reads and changes `beganExpired`.
     ///
-    /// As in Redis: an entry that had expired when the watch began may go, or be replaced by
-    /// another expired one. One that has expired since has changed, even while it is still there.
+    /// As in Redis: an entry that had expired before the watch began may be removed or replaced by
+    /// another expired one. An entry that expires later counts as changed, even while it is still
+    /// there.
     func isBroken(from old: Presence, to new: Presence) -> Bool {
         if old == .live || new == .live { return true }
         guard old == .none || pointee.flags.contains(.beganExpired) else { return true }
@@ -64,7 +65,7 @@ extension UnsafeMutablePointer where Pointee == Waiter {
         return false
     }
 
-    /// Tells a session that a key that it watches has changed: its EXEC will do nothing.
+    /// Marks the session: a key that it watches has changed, so its EXEC will do nothing.
     func breakWatch() {
         precondition(pointee.kind == .watch)
         // Safety: what the owner of a watch points to (`Waiter.Kind.watch`).
@@ -74,16 +75,16 @@ extension UnsafeMutablePointer where Pointee == Waiter {
 }
 
 extension Reference where Pointee == Worker {
-    /// Tells who waits for the key of `hash`, in a shard that is held and in which somebody waits.
+    /// Tells the waiters for the key of `hash`. The shard is held and has waiters.
     ///
-    /// A watch that breaks is over: its waiter is taken out. So the first change of a key that a
-    /// thousand sessions watch tells a thousand, and the next ones nobody.
+    /// A broken watch is over: its waiter is removed. So if a thousand sessions watch a key, its
+    /// first change tells a thousand, and the next ones none.
     @inline(never)
     func tell(_ hash: Hash, _ reason: Waiter.Reason, in shard: ShardReference) {
         guard let first = shard.pointee.waiters.first(hash) else { return }
         let old = reason == .expired ? Presence.expired : .live
         var bytes = 0
-        // Why backwards: only the first waiter's removal needs a look-up.
+        // Why backwards: only removing the first waiter needs a look-up.
         var waiter = first.pointee.previous
         while true {  // Bound: the queue.
             let isFirst = waiter == first
@@ -99,10 +100,10 @@ extension Reference where Pointee == Worker {
         chargeWaiters(of: shard, bytes)
     }
 
-    /// Tells everybody who waits in `shard` that the keys of `other` are about to take the place of
-    /// its own, or none where that is nil. The caller holds the shard, and all of `other`.
+    /// Tells all waiters of `shard` that the keys of `other` are about to replace its own; with
+    /// nil, that its keys are about to be removed. The caller holds the shard and all of `other`.
     ///
-    /// Those whose watch breaks stay where they are: the index is being walked.
+    /// Waiters of broken watches stay in the index, because it is being walked.
     func tellAll(of shard: ShardReference, replacedBy other: KeyspaceReference?) {
         shard.pointee.waiters.forEachQueue { first in
             let hash = first.pointee.hash
@@ -114,7 +115,7 @@ extension Reference where Pointee == Worker {
         }
     }
 
-    /// Charges the tenant for what the index of a shard has taken, or given back.
+    /// Charges the tenant for the bytes that a shard's index took or gave back.
     func chargeWaiters(of shard: ShardReference, _ bytes: Int) {
         shard.noteWaiters()
         guard bytes != 0 else { return }
@@ -125,8 +126,8 @@ extension Reference where Pointee == Worker {
 }
 
 extension Reference where Pointee == Shard {
-    /// Breaks every watch and lets all waiters go: the shard is about to be freed. Returns the
-    /// bytes that this gives back.
+    /// Breaks every watch and lets all waiters go, because the shard is about to be freed. Returns
+    /// the freed bytes.
     func letGoOfWaiters() -> Int {
         pointee.waiters.removeAll { waiter in
             waiter.breakWatch()

@@ -2,10 +2,10 @@
 import Base
 import Synchronization
 
-/// Somebody who waits to hear of a key: one node in the queue of the key's hash.
+/// A wait for a key: one node in the queue of the key's hash.
 ///
-/// The node lies in its owner's memory, so that neither waiting nor being told allocates. A shard
-/// reaches it through its `WaiterIndex`; the owner reaches the shard through `shard`.
+/// The node lies in its owner's memory, so neither waiting nor telling allocates. A shard finds it
+/// through its `WaiterIndex`; the owner finds the shard through `shard`.
 ///
 /// Layout, 48 bytes, which is a size class of the allocator:
 ///
@@ -15,30 +15,30 @@ import Synchronization
 ///     32  shard, 0 once the waiter has been let go
 ///     40  kind (1 byte), flags (1 byte), 2 bytes unused, serial (4 bytes)
 ///
-/// Why the shard is in the node: an owner may wait in many shards, and would have to keep it beside
-/// each node anyway.
+/// Why the shard is in the node: an owner may wait in many shards, and would have to store it
+/// beside each node anyway.
 ///
 /// Invariants:
-/// 1. A waiter whose `shard` is not 0 is in the index of that shard, once. One whose `shard` is 0
-///    is in none, and only its owner has a pointer to it.
-/// 2. A queue is circular in both directions. Its first waiter, and no other, has `isFirst`.
+/// 1. A waiter whose `shard` is not 0 is in the index of that shard, once. A waiter whose `shard`
+///    is 0 is in no index, and only its owner has a pointer to it.
+/// 2. A queue is circular in both directions. Only its first waiter has `isFirst`.
 ///
-/// Threads: everything is read and written under the shard's lock, but for `shard`: the owner reads
-/// it before it takes that lock, because the shard of a deleted tenant may be freed by then.
+/// Threads: all fields are read and written under the shard's lock, except `shard`. The owner reads
+/// that before it takes the lock, because the shard of a deleted tenant may be freed by then.
 struct Waiter: ~Copyable {
     let hash: Hash
     var next: WaiterReference
     var previous: WaiterReference
-    // Safety: the owner outlives the wait: it takes its waiters out before it goes.
+    // Safety: the owner outlives the wait, because it removes its waiters before it ends.
     let owner: UnsafeMutableRawPointer
     private let shardWord: Atomic<UInt>
     let kind: Kind
     var flags: Flags
-    /// Tells the waits of one owner apart: an owner that waits again takes another number, so that
-    /// whoever was told of the earlier wait can see that it has ended. A watch needs none.
+    /// Distinguishes the waits of one owner. An owner that waits again takes another number, so a
+    /// message about the earlier wait shows that it is old. A watch needs none.
     let serial: UInt32
 
-    /// What a waiter waits for, and so what its owner is.
+    /// What a waiter waits for. This decides what its owner is.
     struct Kind: RawRepresentable, Equatable, Sendable {
         let rawValue: UInt8
         /// A change of the key. The owner is the `Atomic<Bool>` that then becomes true.
@@ -47,10 +47,10 @@ struct Waiter: ~Copyable {
 
     struct Flags: OptionSet, Sendable {
         let rawValue: UInt8
-        /// The queue begins here. Removing any other waiter needs no look-up.
+        /// The first in its queue. Removing any other waiter needs no look-up.
         static let isFirst = Flags(rawValue: 1 << 0)
-        /// The key's entry had expired when the watch began, and is still there: to clients there
-        /// was no key, and there is none.
+        /// The key's entry had expired when the watch began, and is still there. Clients saw no key
+        /// then and see none now.
         static let beganExpired = Flags(rawValue: 1 << 1)
     }
 
@@ -68,8 +68,8 @@ struct Waiter: ~Copyable {
         previous = place
     }
 
-    /// The shard whose index the waiter is in; nil once it has been let go.
-    // Order: acquiring, so that whoever finds nil also finds what the waiter was told.
+    /// The shard whose index contains the waiter; nil once it has been let go.
+    // Order: acquiring, so that a thread that reads nil also sees what the waiter was told.
     var shard: ShardReference? {
         ShardReference(address: shardWord.load(ordering: .acquiring))
     }
@@ -80,7 +80,7 @@ struct Waiter: ~Copyable {
 typealias WaiterReference = UnsafeMutablePointer<Waiter>
 
 extension UnsafeMutablePointer where Pointee == Waiter {
-    /// Makes a waiter that is a queue of its own.
+    /// Initialises a waiter that forms a queue of its own.
     func initialize(
         _ hash: Hash, _ kind: Waiter.Kind, _ flags: Waiter.Flags = [],
         owner: UnsafeMutableRawPointer, shard: ShardReference?, serial: UInt32 = 0
@@ -90,13 +90,13 @@ extension UnsafeMutablePointer where Pointee == Waiter {
                 hash, kind, flags, owner: owner, shard: shard, serial: serial, at: self))
     }
 
-    /// Gives the waiter back to its owner, who may free it at once: nothing touches it after this.
-    /// It is in no index any more, and has been told.
+    /// Gives the waiter back to its owner. It is in no index any more and has been told. The owner
+    /// may free it at once, so nothing may touch it after this.
     func letGo() { pointee.clearShard() }
 
     // MARK: - Queues
 
-    /// Goes to the end of the queue that begins with `first`.
+    /// Joins the end of the queue that begins with `first`.
     func join(queueOf first: WaiterReference) {
         let last = first.pointee.previous
         pointee.next = first
@@ -105,14 +105,14 @@ extension UnsafeMutablePointer where Pointee == Waiter {
         first.pointee.previous = self
     }
 
-    /// Leaves the queue. What stays behind is a queue, unless nothing does.
+    /// Leaves the queue. Any other waiters still form a queue.
     func leaveQueue() {
         pointee.previous.pointee.next = pointee.next
         pointee.next.pointee.previous = pointee.previous
     }
 
-    /// Calls `body` with every waiter of the queue that begins here, first come first. `body` may
-    /// let the waiter go.
+    /// Calls `body` with every waiter of the queue that begins here, in order. `body` may let the
+    /// waiter go.
     @inline(__always)
     func forEachInQueue(_ body: (WaiterReference) -> Void) {
         var waiter = self

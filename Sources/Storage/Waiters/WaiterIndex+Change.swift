@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Adding and removing waiters, and how the index takes and gives back memory with that.
+// Adding and removing waiters; growing and shrinking the index.
 extension WaiterIndex {
-    /// Puts `waiter` at the end of the queue of its hash.
+    /// Adds `waiter` at the end of its hash's queue.
     mutating func add(_ waiter: WaiterReference) -> Work {
         let hash = waiter.pointee.hash
         var work = Work()
@@ -34,7 +34,7 @@ extension WaiterIndex {
         return work
     }
 
-    /// Takes out a waiter that is in the index.
+    /// Removes a waiter that is in the index.
     mutating func remove(_ waiter: WaiterReference) -> Work {
         var work = Work()
         let hash = waiter.pointee.hash
@@ -51,8 +51,8 @@ extension WaiterIndex {
         return work
     }
 
-    /// Hands every waiter to `body`, which may let it go, and frees all blocks. Returns the bytes
-    /// that this gives back.
+    /// Passes every waiter to `body`, which may let it go, and frees all blocks. Returns the freed
+    /// bytes.
     mutating func removeAll(_ body: (WaiterReference) -> Void) -> Int {
         forEachQueue { $0.forEachInQueue(body) }
         var work = Work()
@@ -94,15 +94,15 @@ extension WaiterIndex {
         Block.free(part.address)
     }
 
-    /// The slot bits of a leaf in which `count` hashes take half of the slots at most, as far as a
-    /// leaf may be so large.
+    /// The slot bits of a leaf in which `count` hashes take at most half of the slots, up to the
+    /// largest leaf.
     private static func slotBits(for count: Int) -> Int {
         var bits = Part.slotBitsMin
         while bits < Part.slotBitsMax, 1 << bits < count * 2 { bits += 1 }
         return bits
     }
 
-    /// Puts a slot into a leaf that has room for it and does not have its hash.
+    /// Puts a slot into a leaf that has room and does not contain its hash.
     @inline(__always)
     private static func move(_ slot: Slot, to part: inout Part, _ work: inout Work) {
         part.slots[part.index(of: slot.hash)] = slot
@@ -110,7 +110,7 @@ extension WaiterIndex {
         work.moved += 1
     }
 
-    /// Calls `body` with every slot of a leaf that is in use.
+    /// Calls `body` with every used slot of a leaf.
     @inline(__always)
     private static func forEachSlot(_ leaf: Part, _ body: (Slot) -> Void) {
         for index in 0..<leaf.slotCount where leaf.slots[index].first != nil {
@@ -120,14 +120,14 @@ extension WaiterIndex {
 
     // MARK: - Growing
 
-    /// Makes room in a full leaf, which has `level` forks above it.
+    /// Makes room in a full leaf with `level` forks above it.
     private static func grow(
         _ place: UnsafeMutablePointer<Part>, _ level: Int, _ work: inout Work
     ) {
         if place.pointee.slotBits < Part.slotBitsMax {
             return resize(place, place.pointee.slotBits + 1, &work)
         }
-        // Why this cannot be: 768 hashes that differ in their last ten bits alone.
+        // Why this never fails: it would take 768 hashes that differ only in their last ten bits.
         precondition(level < Part.levelMax, "768 keys share 54 bits of their hash")
         let leaf = place.pointee
         let fork = makeFork(&work)
@@ -143,7 +143,7 @@ extension WaiterIndex {
         free(leaf, &work)
     }
 
-    /// Moves a leaf's slots to one of 2^`slotBits`.
+    /// Moves a leaf's slots to a new leaf of 2^`slotBits` slots.
     private static func resize(
         _ place: UnsafeMutablePointer<Part>, _ slotBits: Int, _ work: inout Work
     ) {
@@ -156,14 +156,15 @@ extension WaiterIndex {
 
     // MARK: - Shrinking
 
-    /// Below this a fork's leaves become one. A third of what a leaf holds before it becomes a
-    /// fork: so a client that comes and goes at the limit does not have the slots moved each time.
+    /// At or below this count, a fork's leaves become one leaf. It is a third of what a leaf holds
+    /// before it becomes a fork, so clients that come and go at the limit do not move the slots
+    /// each time.
     private static let joinedCountMax = 256
-    /// A leaf with so few hashes makes its fork look whether it could be one leaf. If all of a
-    /// fork's leaves have more, they have more than `joinedCountMax` together.
+    /// If a leaf has so few hashes, its fork checks whether to become one leaf. If all leaves of a
+    /// fork have more, together they have more than `joinedCountMax`.
     private static let fewHashes = joinedCountMax / Part.childCount
 
-    /// Takes the slot of `hash`, which is there, out of the part at `place`.
+    /// Removes the slot of `hash`, which exists, from the part at `place`.
     private static func removeSlot(
         _ hash: Hash, _ place: UnsafeMutablePointer<Part>, _ level: Int, _ work: inout Work
     ) {
@@ -185,7 +186,7 @@ extension WaiterIndex {
         while true {  // Bound: invariant 2, an empty slot ends the run.
             index = (index + 1) & mask
             guard slots[index].first != nil else { break }
-            // What began its search behind the hole is found without passing it.
+            // This slot need not move: its probe begins after the hole.
             let distance = (index - place.pointee.home(slots[index].hash)) & mask
             guard distance >= (index - hole) & mask else { continue }
             slots[hole] = slots[index]
@@ -204,7 +205,7 @@ extension WaiterIndex {
         }
     }
 
-    /// Makes a fork one leaf, or nothing, where its leaves hold few hashes together.
+    /// Turns a fork into one leaf, or into nothing, if its leaves hold few hashes together.
     private static func joinIfSparse(_ place: UnsafeMutablePointer<Part>, _ work: inout Work) {
         let fork = place.pointee
         var count = 0

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// What must always be true of a waiter index, checked by looking at everything. For tests.
+// Checks the invariants of a waiter index by visiting all of it. For tests.
 extension WaiterIndex {
-    /// One line for each broken invariant; empty of a sound index.
+    /// One line per broken invariant; empty if the index is sound.
     var invariantViolations: [String] {
         var broken: [String] = []
         WaiterIndex.check(root, 0, &broken) { _ in true }
         return broken
     }
 
-    /// `belongs`: whether the forks above lead a hash here.
+    /// `belongs`: whether the forks above lead to this part for a hash.
     private static func check(
         _ part: Part, _ level: Int, _ broken: inout [String], _ belongs: (Hash) -> Bool
     ) {

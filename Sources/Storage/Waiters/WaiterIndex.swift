@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-/// Who waits for which key of a shard: hash → queue of waiters, first come first.
+/// The waiters for each key of a shard: hash → queue of waiters, first come first.
 ///
 /// Why not a list: one client may watch a million keys, and every write would walk past all of
-/// them. Why not a field in every entry: it would cost eight bytes a key, and clients wait for keys
-/// that do not exist. A shard in which nobody waits pays eight bytes and one compare.
+/// them. Why not a field in every entry: it would cost eight bytes per key, and clients also wait
+/// for keys that do not exist. A shard without waiters pays eight bytes and one compare.
 ///
-/// Two keys of one 64-bit hash are one key here. For a watch that is harmless: EXEC fails although
-/// the other key changed, and whoever uses WATCH is ready to try again. Hashes are seeded at start,
-/// so that no client can bring it about.
+/// Two keys with one 64-bit hash are one key here. For a watch that is harmless: EXEC fails
+/// although only the other key changed, and clients of WATCH expect to retry. Hashes are seeded at
+/// start, so no client can cause it.
 ///
 /// Layout:
 ///
@@ -22,28 +22,28 @@ import Base
 ///
 ///     hash   … | 6 bits: second fork | 6 bits: first fork | 10 bits: slot within the leaf
 ///
-/// A leaf is open addressing with linear probing, and removal shifts later slots back, so that no
-/// marks are left behind. Blocks have no headers: what is known of one stands in the part that
-/// names it, and a leaf takes exactly a size class of the allocator. Bits are taken from the low
-/// end of the hash because its first bits have chosen the shard: within a shard they are all equal.
+/// A leaf uses open addressing with linear probing. Removal shifts later slots back, so it leaves
+/// no tombstones. Blocks have no headers: the part that names a block describes it, and a leaf
+/// fills a size class of the allocator exactly. Bits are taken from the low end of the hash,
+/// because its first bits chose the shard and are equal within it.
 ///
 /// Growth: a leaf doubles when it would be more than three quarters full. At 1024 slots it becomes
-/// a fork of 64 small leaves instead, which then grow one by one. There is no array that doubles as
-/// a whole, so no step moves more than 768 slots, however many millions wait. Shrinking mirrors it:
-/// a leaf an eighth full is halved, and a fork whose leaves hold 256 hashes together becomes one
-/// leaf again. With the last waiter the last block goes.
+/// a fork of 64 small leaves instead, which then grow one by one. No array doubles as a whole, so
+/// no step moves more than 768 slots, however many millions wait. Shrinking mirrors this: a leaf an
+/// eighth full is halved, and a fork whose leaves hold 256 hashes together becomes one leaf again.
+/// Removing the last waiter frees the last block.
 ///
 /// Invariants:
-/// 1. A part is 0 where its hashes have no waiter; so `root` is 0 when nobody waits.
-/// 2. A hash has at most one slot, reached from its home slot without passing an empty one. Of
-///    every four slots one at least is empty.
+/// 1. A part is 0 if its hashes have no waiter. So `root` is 0 if there are no waiters.
+/// 2. A hash has at most one slot, reached from its home slot without passing an empty one. At
+///    least one of every four slots is empty.
 /// 3. Every waiter is in the queue of its hash (`Waiter`), and a slot names the first one.
 ///
 /// Threads: one at a time, under the shard's lock.
 ///
-/// Cost: 21 to 64 bytes for each hash while the index grows, 16 / 0.75 to 16 / 0.25, up to 128
-/// before it shrinks, and nothing for a further waiter of the same hash. Adding and removing are
-/// O(1); `Work` says what a step moved.
+/// Cost: 21 to 64 bytes per hash while the index grows (16 / 0.75 to 16 / 0.25), up to 128 before
+/// it shrinks; nothing for further waiters of the same hash. Adding and removing are O(1); `Work`
+/// says what a step moved.
 struct WaiterIndex: ~Copyable {
     var root = Part()
 
@@ -52,17 +52,17 @@ struct WaiterIndex: ~Copyable {
     @inline(__always)
     var isEmpty: Bool { root.word == 0 }
 
-    /// A hash that somebody waits for.
+    /// A hash with waiters.
     struct Slot {
         var hash: Hash
         var first: WaiterReference?
     }
 
-    /// What a change of the index cost.
+    /// The cost of one change of the index.
     struct Work {
         /// Bytes taken from the allocator, less those given back.
         var bytes = 0
-        /// Slots moved: what bounds the time under the lock.
+        /// Slots moved; this bounds the time under the lock.
         var moved = 0
     }
 
@@ -78,7 +78,7 @@ struct WaiterIndex: ~Copyable {
         return part.slots[part.index(of: hash)].first
     }
 
-    /// Calls `body` with the first waiter of every queue, in no order. `body` may not change the
+    /// Calls `body` with the first waiter of every queue, in any order. `body` may not change the
     /// index.
     func forEachQueue(_ body: (WaiterReference) -> Void) {
         WaiterIndex.forEachBlock(root) { part in
@@ -89,14 +89,14 @@ struct WaiterIndex: ~Copyable {
         }
     }
 
-    /// Bytes taken from the allocator: what all changes' `Work.bytes` add up to.
+    /// Bytes taken from the allocator: the sum of all changes' `Work.bytes`.
     var allocatedSize: Int {
         var size = 0
         WaiterIndex.forEachBlock(root) { size += Block.size($0.address) }
         return size
     }
 
-    /// Calls `body` with `part` and all parts below it, leaves before the fork that names them;
+    /// Calls `body` with `part` and all parts below it, leaves before the fork that names them.
     /// `body` may free the block.
     static func forEachBlock(_ part: Part, _ body: (Part) -> Void) {
         guard !part.isEmpty else { return }
@@ -116,7 +116,7 @@ extension WaiterIndex {
         static let slotBitsMax = 10
         static let childBits = 6
         static let childCount = 1 << childBits
-        /// How many forks there can be above a leaf: then all bits of the hash are used.
+        /// The maximum number of forks above a leaf: then all bits of the hash are used.
         static let levelMax = (64 - slotBitsMax) / childBits
 
         private static let forkFlag = UInt(1) << 63
@@ -142,7 +142,7 @@ extension WaiterIndex {
 
         @inline(__always)
         var address: UnsafeMutableRawPointer {
-            // Safety: called only of parts that name a block; its address is not 0.
+            // Safety: called only for parts that name a block, whose address is not 0.
             UnsafeMutableRawPointer(bitPattern: word & Part.addressMask).unsafelyUnwrapped
         }
 
@@ -151,7 +151,7 @@ extension WaiterIndex {
         @inline(__always)
         var children: UnsafeMutablePointer<Part> { address.assumingMemoryBound(to: Part.self) }
 
-        /// The part that `hash` belongs to, below a fork that has `level` forks above it.
+        /// The part for `hash` below a fork with `level` forks above it.
         @inline(__always)
         func child(_ hash: Hash, _ level: Int) -> UnsafeMutablePointer<Part> {
             children + Part.childNumber(hash, level)
@@ -174,7 +174,7 @@ extension WaiterIndex {
         @inline(__always)
         var slotCount: Int { 1 << slotBits }
 
-        /// How many slots are in use: at most 768.
+        /// Number of used slots: at most 768.
         @inline(__always)
         var count: Int {
             get { Int(truncatingIfNeeded: word >> 48 & Part.countMask) }
@@ -188,7 +188,7 @@ extension WaiterIndex {
         @inline(__always)
         func home(_ hash: Hash) -> Int { Int(truncatingIfNeeded: hash.bits) & (slotCount - 1) }
 
-        /// The slot of `hash`, or the empty one in which it would be.
+        /// The slot of `hash`, or the empty one where it would go.
         @inline(__always)
         func index(of hash: Hash) -> Int {
             let slots = self.slots

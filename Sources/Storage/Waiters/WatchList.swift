@@ -4,18 +4,18 @@ import Synchronization
 
 /// The keys that one session watches, and whether one of them has changed.
 ///
-/// Why a dictionary: a session may name a key again, and may watch a hundred thousand. Two keys are
-/// one where shard and hash are the same, as they are to the shard's index (`WaiterIndex`), so the
-/// keys themselves need not be kept.
+/// Why a dictionary: a session may watch a key twice, and may watch a hundred thousand. Two keys
+/// are one if shard and hash are equal, as in the shard's index (`WaiterIndex`), so the keys
+/// themselves are not stored.
 ///
-/// Threads: the session's. Only the flag is set by others, under the locks of their shards.
+/// Threads: the session's. Other threads only set the flag, under the locks of their shards.
 public struct WatchList: ~Copyable {
     fileprivate struct Place: Hashable {
         let hash: UInt64
         let shard: ShardReference
     }
 
-    // Safety: allocated in init and freed in deinit; waiters point to it, and none is left then.
+    // Safety: allocated in init and freed in deinit; no waiter points to it by then.
     fileprivate let flag: UnsafeMutablePointer<Atomic<Bool>>
     fileprivate var waiters: [Place: WaiterReference] = [:]
 
@@ -30,20 +30,20 @@ public struct WatchList: ~Copyable {
         flag.deallocate()
     }
 
-    /// How many keys are watched.
+    /// Number of watched keys.
     public var count: Int { waiters.count }
 
-    /// Whether a key has changed since its watch began. A key that has expired and is still there
-    /// counts as unchanged here; `Worker.isBroken` looks for those.
-    // Order: acquiring, so that whoever sees a change here finds it in the shard too.
+    /// Whether a key has changed since its watch began. An expired key that is still there counts
+    /// as unchanged here; `Worker.isBroken` checks for those.
+    // Order: acquiring, so that a thread that sees a change here also sees it in the shard.
     public var isDirty: Bool { flag.pointee.load(ordering: .acquiring) }
 }
 
 extension Reference where Pointee == Worker {
-    /// Watches `key` in `keyspace`; once is enough. A tenant that the key names is made if need be,
-    /// and stays while it is watched.
+    /// Watches `key` in `keyspace`; a second watch of a key does nothing. Makes the tenant that the
+    /// key names if necessary; it stays while it is watched.
     public func watch(_ key: Bytes, in keyspace: KeyspaceReference, _ list: inout WatchList) {
-        // As in Redis: EXEC will do nothing in any case.
+        // As in Redis: EXEC will do nothing anyway.
         guard !list.isDirty else { return }
         let hash = Hash(key)
         while true {  // Bound: a keyspace is dropped once; the next turn makes another.
@@ -70,17 +70,17 @@ extension Reference where Pointee == Worker {
         return waiter
     }
 
-    /// Ends all watches, each under its shard's lock for as long as it takes to leave a queue.
+    /// Ends all watches, each under its shard's lock, held only to leave a queue.
     public func unwatchAll(_ list: inout WatchList) {
         for waiter in list.waiters.values { end(waiter) }
         list.waiters = [:]
         list.flag.pointee.store(false, ordering: .releasing)
     }
 
-    /// Whether a watched key has changed, or has expired, since its watch began.
+    /// Whether a watched key has changed or expired since its watch began.
     public func isBroken(_ list: borrowing WatchList) -> Bool {
         for waiter in list.waiters.values {
-            // Why first: a waiter that was let go was told before.
+            // Why first: a waiter that was let go was told first.
             if list.isDirty { return true }
             let hasExpired = withShard(of: waiter) { shard, _ in
                 let hash = waiter.pointee.hash
@@ -102,19 +102,19 @@ extension Reference where Pointee == Worker {
         Block.free(UnsafeMutableRawPointer(waiter))
     }
 
-    /// Calls `body` with the shard that `waiter` is in, under its lock, and with whether that was
-    /// taken here. Does nothing if the waiter has been let go.
+    /// Calls `body` with the waiter's shard under its lock, and with whether this call took the
+    /// lock. Does nothing if the waiter has been let go.
     @discardableResult
     private func withShard<Result>(
         of waiter: WaiterReference, _ body: (ShardReference, _ isTaken: Bool) -> Result
     ) -> Result? {
-        // Safety: a shard is freed no sooner than the tick ends in which its waiters are let go, so
-        // one that is found here can be locked.
+        // Safety: a shard is freed at the earliest at the end of the tick in which its waiters are
+        // let go, so a shard found here can be locked.
         guard let shard = waiter.pointee.shard else { return nil }
         let isTaken = !holds(shard)
         if isTaken { shard.acquire() }
         defer { if isTaken { shard.release() } }
-        // Why again: another thread may have let it go until the lock was free.
+        // Why again: another thread may have let it go before the lock was taken.
         guard waiter.pointee.shard != nil else { return nil }
         return body(shard, isTaken)
     }
