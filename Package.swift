@@ -63,7 +63,7 @@ let package = Package(
         module("Records", ["Base", "CLinux", "CPostgres"]),
 
         // L4  The connection state machine, no sockets inside.
-        module("Sessions", ["Base", "Wire", "Tenancy", "Storage", "Commands"]),
+        safeModule("Sessions", ["Base", "Wire", "Tenancy", "Storage", "Commands"]),
 
         // L6  Threads, listeners, configuration, wiring.
         module(

@@ -13,11 +13,9 @@ import Wire
 /// Why one for the thread and none in the session: ten thousand idle sessions then cost no buffers.
 public struct ServingThread: ~Copyable {
     public let worker: WorkerReference
-    public let commands: Unmanaged<CommandTable>
-    // Safety: the server outlives its threads; a counted reference would be counted for each
-    // request.
-    public unowned(unsafe) let server: any ServerControl
-    public let pause: Unmanaged<PauseState>
+    public let commands: UncountedReference<CommandTable>
+    public let server: ServerReference
+    public let pause: UncountedReference<PauseState>
     /// Replies of all sessions that were served in this tick, one behind the other.
     public let replies: Reference<ByteBuffer>
     public let commandStatistics: CommandStatistics
@@ -30,42 +28,31 @@ public struct ServingThread: ~Copyable {
     /// Where the replies begin to which CLIENT REPLY has not been applied yet. EXEC does so itself,
     /// one by one.
     var unmutedFrom = 0
-    // Safety: `batchSize` elements, allocated here and freed with the thread, at the end of the
-    // process.
-    let batch: UnsafeMutablePointer<Request>
+    let batch: RequestBatch
 
     /// How many requests are parsed and prefetched ahead of the one that runs.
-    static let batchSize = Worker.batchSize
+    static let batchSize = RequestBatch.count
 
     public init(
         worker: WorkerReference, server: any ServerControl, pause: PauseState,
         commandStatistics: CommandStatistics, recordMisses: RecordMissesReference?
     ) {
         self.worker = worker
-        commands = Unmanaged.passRetained(server.commands)
-        self.server = server
-        self.pause = Unmanaged.passRetained(pause)
+        precondition(RequestBatch.count <= Worker.batchSize)
+        commands = UncountedReference(keeping: server.commands)
+        self.server = ServerReference(server)
+        self.pause = UncountedReference(keeping: pause)
         self.commandStatistics = commandStatistics
         self.recordMisses = recordMisses
         errorTally = .make(ErrorTally())
         replies = .make(ByteBuffer(capacity: 64 * 1024))
-        batch = .allocate(capacity: ServingThread.batchSize)
+        batch = RequestBatch { Request(firstArgument: 0, argumentCount: 0, size: 0) }
     }
-}
-
-/// A parsed request that waits for its turn in the batch.
-struct Request: ~Copyable {
-    /// Nil of an unknown command.
-    var entry: CommandTable.EntryReference?
-    var firstArgument: Int
-    var argumentCount: Int
-    /// Bytes that the request took on the wire.
-    var size: Int
-    var prefetch: Prefetch?
 }
 
 /// How often each command ran, how long that took, how often it was refused or failed: one thread's
 /// part.
+@safe
 public struct CommandStatistics: Sendable {
     public struct Line: ~Copyable {
         public let calls = Atomic<Int>(0)
@@ -76,13 +63,20 @@ public struct CommandStatistics: Sendable {
     }
 
     // Safety: `count` lines, allocated once and never freed; every field is atomic.
-    nonisolated(unsafe) public let lines: UnsafeMutablePointer<Line>
+    nonisolated(unsafe) private let lines: UnsafeMutablePointer<Line>
     public let count: Int
 
     public init(count: Int) {
         self.count = count
-        lines = .allocate(capacity: count)
-        for index in 0..<count { (lines + index).initialize(to: Line()) }
+        unsafe lines = .allocate(capacity: count)
+        for index in 0..<count { unsafe (lines + index).initialize(to: Line()) }
+    }
+
+    /// The line of a command, by its number in the table.
+    @inline(__always)
+    public subscript(number: Int) -> Reference<Line> {
+        precondition(UInt(bitPattern: number) < UInt(bitPattern: count), "no such command")
+        return unsafe Reference(lines + number)  // Safety: checked.
     }
 }
 

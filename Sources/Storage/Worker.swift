@@ -80,6 +80,7 @@ public typealias WorkerReference = Reference<Worker>
 extension Reference where Pointee == Worker {
     /// The moment that commands of this batch run at.
     public var now: Milliseconds { pointee.now }
+    public var monotonicNow: Milliseconds { pointee.monotonicNow }
     public var settings: SettingsReference { pointee.settings }
     public var statistics: StatisticsReference { pointee.statistics }
     /// The path of a request goes by `unmanagedRegistry`, which counts no reference.

@@ -121,7 +121,7 @@ extension CommandContext {
         var tenant = registry.server
         switch server.authenticate(user: user, password: password) {
         case .refused:
-            worker.pointee.statistics.pointee.authenticationsRefused.bump()
+            worker.statistics.pointee.authenticationsRefused.bump()
             return refused
         case .noPasswordSet:
             guard user != nil else {
@@ -131,7 +131,7 @@ extension CommandContext {
                     + "Are you sure your configuration is correct?"
             }
             guard isDefault else {
-                worker.pointee.statistics.pointee.authenticationsRefused.bump()
+                worker.statistics.pointee.authenticationsRefused.bump()
                 return refused
             }
         case .server:
@@ -171,7 +171,7 @@ extension CommandContext {
 /// What clients may call themselves: printable ASCII without blanks.
 enum ClientAttribute {
     static func isValid(_ text: Bytes) -> Bool {
-        text.buffer.allSatisfy { $0 > 32 && $0 < 127 }
+        text.array.allSatisfy { $0 > 32 && $0 < 127 }
     }
 
     static func refusal(_ what: String) -> String {
