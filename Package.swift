@@ -59,7 +59,7 @@ let package = Package(
         module("Networking", ["Base", "CLinux"]),
 
         // L3  Every command; the read-through to PostgreSQL.
-        module("Commands", ["Base", "Wire", "Tenancy", "Storage"]),
+        safeModule("Commands", ["Base", "Wire", "Tenancy", "Storage"]),
         module("Records", ["Base", "CLinux", "CPostgres"]),
 
         // L4  The connection state machine, no sockets inside.

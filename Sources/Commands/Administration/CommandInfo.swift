@@ -152,7 +152,7 @@ public enum COMMAND_LIST: SessionCommand {
             if arguments[3].isKeyword("MODULE") {
                 matches = { _ in false }
             } else if arguments[3].isKeyword("ACLCAT") {
-                let category = String(decoding: value.buffer.map(ASCII.lower), as: UTF8.self)
+                let category = value.lowercased
                 matches = { $0.spec.categoryNames(group: $0.group).contains(category) }
             } else if arguments[3].isKeyword("PATTERN") {
                 matches = { entry in

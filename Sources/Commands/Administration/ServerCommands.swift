@@ -67,7 +67,7 @@ public enum INFO: SessionCommand {
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
         let sections = (1..<arguments.count).map {
-            String(decoding: arguments[$0].buffer.map(ASCII.lower), as: UTF8.self)
+            arguments[$0].lowercased
         }
         let tenant = context.session.pointee.tenant
         reply.verbatim(
@@ -87,7 +87,7 @@ public enum SHUTDOWN: SessionCommand {
     ) {
         var seen: Set<String> = []
         for index in 1..<arguments.count {
-            let word = String(decoding: arguments[index].buffer.map(ASCII.upper), as: UTF8.self)
+            let word = arguments[index].uppercased
             guard ["SAVE", "NOSAVE", "NOW", "FORCE", "ABORT"].contains(word) else {
                 return reply.error(.syntax)
             }

@@ -53,7 +53,7 @@ private struct SetOperands {
     /// member of the smallest is looked for in the others.
     static func forEachCommon(_ sets: [SetValue], while body: (SetMember) -> Bool) {
         guard let first = sets.first else { return }
-        let others = sets.dropFirst().filter { $0.entry.base != first.entry.base }
+        let others = sets.dropFirst().filter { $0.entry.address != first.entry.address }
         first.forEach(while: { member in
             for other in others where !other.contains(member) { return true }
             return body(member)
@@ -93,7 +93,7 @@ private struct SetOperands {
         guard case .some(.some(let first)) = sets.first else { return result }
         let others = sets.dropFirst().compactMap { $0 }
         // A key that is named again takes away everything.
-        guard !others.contains(where: { $0.entry.base == first.entry.base }) else { return result }
+        if others.contains(where: { $0.entry.address == first.entry.address }) { return result }
         if prefersLooking(first) {
             // Why the largest first: it is the likeliest to have the member, and ends the search.
             let sorted = others.sorted { $0.count > $1.count }

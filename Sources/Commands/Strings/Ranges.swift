@@ -83,9 +83,7 @@ public enum SETRANGE: KeyCommand {
             return reply.error(refusal)
         }
         // Why it is found again: making room may have moved it.
-        keys.editString(0, keys.find(0), count: count) { bytes in
-            if let base = bytes.baseAddress { memcpy(base + Int(offset), value.base, value.count) }
-        }
+        keys.overwrite(0, keys.find(0), count: count, with: value, at: Int(offset))
         reply.integer(count)
     }
 }
@@ -114,9 +112,7 @@ public enum APPEND: KeyCommand {
         // The string doubles its room where it moves.
         if let refusal = keys.refusal(ofGrowth: count, at: 0) { return reply.error(refusal) }
         // Why it is found again: making room may have moved it.
-        keys.editString(0, keys.find(0), count: count) { bytes in
-            if let base = bytes.baseAddress { memcpy(base + old, value.base, value.count) }
-        }
+        keys.overwrite(0, keys.find(0), count: count, with: value, at: old)
         reply.integer(count)
     }
 }

@@ -232,7 +232,7 @@ public struct Hold: ~Copyable {
 
 /// A key where it was found: the slot and the shard that it is in.
 public struct Found {
-    public let slot: Table.Slot
+    let slot: Table.Slot
     let shard: ShardReference
     let hash: Hash
 

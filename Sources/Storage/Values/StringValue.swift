@@ -144,14 +144,14 @@ extension Hold {
         _ = place(ordinal, shape, replacing: found)
     }
 
-    /// Lengthens a string to `count` bytes, zeros behind the old ones, and calls `body` with all of
-    /// them to be changed. Growth leaves room to grow again, as an appended string will. OBJECT
+    /// Lengthens a string to `count` bytes, zeros behind the old ones, and writes `bytes` over it
+    /// from `offset` on. Growth leaves room to grow again, as an appended string will. OBJECT
     /// ENCODING then says raw, as of any string that was changed in place.
-    public func editString(
-        _ ordinal: Int, _ found: Found?, count: Int,
-        _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void
+    public func overwrite(
+        _ ordinal: Int, _ found: Found?, count: Int, with bytes: Bytes, at offset: Int
     ) {
         precondition(count <= Entry.valueSizeMax)
+        precondition(offset >= 0 && offset <= count - bytes.count, "bytes beyond the string")
         let target: Found
         if let found {
             target = found.entry.hasPayload ? spellInteger(ordinal, found, capacity: count) : found
@@ -169,7 +169,7 @@ extension Hold {
         }
         memset(target.entry.mutableValue + old, 0, count - old)
         target.entry.setEncoding(.embeddedOther)
-        body(UnsafeMutableBufferPointer(start: target.entry.mutableValue, count: count))
+        memcpy(target.entry.mutableValue + offset, bytes.base, bytes.count)
     }
 
     /// Turns a string that is kept as an integer into its digits, with room for `capacity` bytes.
