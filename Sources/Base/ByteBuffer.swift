@@ -11,7 +11,9 @@ import Glibc
 ///       | consumed        | readable      | room           |
 ///
 /// Invariants: 0 <= readIndex <= count <= capacity; storage is nil only while capacity is 0.
+@safe
 public struct ByteBuffer: ~Copyable {
+    // Safety: `capacity` bytes of malloc's, of which the first `count` are written.
     @usableFromInline var storage: UnsafeMutablePointer<UInt8>?
     public private(set) var capacity: Int
     /// Bytes appended so far, consumed ones included.
@@ -94,10 +96,7 @@ public struct ByteBuffer: ~Copyable {
     }
 
     public mutating func append(_ text: String) {
-        var text = text
-        text.withUTF8 { buffer in
-            if let base = buffer.baseAddress { append(Bytes(base, buffer.count)) }
-        }
+        text.withBytes { append($0) }
     }
 
     @inlinable
@@ -131,16 +130,15 @@ public struct ByteBuffer: ~Copyable {
         readIndex = 0
     }
 
-    /// Opens a gap of `size` bytes at `index` and returns a pointer to it: for a length that is
-    /// known only when everything behind it is written.
-    public mutating func insertGap(at index: Int, size: Int) -> UnsafeMutablePointer<UInt8> {
-        precondition(index >= readIndex && index <= count && size >= 0)
-        _ = reserve(size)
-        // Safety: reserve made `size` bytes of room behind `count`.
+    /// Inserts bytes at `index`: a length that is known only when everything behind it is written.
+    public mutating func insert(_ bytes: [UInt8], at index: Int) {
+        precondition(index >= readIndex && index <= count)
+        _ = reserve(bytes.count)
+        // Safety: reserve made room for the bytes behind `count`.
         let place = storage.unsafelyUnwrapped + index
-        memmove(place + size, place, count - index)
-        count += size
-        return place
+        memmove(place + bytes.count, place, count - index)
+        bytes.withBytes { _ = memcpy(place, $0.base, $0.count) }
+        count += bytes.count
     }
 
     public mutating func removeAll(keepingCapacity: Bool = true) {

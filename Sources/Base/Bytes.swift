@@ -12,6 +12,7 @@ import Glibc
 /// 2. A view of an argument is valid until the command returns. A view into an entry is valid until
 ///    the next call that changes that entry, under the lock of its shard. Nothing that outlives the
 ///    command may keep a view; it must copy the bytes (`array`).
+@safe
 public struct Bytes: @unchecked Sendable {
     // Safety: `base` points at `count` readable bytes for the lifetime described above; an empty
     // view may point anywhere and is never read.
@@ -106,6 +107,17 @@ public struct Bytes: @unchecked Sendable {
     /// A copy as text, with invalid UTF-8 replaced. For logs and administration only.
     public var string: String { String(decoding: buffer, as: UTF8.self) }
 
+    /// A copy as text in lower case, and in upper case. For words of commands, which are ASCII.
+    public var lowercased: String { String(decoding: buffer.map(ASCII.lower), as: UTF8.self) }
+    public var uppercased: String { String(decoding: buffer.map(ASCII.upper), as: UTF8.self) }
+
+    /// How many bytes before this view the view `whole` begins, of which this one is a part.
+    public func offset(in whole: Bytes) -> Int {
+        let offset = base - whole.base
+        precondition(offset >= 0 && offset + count <= whole.count, "not a part of those bytes")
+        return offset
+    }
+
     /// The same bytes as a standard library buffer, for calls that want one.
     @inlinable
     public var buffer: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: base, count: count) }
@@ -121,6 +133,17 @@ extension [UInt8] {
             (buffer: UnsafeBufferPointer<UInt8>) throws(Failure) -> Result in
             guard let base = buffer.baseAddress else { return try body(.empty) }
             return try body(Bytes(base, buffer.count))
+        }
+    }
+}
+
+extension String {
+    /// Calls `body` with a view of the text's bytes, valid during the call.
+    public func withBytes<Result>(_ body: (Bytes) -> Result) -> Result {
+        var text = self
+        return text.withUTF8 { buffer in
+            guard let base = buffer.baseAddress else { return body(.empty) }
+            return body(Bytes(base, buffer.count))
         }
     }
 }

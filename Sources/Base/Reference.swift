@@ -25,6 +25,7 @@ public struct Reference<Pointee: ~Copyable>: @unchecked Sendable {
     }
 
     /// The reference that `address` gave; nil for 0.
+    // Safety: a number that another reference gave, so that one's promise holds for this one.
     @inlinable @inline(__always)
     public init?(address: UInt) {
         guard let pointer = unsafe UnsafeMutablePointer<Pointee>(bitPattern: address) else {
@@ -36,6 +37,7 @@ public struct Reference<Pointee: ~Copyable>: @unchecked Sendable {
     /// Moves `value` to memory of its own. `destroy` gives that back.
     @inlinable
     public static func make(_ value: consuming Pointee) -> Reference {
+        // Safety: room for one value, which `destroy` ends.
         let pointer = UnsafeMutablePointer<Pointee>.allocate(capacity: 1)
         unsafe pointer.initialize(to: value)
         return Reference(unsafe pointer)
@@ -48,6 +50,7 @@ public struct Reference<Pointee: ~Copyable>: @unchecked Sendable {
         unsafe pointer.deallocate()
     }
 
+    // Safety: the promise above, here and below.
     @inlinable
     public var pointee: Pointee {
         @_transparent unsafeAddress { unsafe UnsafePointer(pointer) }

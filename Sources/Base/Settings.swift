@@ -57,16 +57,10 @@ public struct Settings: ~Copyable {
 
 /// The one instance of `Settings`, which lives as long as the process.
 public struct SettingsReference: Sendable {
-    // Safety: allocated once and never freed; every field is atomic.
-    @usableFromInline nonisolated(unsafe) let pointer: UnsafeMutablePointer<Settings>
+    /// Never freed; every field is atomic.
+    public let values: Reference<Settings>
 
-    public init() {
-        pointer = .allocate(capacity: 1)
-        pointer.initialize(to: Settings())
-    }
-
-    @inlinable @inline(__always)
-    public var values: UnsafeMutablePointer<Settings> { pointer }
+    public init() { values = .make(Settings()) }
 }
 
 // Named reading, so that no user of a setting sees how it is kept. Units and meanings are those of

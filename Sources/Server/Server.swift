@@ -247,7 +247,7 @@ public final class Server: @unchecked Sendable {
         let began = Clock.monotonicNanoseconds
         let due = worker.sweepExpired(budgetMicroseconds: Server.sweepMicroseconds)
         let spent = Int(Clock.monotonicNanoseconds - began)
-        worker.pointee.statistics.pointee.sweepNanoseconds.bump(spent)
+        worker.statistics.pointee.sweepNanoseconds.bump(spent)
         return due
     }
 

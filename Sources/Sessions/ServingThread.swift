@@ -12,11 +12,9 @@ import Wire
 /// Why per thread and not per session: ten thousand idle sessions cost no buffers.
 public struct ServingThread: ~Copyable {
     public let worker: WorkerReference
-    public let commands: Unmanaged<CommandTable>
-    // Safety: the server outlives its threads. A counted reference would be counted for each
-    // request.
-    public unowned(unsafe) let server: any ServerControl
-    public let pause: Unmanaged<PauseState>
+    public let commands: UncountedReference<CommandTable>
+    public let server: ServerReference
+    public let pause: UncountedReference<PauseState>
     /// Replies of all sessions served in this tick, one after the other.
     public let replies: Reference<ByteBuffer>
     public let commandStatistics: CommandStatistics
@@ -29,42 +27,31 @@ public struct ServingThread: ~Copyable {
     /// Where the replies begin that CLIENT REPLY has not been applied to yet. EXEC applies it
     /// itself, reply by reply.
     var unmutedFrom = 0
-    // Safety: `batchSize` elements, allocated here and freed with the thread, at the end of the
-    // process.
-    let batch: UnsafeMutablePointer<Request>
+    let batch: RequestBatch
 
     /// How many requests are parsed and prefetched ahead of the running one.
-    static let batchSize = Worker.batchSize
+    static let batchSize = RequestBatch.count
 
     public init(
         worker: WorkerReference, server: any ServerControl, pause: PauseState,
         commandStatistics: CommandStatistics, recordMisses: RecordMissesReference?
     ) {
         self.worker = worker
-        commands = Unmanaged.passRetained(server.commands)
-        self.server = server
-        self.pause = Unmanaged.passRetained(pause)
+        precondition(RequestBatch.count <= Worker.batchSize)
+        commands = UncountedReference(keeping: server.commands)
+        self.server = ServerReference(server)
+        self.pause = UncountedReference(keeping: pause)
         self.commandStatistics = commandStatistics
         self.recordMisses = recordMisses
         errorTally = .make(ErrorTally())
         replies = .make(ByteBuffer(capacity: 64 * 1024))
-        batch = .allocate(capacity: ServingThread.batchSize)
+        batch = RequestBatch { Request(firstArgument: 0, argumentCount: 0, size: 0) }
     }
-}
-
-/// A parsed request of the batch that has not run yet.
-struct Request: ~Copyable {
-    /// Nil for an unknown command.
-    var entry: CommandTable.EntryReference?
-    var firstArgument: Int
-    var argumentCount: Int
-    /// Size of the request on the wire, in bytes.
-    var size: Int
-    var prefetch: Prefetch?
 }
 
 /// How often each command ran, how long that took, and how often it was refused or failed. One
 /// thread's counts.
+@safe
 public struct CommandStatistics: Sendable {
     public struct Line: ~Copyable {
         public let calls = Atomic<Int>(0)
@@ -75,13 +62,20 @@ public struct CommandStatistics: Sendable {
     }
 
     // Safety: `count` lines, allocated once and never freed; every field is atomic.
-    nonisolated(unsafe) public let lines: UnsafeMutablePointer<Line>
+    nonisolated(unsafe) private let lines: UnsafeMutablePointer<Line>
     public let count: Int
 
     public init(count: Int) {
         self.count = count
-        lines = .allocate(capacity: count)
-        for index in 0..<count { (lines + index).initialize(to: Line()) }
+        unsafe lines = .allocate(capacity: count)
+        for index in 0..<count { unsafe (lines + index).initialize(to: Line()) }
+    }
+
+    /// The line of a command, by its number in the table.
+    @inline(__always)
+    public subscript(number: Int) -> Reference<Line> {
+        precondition(UInt(bitPattern: number) < UInt(bitPattern: count), "no such command")
+        return unsafe Reference(lines + number)  // Safety: checked.
     }
 }
 

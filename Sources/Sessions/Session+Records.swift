@@ -22,7 +22,7 @@ extension Session {
         _ keys: [[UInt8]], _ call: Call, on thread: inout ServingThread,
         _ reply: inout ReplyWriter
     ) -> Suspension? {
-        guard mayAwaitRecords(now: thread.worker.pointee.monotonicNow) else {
+        guard mayAwaitRecords(now: thread.worker.monotonicNow) else {
             return refuse(.recordChangesTooFast, call, on: &thread, &reply)
         }
         awaited = keys

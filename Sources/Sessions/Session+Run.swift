@@ -39,7 +39,7 @@ extension Session {
         state.pointee.rights.allows(entry.pointee.number)
             && state.pointee.rightsGeneration == thread.worker.settings.rightsGeneration
             && !state.pointee.transaction.isOpen && failure == nil
-            && !thread.pause._withUnsafeGuaranteedRef { $0.isActive }
+            && !thread.pause.with { $0.isActive }
     }
 
     @inline(__always)
@@ -91,7 +91,7 @@ extension Session {
         case .milliseconds(let wait): return .throttled(wait)
         case .records: return awaitRecords(call, on: &thread, &reply)
         case nil:
-            thread.commandStatistics.lines[call.entry.pointee.number].rejected.bump()
+            thread.commandStatistics[call.entry.pointee.number].pointee.rejected.bump()
             return nil
         }
     }
@@ -100,7 +100,7 @@ extension Session {
     func count(
         _ entry: EntryReference, ticks: UInt64, failed: Bool, on thread: borrowing ServingThread
     ) {
-        let line = thread.commandStatistics.lines + entry.pointee.number
+        let line = thread.commandStatistics[entry.pointee.number]
         line.pointee.calls.bump()
         line.pointee.ticks.bump(Int(truncatingIfNeeded: ticks))
         if failed { line.pointee.failed.bump() }
@@ -129,7 +129,7 @@ extension Session {
             return nil
         }
         if state.pointee.rightsGeneration != thread.worker.settings.rightsGeneration {
-            thread.commands._withUnsafeGuaranteedRef {
+            thread.commands.with {
                 state.refreshRights($0, thread.worker.settings)
             }
         }
@@ -172,7 +172,7 @@ extension Session {
         if let refusal = Admission.refusal(call) {
             return refuse(refusal, call, on: &thread, &reply)
         }
-        if thread.pause._withUnsafeGuaranteedRef({ $0.isActive }), isHeldBack(call, on: thread) {
+        if thread.pause.with({ $0.isActive }), isHeldBack(call, on: thread) {
             return .paused
         }
         if state.pointee.transaction.isOpen,
@@ -211,7 +211,7 @@ extension Session {
         let mark = reply.count
         // As in Redis, no command counts as rejected if none was found.
         if let entry, refusal != .unknownSubcommand {
-            thread.commandStatistics.lines[entry.pointee.number].rejected.bump()
+            thread.commandStatistics[entry.pointee.number].pointee.rejected.bump()
         }
         let text = refusal.text(entry, arguments)
         if let entry, entry.pointee.flags.contains(.executes) {
@@ -242,7 +242,7 @@ extension Session {
     /// Whether CLIENT PAUSE holds the command back.
     private func isHeldBack(_ call: Call, on thread: borrowing ServingThread) -> Bool {
         let flags = call.entry.pointee.flags
-        guard thread.pause._withUnsafeGuaranteedRef({ $0.onlyWrites.load(ordering: .relaxed) })
+        guard thread.pause.with({ $0.onlyWrites.load(ordering: .relaxed) })
         else { return true }
         if flags.contains(.executes) { return state.pointee.transaction.mayWrite }
         return !flags.isDisjoint(with: [.write, .mayReplicate])

@@ -65,7 +65,7 @@ extension Session {
             return nil
         }
         if queued.contains(where: { $0.entry.pointee.flags.contains(.admin) }) {
-            return thread.server.whileStandingStill {
+            return thread.server.control.whileStandingStill {
                 runQueued(&queued, list, call, on: &thread, &reply)
             }
         }
@@ -85,7 +85,7 @@ extension Session {
                     bytes.suffix(from: offset), into: &list), count > 0
             else { break }
             let arguments = list.arguments(from: first, count: count)
-            if let found = thread.commands._withUnsafeGuaranteedRef({ $0.find(arguments[0]) }) {
+            if let found = thread.commands.with({ $0.find(arguments[0]) }) {
                 let entry =
                     count > 1 ? CommandTable.subcommand(found, arguments[1]) ?? found : found
                 queued.append(Queued(entry: entry, first: first, count: count, size: consumed))

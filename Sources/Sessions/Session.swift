@@ -102,7 +102,7 @@ public struct Session: ~Copyable {
             let parsed = parseBatch(bytes.suffix(from: offset), on: &thread)
             var index = 0
             while index < parsed.count {
-                let request = thread.batch + index
+                let request = thread.batch.reference(index)
                 if request.pointee.argumentCount > 0 {
                     reply.version = state.pointee.protocolVersion
                     if let suspension = run(request.pointee, on: &thread, &reply) {
@@ -182,8 +182,8 @@ public struct Session: ~Copyable {
             let first = thread.list.count
             switch parser.next(rest, into: &thread.list) {
             case .request(let argumentCount, let consumed):
-                (thread.batch + count).initialize(
-                    to: request(first, argumentCount, consumed, keyspace, &thread))
+                thread.batch[count] = request(
+                    first, argumentCount, consumed, keyspace, &thread)
                 let isInline = rest[0] != UInt8(ascii: "*")
                 count += 1
                 offset += consumed
@@ -212,7 +212,7 @@ public struct Session: ~Copyable {
             entry: nil, firstArgument: first, argumentCount: count, size: size, prefetch: nil)
         guard count > 0 else { return request }
         let arguments = thread.list.arguments(from: first, count: count)
-        let entry = thread.commands._withUnsafeGuaranteedRef { $0.find(arguments[0]) }
+        let entry = thread.commands.with { $0.find(arguments[0]) }
         request.entry = entry
         if let entry, let keyspace {
             let key = Int(entry.pointee.singleKey)

@@ -80,6 +80,7 @@ public typealias WorkerReference = Reference<Worker>
 extension Reference where Pointee == Worker {
     /// The time at which commands of this batch run.
     public var now: Milliseconds { pointee.now }
+    public var monotonicNow: Milliseconds { pointee.monotonicNow }
     public var settings: SettingsReference { pointee.settings }
     public var statistics: StatisticsReference { pointee.statistics }
     /// The path of a request uses `unmanagedRegistry`, which counts no reference.

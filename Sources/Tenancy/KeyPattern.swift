@@ -90,6 +90,7 @@ public struct KeyPattern: Sendable, Equatable {
 ///
 /// Why raw memory: an array would be retained and released for every key of every command. Patterns
 /// come from directives at start and live as long as the process.
+@safe
 public struct KeyMatcher: @unchecked Sendable {
     private enum Step {
         case literal(Bytes)
@@ -104,6 +105,7 @@ public struct KeyMatcher: @unchecked Sendable {
 
     init(prefix: [UInt8], tail: [KeyPattern.Part]) {
         self.prefix = KeyMatcher.immortal(prefix)
+        // Safety: room for all parts; each is written below.
         let steps = UnsafeMutablePointer<Step>.allocate(capacity: max(1, tail.count))
         for (index, part) in tail.enumerated() {
             let step: Step =
@@ -112,16 +114,17 @@ public struct KeyMatcher: @unchecked Sendable {
                 case .field: .field
                 case .rest: .rest
                 }
-            (steps + index).initialize(to: step)
+            unsafe (steps + index).initialize(to: step)
         }
-        self.steps = UnsafePointer(steps)
+        unsafe self.steps = UnsafePointer(steps)
         stepCount = tail.count
     }
 
     private static func immortal(_ bytes: [UInt8]) -> Bytes {
         let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, bytes.count))
-        copy.initialize(from: bytes, count: bytes.count)
-        return Bytes(UnsafePointer(copy), bytes.count)
+        // Safety: room for all bytes, never freed.
+        unsafe copy.initialize(from: bytes, count: bytes.count)
+        return unsafe Bytes(UnsafePointer(copy), bytes.count)
     }
 
     /// The bytes of `key` that name the tenant, or nil if the key does not match.
@@ -138,7 +141,10 @@ public struct KeyMatcher: @unchecked Sendable {
     /// it, which is step `step`.
     @inline(__always)
     private func fieldEnd(_ key: Bytes, from start: Int, step: Int) -> Int? {
-        guard step < stepCount, case .literal(let literal) = steps[step] else { return key.count }
+        // Safety: below `stepCount`.
+        guard step < stepCount, case .literal(let literal) = unsafe steps[step] else {
+            return key.count
+        }
         // Bound: a literal has at least one byte.
         guard let offset = key.suffix(from: start).firstIndex(of: literal[0]) else { return nil }
         return start + offset
@@ -147,7 +153,8 @@ public struct KeyMatcher: @unchecked Sendable {
     private func matches(_ key: Bytes, from start: Int) -> Bool {
         var position = start
         for step in 0..<stepCount {
-            switch steps[step] {
+            // Safety: below `stepCount`.
+            switch unsafe steps[step] {
             case .rest:
                 return true
             case .literal(let literal):

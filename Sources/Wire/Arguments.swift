@@ -5,21 +5,23 @@ import Base
 /// buffer.
 ///
 /// Valid until the command returns. Every subscript is checked.
+@safe
 public struct Arguments {
     // Safety: `count` elements of the thread's argument list, unchanged while the command runs.
     @usableFromInline let base: UnsafePointer<Bytes>
     public let count: Int
 
-    @inlinable
+    /// Safety: `base` points at `count` slices, which stay as they are while the view is used.
+    @unsafe @inlinable
     public init(_ base: UnsafePointer<Bytes>, count: Int) {
-        self.base = base
+        unsafe self.base = base
         self.count = count
     }
 
     @inlinable @inline(__always)
     public subscript(index: Int) -> Bytes {
         precondition(UInt(bitPattern: index) < UInt(bitPattern: count), "no such argument")
-        return base[index]
+        return unsafe base[index]  // Safety: checked.
     }
 
     /// The bytes of all arguments.
@@ -30,44 +32,50 @@ public struct Arguments {
     }
 
     /// The arguments in `range`, for a loop over many of them.
+    /// Safety: the buffer is valid as long as the arguments are.
+    @unsafe
     public func slices(_ range: Range<Int>) -> UnsafeBufferPointer<Bytes> {
         precondition(range.lowerBound >= 0 && range.upperBound <= count)
-        return UnsafeBufferPointer(start: base + range.lowerBound, count: range.count)
+        return unsafe UnsafeBufferPointer(start: base + range.lowerBound, count: range.count)
     }
 
     /// The arguments from `first` on, for a subcommand that counts from its own name.
     public func dropFirst(_ first: Int) -> Arguments {
         precondition(first >= 0 && first <= count)
-        return Arguments(base + first, count: count - first)
+        return unsafe Arguments(base + first, count: count - first)  // Safety: checked.
     }
 }
 
 /// The argument slices of a batch of requests: a list that a thread fills, runs and clears.
+@safe
 public struct ArgumentList: ~Copyable {
+    // Safety: room for `capacity` slices, allocated here; the first `count` are written.
     private var storage: UnsafeMutablePointer<Bytes>
     private var capacity: Int
     public private(set) var count = 0
 
     public init() {
         capacity = 256
-        storage = .allocate(capacity: capacity)
+        unsafe storage = .allocate(capacity: capacity)
     }
 
-    deinit { storage.deallocate() }
+    deinit { unsafe storage.deallocate() }
 
     @inline(__always)
     public mutating func append(_ bytes: Bytes) {
         if count == capacity { grow() }
-        storage[count] = bytes
-        count &+= 1  // Bound: below the capacity that grow made.
+        // Safety: below the capacity that grow made. Bound: the same.
+        unsafe storage[count] = bytes
+        count &+= 1
     }
 
     @inline(never)
     private mutating func grow() {
+        // Safety: `count` slices are written, and the new room has place for twice as many.
         let larger = UnsafeMutablePointer<Bytes>.allocate(capacity: capacity * 2)
-        larger.moveInitialize(from: storage, count: count)
-        storage.deallocate()
-        storage = larger
+        unsafe larger.moveInitialize(from: storage, count: count)
+        unsafe storage.deallocate()
+        unsafe storage = larger
         capacity *= 2
     }
 
@@ -75,7 +83,8 @@ public struct ArgumentList: ~Copyable {
     @inline(__always)
     public func arguments(from first: Int, count: Int) -> Arguments {
         precondition(first >= 0 && count >= 0 && first + count <= self.count)
-        return Arguments(UnsafePointer(storage + first), count: count)
+        // Safety: that many are written; the caller keeps the list as it is meanwhile.
+        return unsafe Arguments(UnsafePointer(storage + first), count: count)
     }
 
     public mutating func removeLast(_ removed: Int) {
@@ -92,8 +101,9 @@ public struct ArgumentList: ~Copyable {
 
     @inline(never)
     private mutating func shrink() {
-        storage.deallocate()
+        // Safety: the list is empty, so nobody has a view of it.
+        unsafe storage.deallocate()
         capacity = 256
-        storage = .allocate(capacity: capacity)
+        unsafe storage = .allocate(capacity: capacity)
     }
 }

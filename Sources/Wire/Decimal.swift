@@ -19,7 +19,10 @@ public enum Decimal {
     /// C's format of one double.
     private static func format(_ pattern: String, _ value: Double) -> String {
         var buffer = [CChar](repeating: 0, count: 400)
-        let count = withVaList([value]) { vsnprintf(&buffer, buffer.count, pattern, $0) }
+        // Safety: vsnprintf writes at most `buffer.count` bytes; every pattern has one double.
+        let count = unsafe withVaList([value]) {
+            unsafe vsnprintf(&buffer, buffer.count, pattern, $0)
+        }
         return String(
             decoding: buffer.prefix(Int(max(0, count))).map(UInt8.init(bitPattern:)), as: UTF8.self)
     }

@@ -12,6 +12,7 @@ import Synchronization
 /// line stays where it is. `reset` is called while nobody counts and nobody reads.
 ///
 /// Invariant: `used` <= `lineCountMax`, and the last line is for all words that came too late.
+@safe
 public struct ErrorTally: ~Copyable {
     private struct Line: ~Copyable {
         let word: [UInt8]
@@ -31,11 +32,11 @@ public struct ErrorTally: ~Copyable {
     /// A blank is looked for in so many bytes; an error without one counts as ERR.
     private static let wordSearchSize = 31
 
-    public init() { lines = .allocate(capacity: ErrorTally.lineCountMax) }
+    public init() { unsafe lines = .allocate(capacity: ErrorTally.lineCountMax) }
 
     deinit {
-        lines.deinitialize(count: used.load(ordering: .relaxed))
-        lines.deallocate()
+        unsafe lines.deinitialize(count: used.load(ordering: .relaxed))
+        unsafe lines.deallocate()
     }
 
     /// Counts an error reply; `text` is at least its beginning.
@@ -46,20 +47,22 @@ public struct ErrorTally: ~Copyable {
             head.firstIndex(of: UInt8(ascii: " ")).map { head[0..<$0] }
             ?? Bytes("ERR" as StaticString)
         let used = self.used.load(ordering: .relaxed)
-        for index in 0..<used where lines[index].word.withBytes({ $0 == word }) {
-            lines[index].count.bump()
+        // Safety: indices below `used`, here and in the switch.
+        for index in 0..<used where unsafe lines[index].word.withBytes({ $0 == word }) {
+            unsafe lines[index].count.bump()
             return
         }
         switch used {
         case ..<(ErrorTally.lineCountMax - 1): add(word.array, at: used)
         case ErrorTally.lineCountMax - 1: add(Array(ErrorTally.overflowWord.utf8), at: used)
-        default: lines[used - 1].count.bump()
+        default: unsafe lines[used - 1].count.bump()
         }
     }
 
     private func add(_ word: [UInt8], at index: Int) {
-        (lines + index).initialize(to: Line(word: word))
-        lines[index].count.bump()
+        // Safety: `index` is `used`, which `count` has found below `lineCountMax`.
+        unsafe (lines + index).initialize(to: Line(word: word))
+        unsafe lines[index].count.bump()
         // Order: releasing, so that who reads the number sees the line.
         used.store(index + 1, ordering: .releasing)
     }
@@ -67,13 +70,15 @@ public struct ErrorTally: ~Copyable {
     /// The words that were counted, and how often.
     public func forEachWord(_ body: (_ word: [UInt8], _ count: Int) -> Void) {
         for index in 0..<used.load(ordering: .acquiring) {
-            body(lines[index].word, lines[index].count.load(ordering: .relaxed))
+            // Safety: below `used`, and the writer has finished the line.
+            unsafe body(lines[index].word, lines[index].count.load(ordering: .relaxed))
         }
     }
 
     /// CONFIG RESETSTAT.
     public func reset() {
-        lines.deinitialize(count: used.exchange(0, ordering: .relaxed))
+        // Safety: nobody reads or counts now.
+        unsafe lines.deinitialize(count: used.exchange(0, ordering: .relaxed))
         total.store(0, ordering: .relaxed)
     }
 }

@@ -240,7 +240,7 @@ public struct RESPParser: ~Copyable {
         let arguments = list.arguments(from: listed, count: total)
         for index in 0..<total {
             let argument = arguments[index]
-            pending.append((argument.base - bytes.base, argument.count))
+            pending.append((argument.offset(in: bytes), argument.count))
         }
         list.removeLast(total)
         return .needMore
@@ -258,9 +258,6 @@ public struct RESPParser: ~Copyable {
             return .malformed(.unbalancedQuotes)
         }
         inlineArguments.removeAll()
-        var total = 0
-        for argument in arguments { total += argument.count }
-        _ = inlineArguments.reserve(max(1, total))
         for argument in arguments { inlineArguments.append(argument) }
         var offset = 0
         for argument in arguments {

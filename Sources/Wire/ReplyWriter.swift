@@ -92,21 +92,23 @@ public struct ReplyWriter {
     /// A kind byte, a number and CRLF.
     @inline(__always)
     func header(_ kind: UInt8, _ value: Int64) {
-        let target = buffer.pointee.reserve(ASCIIInteger.countMax + 3)
-        target[0] = kind
-        let size = ASCIIInteger.write(value, to: target + 1)
-        target[size + 1] = 13
-        target[size + 2] = 10
+        // Safety: every byte lies in the room that reserve makes.
+        let target = unsafe buffer.pointee.reserve(ASCIIInteger.countMax + 3)
+        unsafe target[0] = kind
+        let size = unsafe ASCIIInteger.write(value, to: target + 1)
+        unsafe target[size + 1] = 13
+        unsafe target[size + 2] = 10
         buffer.pointee.count &+= size &+ 3  // Bound: reserve made the room.
     }
 
     @inline(__always)
     private func line(_ kind: UInt8, _ text: Bytes) {
-        let target = buffer.pointee.reserve(text.count + 3)
-        target[0] = kind
-        memcpy(target + 1, text.base, text.count)
-        target[text.count + 1] = 13
-        target[text.count + 2] = 10
+        // Safety: every byte lies in the room that reserve makes.
+        let target = unsafe buffer.pointee.reserve(text.count + 3)
+        unsafe target[0] = kind
+        unsafe memcpy(target + 1, text.base, text.count)
+        unsafe target[text.count + 1] = 13
+        unsafe target[text.count + 2] = 10
         buffer.pointee.count &+= text.count &+ 3  // Bound: reserve made the room.
     }
 
@@ -114,26 +116,24 @@ public struct ReplyWriter {
 
     @inline(__always)
     public func bulk(_ bytes: Bytes) {
-        let target = buffer.pointee.reserve(bytes.count + ASCIIInteger.countMax + 5)
-        target[0] = UInt8(ascii: "$")
-        var size = ASCIIInteger.write(unsigned: UInt64(bytes.count), to: target + 1) + 1
-        target[size] = 13
-        target[size + 1] = 10
+        // Safety: every byte lies in the room that reserve makes.
+        let target = unsafe buffer.pointee.reserve(bytes.count + ASCIIInteger.countMax + 5)
+        unsafe target[0] = UInt8(ascii: "$")
+        var size = unsafe ASCIIInteger.write(unsigned: UInt64(bytes.count), to: target + 1) + 1
+        unsafe target[size] = 13
+        unsafe target[size + 1] = 10
         size += 2
-        memcpy(target + size, bytes.base, bytes.count)
+        unsafe memcpy(target + size, bytes.base, bytes.count)
         size += bytes.count
-        target[size] = 13
-        target[size + 1] = 10
+        unsafe target[size] = 13
+        unsafe target[size + 1] = 10
         buffer.pointee.count &+= size &+ 2  // Bound: reserve made the room.
     }
 
     public func bulk(_ bytes: [UInt8]) { bytes.withBytes { bulk($0) } }
 
     public func bulk(_ text: String) {
-        var text = text
-        text.withUTF8 { utf8 in
-            if let base = utf8.baseAddress { bulk(Bytes(base, utf8.count)) } else { bulk(.empty) }
-        }
+        text.withBytes { bulk($0) }
     }
 
     @inline(__always)
@@ -231,9 +231,6 @@ public struct ReplyWriter {
         }
         let header = buffer.pointee.bytes(end..<buffer.pointee.count).array
         buffer.pointee.truncate(to: end)
-        let gap = buffer.pointee.insertGap(at: mark, size: header.count)
-        header.withUnsafeBufferPointer { bytes in
-            if let base = bytes.baseAddress { memcpy(gap, base, bytes.count) }
-        }
+        buffer.pointee.insert(header, at: mark)
     }
 }

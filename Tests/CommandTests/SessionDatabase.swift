@@ -62,7 +62,7 @@ final class SessionDatabase {
     private func run(_ command: any SessionCommand.Type, _ words: [String]) -> String {
         withRequest(words) { arguments, reply in
             var context = CommandContext(
-                worker: worker, session: session, server: server,
+                worker: worker, session: session, server: ServerReference(server),
                 isInsideTransaction: worker.isHolding)
             command.run(arguments, &context, &reply)
         }

@@ -19,7 +19,7 @@ import Wire
         guard let entry = Array(name.utf8).withBytes({ host.server.commands.find($0) }) else {
             return []
         }
-        let line = host.statistics.lines + entry.pointee.number
+        let line = host.statistics[entry.pointee.number]
         return [line.pointee.calls.value, line.pointee.rejected.value, line.pointee.failed.value]
     }
 

@@ -155,7 +155,7 @@ public enum COMMAND_LIST: SessionCommand {
             if kind.isKeyword("MODULE") {
                 matches = { _ in false }
             } else if kind.isKeyword("ACLCAT") {
-                let category = String(decoding: value.buffer.map(ASCII.lower), as: UTF8.self)
+                let category = value.lowercased
                 matches = { $0.spec.categoryNames(group: $0.group).contains(category) }
             } else if kind.isKeyword("PATTERN") {
                 matches = { entry in

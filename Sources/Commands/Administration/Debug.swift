@@ -73,7 +73,8 @@ public enum DEBUG: SessionCommand {
         // Bound: each turn shortens the rest.
         while true {
             var left = timespec()
-            guard nanosleep(&rest, &left) != 0, errno == EINTR else { return }
+            // Safety: both are valid during the call.
+            guard unsafe nanosleep(&rest, &left) != 0, errno == EINTR else { return }
             rest = left
         }
     }
@@ -94,7 +95,7 @@ public enum DEBUG: SessionCommand {
         let now = context.now
         let text = context.worker.withEntry(key, in: context.keyspace) { entry -> String? in
             guard let entry, entry.type != .absent, entry.expiry ?? .max > now else { return nil }
-            let address = String(UInt(bitPattern: entry.base), radix: 16)
+            let address = String(entry.address, radix: 16)
             return "Value at:0x\(address) refcount:1 encoding:\(entry.encodingName)  "
                 + "serializedlength:\(entry.valueSize) lru:\(entry.access) "
                 + "lru_seconds_idle:\(Access.idleSeconds(entry.access, now: now))"
@@ -158,7 +159,7 @@ public enum DEBUG: SessionCommand {
 
     /// PROTOCOL type: a sample reply of that type, for authors of clients.
     private static func sample(_ kind: Bytes, _ reply: inout ReplyWriter) {
-        switch String(decoding: kind.buffer.map(ASCII.lower), as: UTF8.self) {
+        switch kind.lowercased {
         case "string": reply.bulk("Hello World" as StaticString)
         case "integer": reply.integer(12345)
         case "double": reply.double(3.141)

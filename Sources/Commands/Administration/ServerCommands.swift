@@ -67,7 +67,7 @@ public enum INFO: SessionCommand {
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
         let sections = (1..<arguments.count).map {
-            String(decoding: arguments[$0].buffer.map(ASCII.lower), as: UTF8.self)
+            arguments[$0].lowercased
         }
         let tenant = context.session.pointee.tenant
         reply.verbatim(

@@ -120,7 +120,7 @@ extension CommandContext {
         var tenant = registry.server
         switch server.authenticate(user: user, password: password) {
         case .refused:
-            worker.pointee.statistics.pointee.authenticationsRefused.bump()
+            worker.statistics.pointee.authenticationsRefused.bump()
             return refused
         case .noPasswordSet:
             guard user != nil else {
@@ -130,7 +130,7 @@ extension CommandContext {
                     + "Are you sure your configuration is correct?"
             }
             guard isDefault else {
-                worker.pointee.statistics.pointee.authenticationsRefused.bump()
+                worker.statistics.pointee.authenticationsRefused.bump()
                 return refused
             }
         case .server:
@@ -170,7 +170,7 @@ extension CommandContext {
 /// The names that clients give themselves: printable ASCII without spaces.
 enum ClientAttribute {
     static func isValid(_ text: Bytes) -> Bool {
-        text.buffer.allSatisfy { $0 > 32 && $0 < 127 }
+        text.array.allSatisfy { $0 > 32 && $0 < 127 }
     }
 
     static func refusal(_ what: String) -> String {

@@ -8,8 +8,8 @@ import Wire
 public struct CommandContext {
     public let worker: WorkerReference
     public let session: SessionReference
-    // Safety: the server outlives every command.
-    public unowned(unsafe) let server: any ServerControl
+    private let serverReference: ServerReference
+    public var server: any ServerControl { serverReference.control }
     /// What the session must do when the command has returned.
     public var action = Action.none
     /// Whether the command runs inside EXEC.
@@ -25,17 +25,17 @@ public struct CommandContext {
     }
 
     public init(
-        worker: WorkerReference, session: SessionReference, server: any ServerControl,
+        worker: WorkerReference, session: SessionReference, server: ServerReference,
         isInsideTransaction: Bool
     ) {
         self.worker = worker
         self.session = session
-        self.server = server
+        serverReference = server
         self.isInsideTransaction = isInsideTransaction
     }
 
     public var now: Milliseconds { worker.now }
-    public var monotonicNow: Milliseconds { worker.pointee.monotonicNow }
+    public var monotonicNow: Milliseconds { worker.monotonicNow }
     public var registry: TenantRegistry { worker.registry }
     public var settings: SettingsReference { worker.settings }
 

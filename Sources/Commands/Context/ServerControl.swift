@@ -75,6 +75,19 @@ public protocol ServerControl: AnyObject, Sendable {
     func shutdown(abort: Bool) -> Bool
 }
 
+/// The server, as its threads know it: not counted.
+@safe
+public struct ServerReference: Sendable {
+    // Safety: the server outlives its threads, and so every command. Why not counted: it would be
+    // for each command, by all threads.
+    private unowned(unsafe) let server: any ServerControl
+
+    public init(_ server: any ServerControl) { unsafe self.server = server }
+
+    @inline(__always)
+    public var control: any ServerControl { unsafe server }
+}
+
 /// The outcome of AUTH.
 public enum Authentication {
     case refused

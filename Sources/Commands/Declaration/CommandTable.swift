@@ -60,6 +60,8 @@ public final class CommandTable: Sendable {
         case container
     }
 
+    private typealias Slots = FixedArray<1024, Slot>
+
     private struct Slot {
         var low: UInt64 = 0
         var high: UInt64 = 0
@@ -72,11 +74,9 @@ public final class CommandTable: Sendable {
     public let all: [Entry]
     /// Commands and subcommands.
     public let count: Int
-    // Safety: both are written only in init and live as long as the process.
-    nonisolated(unsafe) private let entries: UnsafeMutablePointer<Entry>
-    nonisolated(unsafe) private let slots: UnsafeMutablePointer<Slot>
-    private static let slotCount = 1024
-    private let long: [String: Int]
+    /// Written in init only.
+    private let slots: Slots
+    private let long: [String: EntryReference]
     /// Rights of sessions before AUTH, of tenants with a secret, and of the server's own sessions.
     let guestRights: Rights
     let tenantRights: Rights
@@ -93,16 +93,13 @@ public final class CommandTable: Sendable {
         }
         self.all = all
         self.count = number
-        entries = .allocate(capacity: all.count)
-        entries.initialize(from: all, count: all.count)
-        slots = .allocate(capacity: CommandTable.slotCount)
-        slots.initialize(repeating: Slot(), count: CommandTable.slotCount)
-        precondition(all.count * 2 <= CommandTable.slotCount, "the table of commands is too small")
-        var long: [String: Int] = [:]
-        for (index, entry) in all.enumerated() {
+        slots = Slots { Slot() }
+        precondition(all.count * 2 <= Slots.count, "the table of commands is too small")
+        var long: [String: EntryReference] = [:]
+        for entry in all {
             let name = Array(entry.spec.name.utf8)
             guard let words = name.withBytes(CommandTable.words) else {
-                long[entry.spec.name] = index
+                long[entry.spec.name] = .make(entry)
                 continue
             }
             var place = CommandTable.place(words)
@@ -110,11 +107,11 @@ public final class CommandTable: Sendable {
                 precondition(
                     other.pointee.spec.name != entry.spec.name,
                     "\(entry.spec.name) is declared twice")
-                place = (place + 1) & (CommandTable.slotCount - 1)
+                place = (place + 1) & (Slots.count - 1)
             }
             slots[place] = Slot(
                 low: words.low, high: words.high, nameCount: name.count,
-                entry: EntryReference(entries + index))
+                entry: .make(entry))
         }
         self.long = long
         let count = number
@@ -184,16 +181,14 @@ public final class CommandTable: Sendable {
             {
                 return entry
             }
-            place = (place &+ 1) & (CommandTable.slotCount - 1)
+            place = (place &+ 1) & (Slots.count - 1)
         }
         return nil
     }
 
     private func findLong(_ name: Bytes) -> EntryReference? {
         guard name.count < 64 else { return nil }
-        let folded = String(decoding: name.buffer.map(ASCII.lower), as: UTF8.self)
-        guard let index = long[folded] else { return nil }
-        return EntryReference(entries + index)
+        return long[name.lowercased]
     }
 
     /// The container's subcommand of this name.
@@ -204,7 +199,7 @@ public final class CommandTable: Sendable {
             let full = subcommand.pointee.spec.name
             guard let bar = full.utf8.firstIndex(of: UInt8(ascii: "|")) else { continue }
             let short = full.utf8[full.utf8.index(after: bar)...]
-            if short.count == name.count, short.elementsEqual(name.buffer.lazy.map(ASCII.lower)) {
+            if short.count == name.count, short.elementsEqual(name.lowercased.utf8) {
                 return subcommand
             }
         }

@@ -156,13 +156,14 @@ extension Call {
 
     private func add(_ range: CommandTable.KeyRange, to keys: borrowing KeyList) -> Refusal? {
         guard let indices = range.range(count: arguments.count) else { return nil }
-        let slices = arguments.slices(indices)
+        // Safety: the arguments outlive the call, and nothing here keeps the slices.
+        let slices = unsafe arguments.slices(indices)
         var index = 0
         while index < slices.count {
-            if slices[index].count > Entry.keySizeMax { return .keyTooLong }
+            if unsafe slices[index].count > Entry.keySizeMax { return .keyTooLong }
             index += range.step
         }
-        keys.add(slices, step: range.step, in: keyspace, creating: range.creates)
+        unsafe keys.add(slices, step: range.step, in: keyspace, creating: range.creates)
         return nil
     }
 

@@ -9,6 +9,7 @@ import Storage
 ///
 /// A session computes its rights again when its identity changes, and when `rightsGeneration` in
 /// the settings changes. Every change of the rules increments that.
+@safe
 public struct Rights: Sendable {
     // Safety: `wordCount` words, written in init and never changed or freed. They are made once per
     // table, and a table lives as long as the process.
@@ -18,20 +19,24 @@ public struct Rights: Sendable {
     init(_ entries: [CommandTable.Entry], count: Int, where allows: (CommandFlags) -> Bool) {
         wordCount = (count + 63) / 64
         let words = UnsafeMutablePointer<UInt64>.allocate(capacity: wordCount)
-        words.initialize(repeating: 0, count: wordCount)
+        // Safety: a command's number is below `count`, so its word is among those allocated.
+        unsafe words.initialize(repeating: 0, count: wordCount)
         func allow(_ entry: CommandTable.Entry) {
-            if allows(entry.flags) { words[entry.number >> 6] |= 1 << UInt64(entry.number & 63) }
+            if allows(entry.flags) {
+                unsafe words[entry.number >> 6] |= 1 << UInt64(entry.number & 63)
+            }
             for subcommand in entry.subcommands { allow(subcommand.pointee) }
         }
         entries.forEach(allow)
-        self.words = UnsafePointer(words)
+        unsafe self.words = UnsafePointer(words)
     }
 
     private init(wordCount: Int) {
         self.wordCount = wordCount
         let words = UnsafeMutablePointer<UInt64>.allocate(capacity: max(1, wordCount))
-        words.initialize(repeating: 0, count: max(1, wordCount))
-        self.words = UnsafePointer(words)
+        // Safety: as many words as were allocated.
+        unsafe words.initialize(repeating: 0, count: max(1, wordCount))
+        unsafe self.words = UnsafePointer(words)
     }
 
     /// No rights: what a session has before its first command.
@@ -41,7 +46,8 @@ public struct Rights: Sendable {
     @inline(__always)
     public func allows(_ number: Int) -> Bool {
         guard UInt(bitPattern: number) >> 6 < UInt(bitPattern: wordCount) else { return false }
-        return words[number &>> 6] &>> UInt64(truncatingIfNeeded: number & 63) & 1 != 0
+        // Safety: checked.
+        return unsafe words[number &>> 6] &>> UInt64(truncatingIfNeeded: number & 63) & 1 != 0
     }
 }
 

@@ -48,7 +48,7 @@ private struct SetOperands {
     /// member of the first set, which should be the smallest, in the others.
     static func forEachCommon(_ sets: [SetValue], while body: (SetMember) -> Bool) {
         guard let first = sets.first else { return }
-        let others = sets.dropFirst().filter { $0.entry.base != first.entry.base }
+        let others = sets.dropFirst().filter { $0.entry.address != first.entry.address }
         first.forEach(while: { member in
             for other in others where !other.contains(member) { return true }
             return body(member)
@@ -88,7 +88,7 @@ private struct SetOperands {
         guard case .some(.some(let first)) = sets.first else { return result }
         let others = sets.dropFirst().compactMap { $0 }
         // If the first key is named again, nothing is left.
-        guard !others.contains(where: { $0.entry.base == first.entry.base }) else { return result }
+        if others.contains(where: { $0.entry.address == first.entry.address }) { return result }
         if prefersLooking(first) {
             // Why the largest first: it most likely has the member, which ends the search.
             let sorted = others.sorted { $0.count > $1.count }

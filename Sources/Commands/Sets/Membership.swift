@@ -153,7 +153,7 @@ public enum SMOVE: KeyCommand {
         guard source.type == .set, target?.type ?? .set == .set else {
             return reply.error(.wrongType)
         }
-        if source.base == target?.base {
+        if source.address == target?.address {
             return reply.integer(SetValue(source).contains(member) ? 1 : 0)
         }
         guard let found = keys.find(0), keys.removeSetMember(found, member) != .absent else {

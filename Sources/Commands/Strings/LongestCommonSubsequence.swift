@@ -119,6 +119,7 @@ private struct Match {
 /// The lengths of the longest common subsequences of all pairs of prefixes: row i, column j is for
 /// the first i bytes of the left string and the first j of the right one. LEN needs only the last
 /// row, so its table has two rows that take turns.
+@safe
 private struct LengthTable: ~Copyable {
     // Safety: at least `(rowMask + 1) * width` numbers, allocated and written by init, freed by
     // deinit.
@@ -132,23 +133,27 @@ private struct LengthTable: ~Copyable {
         width = right.count + 1
         rowMask = keepsRows ? Int.max : 1
         let rows = keepsRows ? left.count + 1 : 2
-        guard let memory = calloc(rows * width, MemoryLayout<UInt32>.stride) else { return nil }
-        cells = memory.bindMemory(to: UInt32.self, capacity: rows * width)
+        // Safety: as `cells` says: rows below `rows`, columns below `width`.
+        guard let memory = unsafe calloc(rows * width, MemoryLayout<UInt32>.stride) else {
+            return nil
+        }
+        unsafe cells = memory.bindMemory(to: UInt32.self, capacity: rows * width)
         for row in 0..<left.count {
-            let above = cells + (row & rowMask) * width
-            let current = cells + ((row + 1) & rowMask) * width
+            let above = unsafe cells + (row & rowMask) * width
+            let current = unsafe cells + ((row + 1) & rowMask) * width
             for column in 0..<right.count {
-                current[column + 1] =
+                unsafe current[column + 1] =
                     left[row] == right[column]
                     ? above[column] + 1 : max(above[column + 1], current[column])
             }
         }
-        total = Int(cells[(left.count & rowMask) * width + right.count])
+        total = Int(unsafe cells[(left.count & rowMask) * width + right.count])
     }
 
-    deinit { free(cells) }
+    deinit { unsafe free(cells) }
 
-    private func length(_ row: Int, _ column: Int) -> UInt32 { cells[row * width + column] }
+    /// Safety: `row` and `column` are at most the counts of left and right, and rows were kept.
+    private func length(_ row: Int, _ column: Int) -> UInt32 { unsafe cells[row * width + column] }
 
     /// Calls `body` with every match, from the last to the first, and with the number of common
     /// bytes before it.

@@ -79,9 +79,7 @@ public enum SETRANGE: KeyCommand {
             return reply.error(refusal)
         }
         // Why find again: making room may have moved the entry.
-        keys.editString(0, keys.find(0), count: count) { bytes in
-            if let base = bytes.baseAddress { memcpy(base + Int(offset), value.base, value.count) }
-        }
+        keys.overwrite(0, keys.find(0), count: count, with: value, at: Int(offset))
         reply.integer(count)
     }
 }
@@ -110,9 +108,7 @@ public enum APPEND: KeyCommand {
         // Why `count` and not the difference: a string that must move doubles its capacity.
         if let refusal = keys.refusal(ofGrowth: count, at: 0) { return reply.error(refusal) }
         // Why find again: making room may have moved the entry.
-        keys.editString(0, keys.find(0), count: count) { bytes in
-            if let base = bytes.baseAddress { memcpy(base + old, value.base, value.count) }
-        }
+        keys.overwrite(0, keys.find(0), count: count, with: value, at: old)
         reply.integer(count)
     }
 }

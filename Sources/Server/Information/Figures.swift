@@ -58,7 +58,7 @@ extension Server {
     func commandTotals(_ number: Int) -> (calls: Int, ticks: Int, rejected: Int, failed: Int) {
         var all = (calls: 0, ticks: 0, rejected: 0, failed: 0)
         for reactor in reactors {
-            let line = reactor.commandStatistics.lines + number
+            let line = reactor.commandStatistics[number]
             all.calls += line.pointee.calls.value
             all.ticks += line.pointee.ticks.value
             all.rejected += line.pointee.rejected.value
@@ -76,10 +76,10 @@ extension Server {
                 reactor.errorTally.pointee.reset()
                 let lines = reactor.commandStatistics
                 for index in 0..<lines.count {
-                    lines.lines[index].calls.set(0)
-                    lines.lines[index].ticks.set(0)
-                    lines.lines[index].rejected.set(0)
-                    lines.lines[index].failed.set(0)
+                    lines[index].pointee.calls.set(0)
+                    lines[index].pointee.ticks.set(0)
+                    lines[index].pointee.rejected.set(0)
+                    lines[index].pointee.failed.set(0)
                 }
             }
         }

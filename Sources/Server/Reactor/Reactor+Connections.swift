@@ -38,7 +38,7 @@ extension Reactor {
 
     private func admit(_ accepted: Socket.Accepted) -> Bool {
         let settings = server.settings.values
-        let statistics = worker.pointee.statistics
+        let statistics = worker.statistics
         if server.connectionCount >= settings.pointee.clientCountMax.value {
             refuse(accepted, "-ERR max number of clients reached\r\n")
             statistics.pointee.connectionsRejected.bump()
@@ -79,7 +79,7 @@ extension Reactor {
         if fd >= 0 { Glibc.close(fd) }
         // Another thread may take the descriptor first. The next call then tries again above.
         spareDescriptor = Reactor.openSpare()
-        worker.pointee.statistics.pointee.connectionsRejected.bump()
+        worker.statistics.pointee.connectionsRejected.bump()
         Log.standard.write(.warning, "turning a client away: no file descriptor is left")
     }
 

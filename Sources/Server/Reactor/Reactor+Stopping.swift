@@ -32,11 +32,11 @@ extension Reactor {
         for _ in 0..<Reactor.lastReceivesMax {
             if connection.pointee.isSuspended || connection.pointee.hasUnserved { return }
             guard connection.pointee.interest.reading else { break }
-            let before = worker.pointee.statistics.pointee.readsProcessed.value
+            let before = worker.statistics.pointee.readsProcessed.value
             receive(connection)
             guard connections.find(token) != nil else { return }
             // Why the counter: it tells whether anything arrived.
-            if worker.pointee.statistics.pointee.readsProcessed.value == before { break }
+            if worker.statistics.pointee.readsProcessed.value == before { break }
         }
         endInput(connection)
     }

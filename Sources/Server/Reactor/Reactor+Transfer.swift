@@ -47,7 +47,7 @@ extension Reactor {
             if connection.pointee.input.readableCount > limit {
                 Log.standard.write(
                     .warning, "closing client that reached the maximum query buffer length")
-                worker.pointee.statistics.pointee.closedForInput.bump()
+                worker.statistics.pointee.closedForInput.bump()
                 return close(connection)
             }
             serveInput(connection)
@@ -83,7 +83,7 @@ extension Reactor {
     }
 
     private func countIn(_ count: Int, _ connection: ConnectionReference) {
-        let statistics = worker.pointee.statistics
+        let statistics = worker.statistics
         statistics.pointee.bytesIn.bump(count)
         statistics.pointee.readsProcessed.bump()
         connection.pointee.session.state.pointee.lastActiveAt = now
@@ -173,12 +173,12 @@ extension Reactor {
 
     @inline(__always)
     private func send(_ connection: ConnectionReference, _ bytes: Bytes) {
-        worker.pointee.statistics.pointee.bytesOut.bump(bytes.count)
+        worker.statistics.pointee.bytesOut.bump(bytes.count)
         guard connection.pointee.output.isEmpty else {
             queue(bytes, connection)
             return checkOutput(connection)
         }
-        worker.pointee.statistics.pointee.writesProcessed.bump()
+        worker.statistics.pointee.writesProcessed.bump()
         switch loop.send(connection.pointee.fd, UnsafeRawBufferPointer(bytes.buffer)) {
         case .bytes(bytes.count):
             closeIfDone(connection)
@@ -247,7 +247,7 @@ extension Reactor {
             endSoftLimit(connection)
         }
         if isOver {
-            worker.pointee.statistics.pointee.closedForOutput.bump()
+            worker.statistics.pointee.closedForOutput.bump()
             Log.standard.write(
                 .warning, "closing client whose output of \(size) bytes is over its limit")
             return close(connection)

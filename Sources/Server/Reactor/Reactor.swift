@@ -101,8 +101,8 @@ final class Reactor: @unchecked Sendable {
         self.mailbox = mailbox
         self.loop = loop
         worker = Worker.make(registry: server.registry, settings: server.settings)
-        statistics = worker.pointee.statistics
-        rates = RecentRates(statistics, now: worker.pointee.monotonicNow)
+        statistics = worker.statistics
+        rates = RecentRates(statistics, now: worker.monotonicNow)
         commandStatistics = CommandStatistics(count: server.commands.count)
         thread = ServingThread(
             worker: worker, server: server, pause: server.pauseState,
@@ -115,7 +115,7 @@ final class Reactor: @unchecked Sendable {
 
     /// Monotonic time at the beginning of the tick. All deadlines and spans of a reactor use this
     /// clock, except `expiryDue`.
-    var now: Milliseconds { worker.pointee.monotonicNow }
+    var now: Milliseconds { worker.monotonicNow }
 
     /// Serves until it is told to stop and all connections are drained.
     func run() {
@@ -205,7 +205,7 @@ final class Reactor: @unchecked Sendable {
         consider(timers.next)
         consider(nextSweep)
         // Why no longer: wall time may jump meanwhile, and nothing would report it.
-        consider(expiryDue.map { now + min($0 - worker.pointee.now, Reactor.wallTimePatience) })
+        consider(expiryDue.map { now + min($0 - worker.now, Reactor.wallTimePatience) })
         consider(nextTidying)
         if pausedCount > 0 || server.pauseState.isActive {
             consider(Milliseconds(server.pauseState.deadline.load(ordering: .relaxed)))
@@ -253,7 +253,7 @@ final class Reactor: @unchecked Sendable {
 
     /// Removes expired entries, a slice at a time, if some are due.
     private func sweep() {
-        let changes = worker.pointee.statistics.pointee.changes.value
+        let changes = worker.statistics.pointee.changes.value
         if changes != changesSeen {
             changesSeen = changes
             // Why soon and not now: an entry written just now may be the first to expire. A sweep
@@ -262,12 +262,12 @@ final class Reactor: @unchecked Sendable {
         }
         let isDue =
             nextSweep.map { $0 <= now } == true
-            || expiryDue.map { $0 <= worker.pointee.now } == true
+            || expiryDue.map { $0 <= worker.now } == true
         guard isDue else { return }
         nextSweep = nil
         expiryDue = nil
         guard let due = server.sweep(worker, reactor: number) else { return }
-        let pause = due - worker.pointee.now
+        let pause = due - worker.now
         // Why two clocks: a sweep that was cut short continues after some milliseconds, whatever
         // wall time does; an entry expires by wall time.
         if pause <= Reactor.sweepPauseMax { nextSweep = now + pause } else { expiryDue = due }

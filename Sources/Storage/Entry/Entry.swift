@@ -54,10 +54,14 @@ public enum Encoding: UInt8, Sendable {
 /// 1. The three flag bits are adjacent; the key begins at 8 + 8 x the number of flags set.
 /// 2. `byteCount <= Block.size(base)`; the rest of the block is room to grow in place.
 /// 3. An entry with a payload has no value bytes.
+@safe
 public struct Entry: @unchecked Sendable {
     // Safety: `base` is a block of at least `byteCount` bytes, owned by the table that points to it
     // and read or changed only under the lock of its shard.
     public let base: UnsafeMutableRawPointer
+
+    /// Where the entry lies: its identity while its table's shard is held.
+    public var address: UInt { UInt(bitPattern: base) }
 
     static let payloadFlag: UInt64 = 1 << 5
     static let expiryFlag: UInt64 = 1 << 6

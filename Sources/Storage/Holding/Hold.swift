@@ -233,7 +233,7 @@ public struct Hold: ~Copyable {
 
 /// A found key: its slot and its shard.
 public struct Found {
-    public let slot: Table.Slot
+    let slot: Table.Slot
     let shard: ShardReference
     let hash: Hash
 

@@ -148,14 +148,14 @@ extension Hold {
         written(place(ordinal, shape, replacing: found), replacing: found)
     }
 
-    /// Lengthens a string to `count` bytes, filling with zeros, and calls `body` with all of them
-    /// to be changed. Growth leaves spare room, because an appended string will grow again. OBJECT
+    /// Lengthens a string to `count` bytes, filling with zeros, and writes `bytes` over it from
+    /// `offset` on. Growth leaves spare room, because an appended string will grow again. OBJECT
     /// ENCODING then says raw, as for any string changed in place.
-    public func editString(
-        _ ordinal: Int, _ found: Found?, count: Int,
-        _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void
+    public func overwrite(
+        _ ordinal: Int, _ found: Found?, count: Int, with bytes: Bytes, at offset: Int
     ) {
         precondition(count <= Entry.valueSizeMax)
+        precondition(offset >= 0 && offset <= count - bytes.count, "bytes beyond the string")
         let target: Found
         if let found {
             willUpdate(found)
@@ -173,7 +173,7 @@ extension Hold {
         }
         memset(target.entry.mutableValue + old, 0, count - old)
         target.entry.setEncoding(.embeddedOther)
-        body(UnsafeMutableBufferPointer(start: target.entry.mutableValue, count: count))
+        memcpy(target.entry.mutableValue + offset, bytes.base, bytes.count)
         written(target, replacing: found)
     }
 
