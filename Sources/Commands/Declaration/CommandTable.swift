@@ -186,6 +186,7 @@ public final class CommandTable: Sendable {
         return nil
     }
 
+    @inline(never)
     private func findLong(_ name: Bytes) -> EntryReference? {
         guard name.count < 64 else { return nil }
         return long[name.lowercased]

@@ -21,15 +21,24 @@ extension Reference where Pointee == Worker {
     /// A value or an expiry is about to change in its slot.
     @inline(__always)
     func willUpdate(_ slot: Table.Slot, in shard: ShardReference) {
-        if shard.isObserved { tellBefore([.bucket(slot.bucket)], in: shard) }
+        if shard.isObserved { tellBefore(updating: slot, in: shard) }
+    }
+
+    // Why not inlined: the path of SET makes no list.
+    @inline(never)
+    private func tellBefore(updating slot: Table.Slot, in shard: ShardReference) {
+        tellBefore([.bucket(slot.bucket)], in: shard)
     }
 
     /// A key of `hash` is about to be inserted.
     @inline(__always)
     func willInsert(_ hash: Hash, in shard: ShardReference) {
-        if shard.isObserved {
-            tellBefore(shard.pointee.table.partsChanged(byInserting: hash), in: shard)
-        }
+        if shard.isObserved { tellBefore(inserting: hash, in: shard) }
+    }
+
+    @inline(never)
+    private func tellBefore(inserting hash: Hash, in shard: ShardReference) {
+        tellBefore(shard.pointee.table.partsChanged(byInserting: hash), in: shard)
     }
 
     /// An entry is about to be removed. `table` is the shard's.

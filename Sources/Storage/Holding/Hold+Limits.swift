@@ -31,7 +31,7 @@ extension Hold {
     }
 
     /// Whether the server is within `maxmemory`.
-    @usableFromInline var hasServerRoom: Bool {
+    @inline(never) @usableFromInline var hasServerRoom: Bool {
         let memoryMax = settings.memoryMax
         return memoryMax == 0 || frame.pointee.worker.memoryInUse <= memoryMax
     }
