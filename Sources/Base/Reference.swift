@@ -61,6 +61,7 @@ public struct Reference<Pointee: ~Copyable>: @unchecked Sendable {
     @unsafe @inlinable @inline(__always)
     public var raw: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(pointer) }
 
+    // Safety: an address cannot be followed.
     /// Where the pointee lies: its identity, and the order in which locks are taken.
     @inlinable @inline(__always)
     public var address: UInt { UInt(bitPattern: unsafe pointer) }
