@@ -106,6 +106,25 @@ final class ChangeRecorder: ChangeObserver, @unchecked Sendable {
         return all
     }
 
+    /// The keys that two states differ in, each with both values.
+    static func differences(_ told: Databases, _ real: Databases) -> [String] {
+        func text(_ value: Value?) -> String {
+            value.map { String(decoding: $0, as: UTF8.self) } ?? "nothing"
+        }
+        var all: [String] = []
+        for place in Set(told.keys).union(real.keys) {
+            let (left, right) = (told[place] ?? [:], real[place] ?? [:])
+            for key in Set(left.keys).union(right.keys) where left[key] != right[key] {
+                let name = String(decoding: key, as: UTF8.self)
+                let tenant = String(decoding: place.tenant, as: UTF8.self)
+                all.append(
+                    "\(tenant) \(place.number) \(name): told \(text(left[key])), "
+                        + "is \(text(right[key]))")
+            }
+        }
+        return all
+    }
+
     private static func describe(_ entry: Entry) -> Value {
         var text = Array("\(entry.type) \(entry.kind) \(entry.expiry ?? -1)".utf8)
         switch entry.type {
