@@ -236,6 +236,13 @@ import Testing
         #expect(database.scanAll() == [])
         // Reads do not remove it.
         #expect(keyspace.keyCount == 1)
+        // A command that reads first and then writes must not leave the negative entry there.
+        #expect(database.run("GETSET", "record", "v") == "$-1\r\n")
+        #expect(keyspace.keyCount == 1 && database.run("DEL", "record") == ":1\r\n")
+        setAbsent()
+        #expect(database.run("SET", "record", "v", "GET") == "$-1\r\n")
+        #expect(keyspace.keyCount == 1 && database.run("DEL", "record") == ":1\r\n")
+        setAbsent()
         #expect(database.run("SETNX", "record", "v") == ":1\r\n")
         #expect(database.run("TTL", "record") == ":-1\r\n")
         setAbsent()

@@ -64,7 +64,8 @@ public enum SET: KeyCommand {
         }
         let found: Found?
         if options.returnsOld {
-            found = keys.read(0)
+            // Why `find`: it removes a negative entry, which `read` leaves where it is.
+            found = keys.read(0) ?? keys.find(0)
             guard reply.oldString(found, keys) else { return }
         } else {
             found = keys.find(0)
@@ -149,7 +150,8 @@ public enum GETSET: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        let found = keys.read(0)
+        // Why `find`: it removes a negative entry, which `read` leaves where it is.
+        let found = keys.read(0) ?? keys.find(0)
         guard reply.oldString(found, keys) else { return }
         keys.setString(0, arguments[2], replacing: found, .remove)
     }
