@@ -13,7 +13,7 @@ import Glibc
 /// Invariants: 0 <= readIndex <= count <= capacity; storage is nil only while capacity is 0.
 @safe
 public struct ByteBuffer: ~Copyable {
-    // Safety: `capacity` bytes of malloc's, of which the first `count` are written.
+    // Safety: malloc gave `capacity` bytes; the first `count` of them are initialized.
     @usableFromInline var storage: UnsafeMutablePointer<UInt8>?
     public private(set) var capacity: Int
     /// Bytes appended so far, consumed ones included.

@@ -111,7 +111,7 @@ public struct Bytes: @unchecked Sendable {
     public var lowercased: String { String(decoding: buffer.map(ASCII.lower), as: UTF8.self) }
     public var uppercased: String { String(decoding: buffer.map(ASCII.upper), as: UTF8.self) }
 
-    /// How many bytes before this view the view `whole` begins, of which this one is a part.
+    /// The offset at which this view begins in `whole`. This view must lie within `whole`.
     public func offset(in whole: Bytes) -> Int {
         let offset = base - whole.base
         precondition(offset >= 0 && offset + count <= whole.count, "not a part of those bytes")

@@ -8,14 +8,14 @@ public typealias Milliseconds = Int64
 
 /// The two clocks of the server.
 ///
-/// Wall time says what has expired, as in Redis, and what day it is. It jumps when somebody sets
-/// it, and when a suspended machine wakes. Monotonic time never jumps, so it measures every span:
-/// timers, timeouts, how long something took. Its origin means nothing.
+/// Wall time says what has expired, as in Redis, and what day it is. It jumps when it is set, and
+/// when a suspended machine wakes. Monotonic time never jumps, so it measures every span: timers,
+/// timeouts, how long something took. Its origin means nothing.
 ///
 /// Why CLOCK_MONOTONIC and not CLOCK_BOOTTIME, which goes on while a machine is suspended: most
-/// spans are the patience that the server has with a client or with PostgreSQL. A suspended server
-/// hears nobody, so that time is nobody's fault; by the other clock it would close every idle
-/// client and every slow reader the moment it woke. The waits of epoll and poll use CLOCK_MONOTONIC
+/// spans limit how long the server waits for a client or for PostgreSQL. A suspended server
+/// receives nothing, so that time must not count; by the other clock it would close every idle
+/// client and every slow reader as soon as it woke. The waits of epoll and poll use CLOCK_MONOTONIC
 /// too.
 public enum Clock {
     /// Wall time, milliseconds since 1970.

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Elements in memory of their own, as many as the type says, that stay where they are and live as
-/// long as the process.
+/// An array of fixed length that never moves and is never freed. The type states the length.
 ///
-/// Why no array: an element would be reached through a counted reference, and a change of one would
-/// ask who else has the array. Why the count is a part of the type: the compiler then drops the
-/// check of an index that it can see is in range, as one that was masked.
+/// Why not `Array`: its storage is a counted reference, and every write first checks that the
+/// storage has no other owner. Why the count is part of the type: the compiler can then drop the
+/// bounds check of an index that is known to be in range, such as a masked one.
 ///
 /// Cost: one word.
 ///
-/// Threads: as `Reference`: which thread may touch which element, its owner says.
+/// Threads: the owner decides which thread may use which element, as with `Reference`.
 @safe @frozen
 public struct FixedArray<let count: Int, Element: ~Copyable>: @unchecked Sendable {
     // Safety: `count` initialized elements, allocated by init and never freed.

@@ -13,8 +13,8 @@ import Synchronization
 /// whole list: a burst of messages costs one system call.
 ///
 /// Invariants: 1. while the list holds a message, the descriptor is readable, or a thread is about
-/// to make it so, or the write failed, which is logged and tried again with the next message;
-/// 2. messages leave in the order in which they came; 3. after `shut` none comes in.
+/// to write to it, or the write failed; a failure is logged and the next message tries again;
+/// 2. messages leave in the order in which they came; 3. after `shut` it accepts none.
 ///
 /// Threads: any thread may post; one thread drains.
 public final class Mailbox<Message: Sendable>: Sendable {
@@ -29,7 +29,7 @@ public final class Mailbox<Message: Sendable>: Sendable {
     /// Readable while messages wait.
     public let descriptor: Int32
 
-    /// Nil where the system has no descriptor left; errno says why.
+    /// Nil if the system has no descriptor left; errno says why.
     public init?() {
         descriptor = eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC))
         if descriptor < 0 { return nil }
@@ -38,7 +38,7 @@ public final class Mailbox<Message: Sendable>: Sendable {
     deinit { close(descriptor) }
 
     /// Adds a message and wakes the reader if it sleeps; false if the mailbox is shut. Then the
-    /// message is still the caller's.
+    /// caller keeps the message.
     @discardableResult
     public func post(_ message: Message) -> Bool {
         let (isOpen, mustWake) = state.withLock { state -> (Bool, Bool) in
@@ -64,7 +64,7 @@ public final class Mailbox<Message: Sendable>: Sendable {
         }
     }
 
-    /// Refuses further messages and returns those that nobody has taken.
+    /// Refuses further messages and returns those not drained yet.
     public func shut() -> [Message] {
         state.withLock { state in
             state.isShut = true
@@ -73,7 +73,7 @@ public final class Mailbox<Message: Sendable>: Sendable {
         }
     }
 
-    /// Makes the descriptor readable; false where the system refuses.
+    /// Makes the descriptor readable; false if the system refuses.
     private func wake() -> Bool {
         var one: UInt64 = 1
         while write(descriptor, &one, MemoryLayout<UInt64>.size) < 0 {  // Bound: EINTR alone.

@@ -2,20 +2,20 @@
 
 /// A pointer to one live value in raw memory: a shard, a tenant, a thread's worker.
 ///
-/// Why no class: the path of a request follows such references and must not count them. Why no bare
-/// `UnsafeMutablePointer`: a pointer can also be indexed, freed and moved, so every use of one is
-/// marked as unsafe. Nothing but the pointee can be reached through a reference, and whoever makes
-/// one promises that the pointee outlives it.
+/// Why not a class: the path of a request follows such references and must not count them. Why not
+/// a bare `UnsafeMutablePointer`: a pointer can also be indexed, freed and moved, so every use of
+/// one is marked as unsafe. A reference gives access to its pointee and to nothing else. Code that
+/// makes a reference guarantees that the pointee outlives it.
 ///
-/// Cost: one word, and one load for each use, as a pointer's.
+/// Cost: one word, and one load for each use, like a pointer.
 ///
-/// Threads: the reference itself may go anywhere. Which thread may touch which field, the pointee's
-/// type says.
+/// Threads: any thread may hold a reference. The pointee's type documents which thread may use
+/// which field.
 @safe @frozen
 public struct Reference<Pointee: ~Copyable>: @unchecked Sendable {
-    // Safety: the pointee is initialized and lives as long as anybody follows the reference. Its
-    // owner ensures that: a worker lives as long as its thread; tenants, keyspaces and shards are
-    // freed by `Reclamation` (Storage) when no thread can still look at them.
+    // Safety: the pointee is initialized and outlives every use of the reference. Its owner ensures
+    // that: a worker lives as long as its thread, and `Reclamation` (Storage) frees tenants,
+    // keyspaces and shards only when no thread can still use them.
     @usableFromInline let pointer: UnsafeMutablePointer<Pointee>
 
     /// A reference to what `pointer` points to, which outlives the reference.
@@ -24,8 +24,8 @@ public struct Reference<Pointee: ~Copyable>: @unchecked Sendable {
         unsafe self.pointer = pointer
     }
 
-    /// The reference that `address` gave; nil for 0.
-    // Safety: a number that another reference gave, so that one's promise holds for this one.
+    /// The reference whose `address` this is; nil for 0.
+    // Safety: `address` comes from another reference, so the same guarantee holds.
     @inlinable @inline(__always)
     public init?(address: UInt) {
         guard let pointer = unsafe UnsafeMutablePointer<Pointee>(bitPattern: address) else {
@@ -34,35 +34,35 @@ public struct Reference<Pointee: ~Copyable>: @unchecked Sendable {
         unsafe self.pointer = pointer
     }
 
-    /// Moves `value` to memory of its own. `destroy` gives that back.
+    /// Moves `value` into newly allocated memory, which `destroy` frees.
     @inlinable
     public static func make(_ value: consuming Pointee) -> Reference {
-        // Safety: room for one value, which `destroy` ends.
+        // Safety: memory for one value; `destroy` deinitializes and frees it.
         let pointer = UnsafeMutablePointer<Pointee>.allocate(capacity: 1)
         unsafe pointer.initialize(to: value)
         return Reference(unsafe pointer)
     }
 
-    /// Ends a value that `make` made. Nobody may follow a reference to it afterwards.
+    /// Frees a value that `make` allocated. No reference to it may be used afterwards.
     @inlinable
     public func destroy() {
         unsafe pointer.deinitialize(count: 1)
         unsafe pointer.deallocate()
     }
 
-    // Safety: the promise above, here and below.
+    // Safety: the guarantee of `pointer`, here and below.
     @inlinable
     public var pointee: Pointee {
         @_transparent unsafeAddress { unsafe UnsafePointer(pointer) }
         @_transparent nonmutating unsafeMutableAddress { unsafe pointer }
     }
 
-    /// The pointee's memory, for whoever lays out something behind it or frees it.
+    /// The pointee's memory, for code that places data behind it or frees it.
     @unsafe @inlinable @inline(__always)
     public var raw: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(pointer) }
 
-    // Safety: an address cannot be followed.
-    /// Where the pointee lies: its identity, and the order in which locks are taken.
+    // Safety: an integer gives no access.
+    /// The pointee's address: its identity, and its place in the order in which locks are taken.
     @inlinable @inline(__always)
     public var address: UInt { UInt(bitPattern: unsafe pointer) }
 }

@@ -61,7 +61,7 @@ public struct Timers<What> {
     @usableFromInline var freeSlots: [UInt32] = []
     @usableFromInline var addedCount: UInt64 = 0
 
-    /// So many slots are kept when the heap is empty.
+    /// The number of slots kept when the heap is empty.
     @usableFromInline static var keptSlots: Int { 1024 }
 
     public init() {}
@@ -93,7 +93,7 @@ public struct Timers<What> {
         return TimerID(slot: slot, serial: UInt32(truncatingIfNeeded: addedCount))
     }
 
-    /// Takes a timer back; false where it has fired or was cancelled before.
+    /// Cancels a timer; false if it has already fired or was cancelled.
     @inlinable @discardableResult
     public mutating func cancel(_ id: TimerID) -> Bool {
         guard id.slot < places.count, places[Int(id.slot)] >= 0 else { return false }
@@ -118,7 +118,7 @@ public struct Timers<What> {
         freeSlots.append(slot)
         let last = heap.removeLast()
         if place < heap.count {
-            // What stood last may belong above the gap or below it.
+            // The entry that fills the gap may have to move up or down.
             if place > 0 && last.isBefore(heap[(place - 1) / 2]) {
                 rise(last, from: place)
             } else {
@@ -128,7 +128,8 @@ public struct Timers<What> {
         if heap.isEmpty { empty() }
     }
 
-    /// Gives back what a burst of timers took. Slots begin anew: serials tell old ids from new.
+    /// Frees the memory that a burst of timers needed. Slot numbers start over; sequence numbers
+    /// distinguish old ids from new ones.
     @inlinable
     mutating func empty() {
         let keeps = places.count <= Self.keptSlots
@@ -137,7 +138,7 @@ public struct Timers<What> {
         freeSlots.removeAll(keepingCapacity: keeps)
     }
 
-    /// Puts the entry where it belongs, at `place` or above.
+    /// Moves the entry up from `place` to where it belongs.
     @inlinable
     mutating func rise(_ entry: Entry, from place: Int) {
         var place = place
@@ -150,7 +151,7 @@ public struct Timers<What> {
         put(entry, at: place)
     }
 
-    /// Puts the entry where it belongs, at `place` or below.
+    /// Moves the entry down from `place` to where it belongs.
     @inlinable
     mutating func sink(_ entry: Entry, from place: Int) {
         var place = place

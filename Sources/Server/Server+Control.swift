@@ -21,7 +21,7 @@ extension Server: ServerControl {
     // MARK: - CLIENT PAUSE
 
     public func pause(until deadline: Milliseconds, onlyWrites: Bool) {
-        // Why monotonic: a pause lasts as long as was asked for, whatever becomes of wall time.
+        // Why monotonic: a pause lasts as long as the client asked for, even if wall time jumps.
         let now = Clock.monotonicMilliseconds
         let (sum, overflowed) = now.addingReportingOverflow(deadline - Clock.nowMilliseconds)
         let end = overflowed ? Int.max : Int(max(now, sum))
@@ -42,8 +42,8 @@ extension Server: ServerControl {
         for reactor in reactors { reactor.mailbox.post(.unpaused) }
     }
 
-    /// Whether the pause is over at this moment of monotonic time. Who sees it first ends it; every
-    /// reactor sees it, as each wakes at its deadline.
+    /// Whether the pause is over at this moment of monotonic time. The first reactor that finds it
+    /// over ends it; every reactor wakes at the deadline.
     func endPause(at now: Milliseconds) -> Bool {
         guard pauseState.deadline.load(ordering: .relaxed) <= now else { return false }
         return pauseLock.withLock { _ in

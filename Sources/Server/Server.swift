@@ -234,8 +234,8 @@ public final class Server: @unchecked Sendable {
     /// a time, which leaves the other cores free for requests.
     ///
     /// Why every reactor sweeps all shards and not a part of them: a reactor that changed nothing
-    /// sleeps, and what another one wrote into its part would wait for it. What one reactor has
-    /// swept, the next finds done.
+    /// sleeps, so keys that another one wrote into its part would not expire. A part that one
+    /// reactor has swept costs the next one little.
     func sweep(_ worker: WorkerReference, reactor: Int) -> Milliseconds? {
         if settings.memoryMax > 0 {
             registry.measureOtherMemory(now: worker.now)

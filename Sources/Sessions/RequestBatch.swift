@@ -3,13 +3,13 @@ import Base
 import Commands
 import Storage
 
-/// The requests that are parsed ahead of the one that runs. Their arguments are in the thread's
-/// list, and valid as long as it.
+/// The requests of one turn, parsed before the first of them runs. Their arguments are in the
+/// thread's list and are valid until that list is cleared.
 typealias RequestBatch = FixedArray<32, Request>
 
-/// A parsed request that waits for its turn in the batch.
+/// A parsed request that has not run yet.
 struct Request: ~Copyable {
-    /// Nil of an unknown command.
+    /// The command; nil if it is unknown.
     var entry: CommandTable.EntryReference?
     let firstArgument: Int
     let argumentCount: Int

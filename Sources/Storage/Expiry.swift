@@ -155,8 +155,8 @@ extension Reference where Pointee == Worker {
         expire(slot, from: &shard.pointee.table, shrinking: true, in: shard)
     }
 
-    /// Counts an entry that has expired, and removes it. A negative entry was no key to anybody, so
-    /// it counts for nothing.
+    /// Counts an entry that has expired, and removes it. A negative entry is not a key to clients,
+    /// so it counts for nothing.
     private func expire(
         _ slot: Table.Slot, from table: inout Table, shrinking: Bool, in shard: ShardReference
     ) {

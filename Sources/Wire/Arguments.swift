@@ -71,7 +71,7 @@ public struct ArgumentList: ~Copyable {
 
     @inline(never)
     private mutating func grow() {
-        // Safety: `count` slices are written, and the new room has place for twice as many.
+        // Safety: `count` slices are written, and the new memory has room for twice as many.
         let larger = UnsafeMutablePointer<Bytes>.allocate(capacity: capacity * 2)
         unsafe larger.moveInitialize(from: storage, count: count)
         unsafe storage.deallocate()
@@ -83,7 +83,7 @@ public struct ArgumentList: ~Copyable {
     @inline(__always)
     public func arguments(from first: Int, count: Int) -> Arguments {
         precondition(first >= 0 && count >= 0 && first + count <= self.count)
-        // Safety: that many are written; the caller keeps the list as it is meanwhile.
+        // Safety: that many are written; the caller does not change the list meanwhile.
         return unsafe Arguments(UnsafePointer(storage + first), count: count)
     }
 
@@ -101,7 +101,7 @@ public struct ArgumentList: ~Copyable {
 
     @inline(never)
     private mutating func shrink() {
-        // Safety: the list is empty, so nobody has a view of it.
+        // Safety: the list is empty, so no view of it exists.
         unsafe storage.deallocate()
         capacity = 256
         unsafe storage = .allocate(capacity: capacity)

@@ -77,7 +77,7 @@ public struct ErrorTally: ~Copyable {
 
     /// CONFIG RESETSTAT.
     public func reset() {
-        // Safety: nobody reads or counts now.
+        // Safety: no thread reads or counts now.
         unsafe lines.deinitialize(count: used.exchange(0, ordering: .relaxed))
         total.store(0, ordering: .relaxed)
     }

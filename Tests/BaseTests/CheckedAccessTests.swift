@@ -2,7 +2,7 @@
 import Base
 import Testing
 
-/// What is marked `@safe` keeps its promise: whoever asks for what is not there is stopped.
+/// Types marked `@safe` are safe: an access out of bounds stops the process.
 @Suite struct CheckedAccessTests {
     @Test func elementsKeepTheirPlaces() {
         var made = 0

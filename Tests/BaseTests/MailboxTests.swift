@@ -5,7 +5,7 @@ import Testing
 
 @testable import Base
 
-/// One reader, many senders: nothing is lost, and nobody sleeps while a message waits.
+/// One reader, many senders: no message is lost, and the reader does not sleep while one waits.
 @Suite struct MailboxTests {
     private func mailbox() throws -> Mailbox<Int> { try #require(Mailbox<Int>()) }
 
@@ -46,7 +46,7 @@ import Testing
                 Thread("sender") {
                     for number in 0..<each {
                         mailbox.post(sender * each + number)
-                        // The reader shall find the list empty now and then.
+                        // So that the reader finds the list empty now and then.
                         if number % 64 == 0 { sched_yield() }
                     }
                 })
@@ -69,7 +69,7 @@ import Testing
     }
 
     /// A sender that waits for an answer to two messages before it goes on: with one wake-up too
-    /// few, both threads sleep. The second message comes at any moment of the reader's turn.
+    /// few, both threads sleep. The second message comes at a random moment of the reader's turn.
     @Test func noWakeUpIsLost() throws {
         let rounds = 10_000
         let mailbox = try mailbox()
@@ -112,7 +112,7 @@ import Testing
         #expect(mailbox.shut() == [] && mailbox.drain() == [])
     }
 
-    /// Each message is drained, or left, or refused: the sender knows whether it is still its own.
+    /// Each message is drained, or left, or refused: the sender knows whether it still has it.
     @Test func shuttingLosesNothing() throws {
         let mailbox = try mailbox()
         let accepted = Mutex(0)
@@ -133,7 +133,8 @@ import Testing
         #expect(seen >= 10_000 && seen == accepted.withLock { $0 })
     }
 
-    /// An eventfd takes no more than 2^64 - 2; whoever reads it does not sleep then.
+    /// An eventfd counts to 2^64 - 2 at most. If it is full, it is readable, so the reader does not
+    /// sleep.
     @Test func aFullCounterStillWakes() throws {
         let mailbox = try mailbox()
         var count = UInt64.max - 1
@@ -142,7 +143,7 @@ import Testing
         #expect(mailbox.drain() == [1] && !isReadable(mailbox))
     }
 
-    /// Where the system refuses to wake the reader, the next message tries again.
+    /// If the system refuses to wake the reader, the next message tries again.
     @Test func aRefusedWakeUpIsTriedAgain() throws {
         let mailbox = try mailbox()
         let spare = try self.mailbox()
@@ -150,7 +151,7 @@ import Testing
         try #require(full >= 0 && dup2(full, mailbox.descriptor) >= 0)
         close(full)
         #expect(mailbox.post(1) && mailbox.post(2))
-        // An eventfd that works, in the place of what did not.
+        // Replaces the broken descriptor by a working eventfd.
         try #require(dup2(spare.descriptor, mailbox.descriptor) >= 0)
         #expect(!isReadable(mailbox))
         #expect(mailbox.post(3) && isReadable(mailbox))

@@ -4,11 +4,11 @@ import Synchronization
 
 @testable import Storage
 
-/// Keeps a database of its own from nothing but what it is told of changes, and a snapshot from
-/// what it is told before them.
+/// Rebuilds the database from the notifications after changes (the shadow), and a snapshot from
+/// those before changes.
 ///
-/// The shadow is right only if every mutation is told after it was made; the snapshot is right only
-/// if every mutation is told before it is made.
+/// The shadow is right only if every change is reported after it was made; the snapshot is right
+/// only if every change is reported before it is made.
 final class ChangeRecorder: ChangeObserver, @unchecked Sendable {
     /// Tenant and number of a database.
     struct Place: Hashable {
@@ -27,7 +27,7 @@ final class ChangeRecorder: ChangeObserver, @unchecked Sendable {
 
     // Safety: the tests run on one thread.
     private(set) var shadow: Databases = [:]
-    /// What keys held when the snapshot began, as far as they have changed since; nil for none.
+    /// The values that changed keys had when the snapshot began; nil for a key that did not exist.
     private var saved: [Place: [[UInt8]: Value?]]?
     private(set) var toldCount = 0
 
@@ -66,7 +66,8 @@ final class ChangeRecorder: ChangeObserver, @unchecked Sendable {
         let old = (shadow[places.0] ?? [:], shadow[places.1] ?? [:])
         shadow[places.0] = old.1
         shadow[places.1] = old.0
-        // What each held was saved before; what it holds now was not there.
+        // The values from before the swap are saved; those that are there now belong to the other
+        // database.
         for key in old.1.keys { save(key, nil, places.0) }
         for key in old.0.keys { save(key, nil, places.1) }
     }
@@ -80,8 +81,8 @@ final class ChangeRecorder: ChangeObserver, @unchecked Sendable {
 
     func beginSnapshot() { saved = [:] }
 
-    /// The databases as they were when the snapshot began: what is there now, put back to what was
-    /// saved.
+    /// The databases as they were when the snapshot began: the present state, with the saved values
+    /// put back.
     func endSnapshot() -> Databases {
         var all = shadow
         for (place, keys) in saved ?? [:] {
@@ -91,7 +92,7 @@ final class ChangeRecorder: ChangeObserver, @unchecked Sendable {
         return all.filter { !$0.value.isEmpty }
     }
 
-    /// What is really there.
+    /// The actual state of the databases.
     static func walk(_ registry: TenantRegistry) -> Databases {
         var all: Databases = [:]
         registry.forEachTenant { tenant in
@@ -106,7 +107,7 @@ final class ChangeRecorder: ChangeObserver, @unchecked Sendable {
         return all
     }
 
-    /// The keys that two states differ in, each with both values.
+    /// The keys in which two states differ, with both values.
     static func differences(_ told: Databases, _ real: Databases) -> [String] {
         func text(_ value: Value?) -> String {
             value.map { String(decoding: $0, as: UTF8.self) } ?? "nothing"

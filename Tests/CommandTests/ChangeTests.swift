@@ -5,11 +5,12 @@ import Testing
 
 @testable import Storage
 
-/// Every change is told, before and after: replaying what was told gives the same database, over
-/// random commands of all families, expiry, eviction, flushes, swaps, records and deleted tenants.
+/// Every change is reported before and after it is made: replaying the notifications gives the same
+/// database, over random commands of all families, expiry, eviction, flushes, swaps, records and
+/// deleted tenants.
 @Suite(.serialized) struct ChangeTests {
     static let commandCount = isOptimized ? 1_000_000 : 40_000
-    /// After so many commands everything is compared.
+    /// The number of commands between two comparisons.
     static let stride = isOptimized ? 5_000 : 1_000
 
     static let isOptimized: Bool = {
@@ -22,7 +23,7 @@ import Testing
         return !isDebug
     }()
 
-    /// A database that random commands are run on.
+    /// A database on which random commands run.
     private final class Driver {
         let recorder = ChangeRecorder()
         let database: SessionDatabase
@@ -41,7 +42,7 @@ import Testing
         func below(_ bound: Int) -> Int { Int(random.next(below: UInt64(bound))) }
         func pick(_ choices: [String]) -> String { choices[below(choices.count)] }
 
-        /// Names of a few types, so that wrong types are met too, some of which name tenants.
+        /// Keys of a few types, so that wrong types occur too. Some of them name tenants.
         func key() -> String {
             let number = below(below(10) == 0 ? 3_000 : 40)
             return below(3) == 0 ? "t:\(below(5)):\(number)" : "k\(number)"
@@ -90,7 +91,7 @@ import Testing
 
         func expiry() -> [String] { below(3) == 0 ? ["PX", "\(below(500) + 1)"] : [] }
 
-        /// What is no command on keys.
+        /// Everything that is not a command on keys.
         func event() {
             let worker = database.worker
             let registry = database.registry
@@ -110,7 +111,7 @@ import Testing
             }
         }
 
-        /// What the records thread does.
+        /// A step of the records thread.
         private func install(_ worker: WorkerReference, _ registry: TenantRegistry) {
             Array(key().utf8).withBytes { key in
                 let keyspace = registry.keyspace(registry.server, 0)

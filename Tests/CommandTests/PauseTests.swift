@@ -89,7 +89,7 @@ import Testing
         database.worker.unwatchAll(database.session)
     }
 
-    /// What has expired stays during a pause; its removal afterwards is no change either.
+    /// An expired key stays during a pause; its removal afterwards does not break a watch either.
     @Test func nothingChangesInAPause() throws {
         let database = try watching("fresh")
         let worker = database.worker

@@ -31,7 +31,7 @@ class Watching:
         self.report = report
         self.client = self.connect()
         for number in range(3):
-            # Databases stay once they are made: so they are made before the first measure.
+            # Databases are never removed, so they are made before the first measurement.
             self.client.pipeline([["SELECT", number], ["SET", "a", 1], ["DEL", "a"]])
         self.client.value("SELECT", 0)
 

@@ -8,7 +8,7 @@ import Testing
 @testable import Server
 @testable import Storage
 
-/// A server whose one reactor runs a tick when the test says so, at a moment that the test chooses.
+/// A server with one reactor. The test decides when it ticks and what its clocks show.
 private final class Bench {
     let folder = TemporaryFolder()
     let server: Server
@@ -48,7 +48,7 @@ private final class Bench {
         turn()
     }
 
-    /// Somebody sets wall time.
+    /// Wall time is set to another moment.
     func jump(milliseconds: Milliseconds) {
         moment.wall += milliseconds
         turn()
@@ -92,7 +92,7 @@ private final class Peer {
         bench.turn()
     }
 
-    /// What has been answered since the last call; nil where the server has closed.
+    /// The replies since the last call; nil if the server has closed the connection.
     func receive() -> String? {
         var text = ""
         var room = [UInt8](repeating: 0, count: 1 << 16)
@@ -117,7 +117,7 @@ private final class Peer {
 
 private let hour: Milliseconds = 3_600_000
 
-/// What ends a wait ends that wait and no other.
+/// A message that ends a wait ends that wait and no other.
 @Suite struct SuspensionTests {
     private func records() throws -> Bench {
         try Bench(
@@ -151,7 +151,7 @@ private let hour: Milliseconds = 3_600_000
         #expect(bench.reactor.blockedCount.load(ordering: .relaxed) == 0)
     }
 
-    /// The records thread names the wait that it was asked for.
+    /// The records thread's answer names the wait that it belongs to.
     @Test func aRecordsAnswerFindsItsWait() throws {
         let bench = try records()
         let resumer = RecordResumer(bench.server)
@@ -208,7 +208,7 @@ private let hour: Milliseconds = 3_600_000
         #expect(bench.reactor.blockedCount.load(ordering: .relaxed) == 0)
     }
 
-    /// A timer of an earlier wait, in case one were left.
+    /// A leftover timer of an earlier wait does nothing.
     @Test func aLateTimerEndsNoOtherWait() throws {
         let (bench, peer) = try throttled()
         let wait = peer.wait
@@ -218,7 +218,7 @@ private let hour: Milliseconds = 3_600_000
         #expect(peer.wait == wait && bench.reactor.timers.count == 1)
     }
 
-    /// Who is handed over when the reactor has ended is closed, not forgotten.
+    /// A connection handed over after the reactor has ended is closed, not forgotten.
     @Test func aReactorThatEndsKeepsNoSocket() throws {
         let bench = try Bench()
         var ends: [Int32] = [-1, -1]
@@ -263,7 +263,7 @@ private let hour: Milliseconds = 3_600_000
         #expect(bench.server.settings.values.pointee.expiryPausedUntil.value == 0)
     }
 
-    /// Nobody waits for the end of the pause; it ends all the same.
+    /// A pause ends even if no session waits for its end.
     @Test func aPauseThatHoldsNobodyEnds() throws {
         let bench = try Bench()
         let admin = try bench.connect()
@@ -303,7 +303,7 @@ private let hour: Milliseconds = 3_600_000
         #expect(peer.receive() == nil)
     }
 
-    /// CLIENT LIST shows seconds that have passed, not what became of wall time.
+    /// CLIENT LIST shows elapsed seconds, even if wall time jumps.
     @Test(arguments: [-hour, hour])
     func ageAndIdleTimeAreOfTheSameClock(span: Milliseconds) throws {
         let bench = try Bench()
@@ -345,7 +345,7 @@ private let hour: Milliseconds = 3_600_000
         #expect(bench.reactor.connections.count == 0 && bench.reactor.timers.count == 0)
     }
 
-    /// What expires by wall time does so soon after wall time has jumped there.
+    /// Keys expire soon after wall time jumps past their expiry.
     @Test func expiryFollowsWallTime() throws {
         let bench = try Bench()
         let peer = try bench.connect()

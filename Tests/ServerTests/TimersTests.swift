@@ -57,7 +57,7 @@ import Testing
         #expect(timers.takeAll(now: 100) == [2])
     }
 
-    /// The id of a timer that is gone names none, though its slot be another's by now.
+    /// The id of a finished timer names no timer, even if another one uses its slot.
     @Test func anOldIdCancelsNothing() {
         let timers = Numbers()
         let fired = timers.add(deadline: 1, 1)
@@ -93,7 +93,7 @@ import Testing
         #expect(timers.count == 0 && timers.next == nil && timers.capacity < 64)
     }
 
-    /// Monotonic time does not go back; if it did, what is due would only come later.
+    /// Monotonic time does not go back; if it did, timers would only fire later.
     @Test func aClockThatGoesBackLosesNothing() {
         let timers = Numbers()
         for number in 0..<10 { _ = timers.add(deadline: Int64(100 + number), number) }
@@ -104,7 +104,7 @@ import Testing
         #expect(timers.takeAll(now: 109) == [99, 5, 6, 7, 8, 9])
     }
 
-    /// Against a list that is searched from end to end.
+    /// Compared with a list that is searched from end to end.
     @Test func asAListWouldDoIt() {
         let timers = Numbers()
         var list: [(deadline: Int64, number: Int, id: TimerID)] = []

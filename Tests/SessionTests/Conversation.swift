@@ -41,7 +41,7 @@ final class Host {
         misses?.destroy()
     }
 
-    /// As with `requirepass`: sessions that say no password may do little.
+    /// As with `requirepass`: sessions that have not authenticated may do little.
     func requirePassword() {
         settings.values.pointee.passwordRequired.set(1)
         settings.values.pointee.rightsGeneration.wrappingAdd(1, ordering: .relaxed)

@@ -3,7 +3,7 @@ import Base
 import Sessions
 import Testing
 
-/// The ways in which a session goes on that waited for records.
+/// How a session continues after it has waited for records.
 @Suite struct ResumptionTests {
     private func host() -> Host {
         Host(isRecordKey: { $0.array.starts(with: "user:".utf8) })

@@ -292,8 +292,8 @@ import Wire
             client.takeReplies() == "-ERR Protocol error: unauthenticated multibulk length\r\n")
     }
 
-    /// The password is taken away: whoever has not said it may go on, as in Redis. Rights are made
-    /// anew when the generation rises, and not before.
+    /// The password is removed: sessions that have not authenticated may go on, as in Redis. Rights
+    /// are computed again when the generation rises, and not before.
     @Test func rightsFollowTheRules() {
         let client = Client(Host(), isAuthenticated: false)
         let settings = client.host.settings

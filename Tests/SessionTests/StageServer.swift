@@ -5,7 +5,7 @@ import Storage
 import Tenancy
 import TestSupport
 
-/// A server whose answers a test chooses, and which notes what it is asked to do.
+/// A server whose answers a test chooses, and which records the requests that it gets.
 final class StageServer: QuietServer, @unchecked Sendable {
     /// The requests so far, in words.
     var notes: [String] = []

@@ -103,7 +103,8 @@ import Testing
         #expect(store.registry.server.keyCount == 100)
     }
 
-    /// What waits to be freed is memory in use, but no data goes for it: that would not free it.
+    /// Garbage that waits to be freed counts as memory in use, but no data is evicted for it, which
+    /// would not free it.
     @Test func nobodyGivesWayForWhatWaits() throws {
         let store = try Self.store()
         for number in 0..<100 { store.set("key:\(number)", size: 1000) }

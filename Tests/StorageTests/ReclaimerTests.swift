@@ -8,10 +8,10 @@ import Testing
 
 /// Garbage: who frees it, when, and what is counted until then.
 @Suite struct ReclaimerTests {
-    /// One whose thread never gets to run.
+    /// A reclaimer whose thread never runs.
     private static func starved() -> Reclaimer { Reclaimer(startThread: { _ in true }) }
 
-    /// What a set of `count` members of `size` bytes owns.
+    /// The table of a set of `count` members of `size` bytes.
     private static func set(_ count: Int, size: Int = 30) -> NestedTable {
         let nested = NestedTable.make()
         fill(&nested.table.pointee, count, size: size)
@@ -26,7 +26,8 @@ import Testing
         }
     }
 
-    /// A starved one that more waits for than should. Whoever brings a whole table frees nothing.
+    /// A reclaimer whose thread does not run, with more garbage than `pressureSize`. A caller that
+    /// brings a whole table frees nothing itself.
     private static func pressed() -> Reclaimer {
         let reclaimer = starved()
         var table = Table(isPrivate: true)
@@ -124,7 +125,8 @@ import Testing
         init(_ value: consuming Value) { self.value = value }
     }
 
-    /// Many threads bring garbage, while the reclaimer's ends and begins: none is left lying.
+    /// Many threads bring garbage while the reclaimer's thread ends and starts again: none is left
+    /// over.
     @Test func nothingIsForgotten() throws {
         let reclaimer = Reclaimer()
         let threads = try (0..<4).map { _ in

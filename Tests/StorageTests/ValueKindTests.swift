@@ -5,7 +5,7 @@ import Testing
 
 @testable import Storage
 
-/// What the table of kinds says of each kind, against entries of that kind.
+/// Compares the table of kinds with entries of each kind.
 @Suite struct ValueKindTests {
     struct Line: Sendable {
         let kind: ValueKind
@@ -91,7 +91,7 @@ import Testing
         }
     }
 
-    /// Everything that the value says, in an order that is the same for every copy.
+    /// The value's whole content, in an order that is the same for every copy.
     private static func content(_ entry: Entry) -> [String] {
         var content = ["\(entry.kind)", entry.value.string]
         if entry.hasPayload && !entry.ownsMemory { content.append("\(entry.payload)") }
@@ -126,7 +126,7 @@ import Testing
         #expect(ValueKind.editedString.encodingName(valueSize: 1).description == "raw")
     }
 
-    /// The two bits that SET and DEL ask say the same as the switches.
+    /// The two bits that SET and DEL test agree with the switches.
     @Test(arguments: ValueKind.allCases) func theHeaderSaysWhatIsOwned(_ kind: ValueKind) {
         Self.withEntry(kind) { _, slot in
             #expect(slot.entry.ownsMemory == (slot.entry.owned != nil))

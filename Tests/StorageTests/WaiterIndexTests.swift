@@ -5,10 +5,10 @@ import Testing
 
 @testable import Storage
 
-/// Waiters in memory of their own, and an index that they are in.
+/// Waiters, and the index that contains them.
 private final class Waiters {
     var index = WaiterIndex()
-    /// What all changes together say they took.
+    /// The sum of the bytes that all changes reported.
     var bytes = 0
     var movedMax = 0
     private let nodes: WaiterReference
@@ -47,7 +47,7 @@ private final class Waiters {
         return found
     }
 
-    /// Broken invariants, and what is charged against what is there.
+    /// Broken invariants, and charged bytes that differ from the real ones.
     var complaints: [String] {
         let size = index.allocatedSize
         let charged = size == bytes ? [] : ["\(bytes) bytes were charged, there are \(size)"]
@@ -140,7 +140,7 @@ private final class Waiters {
                 target = 1 << Int(random.next(below: Self.isOptimized ? 18 : 14))
                 #expect(waiters.complaints == [], "step \(step)")
             }
-            // Three of four steps go the way of the phase; one is the other way.
+            // Three of four steps follow the phase's direction; one goes against it.
             if hashes.isEmpty || (random.next(below: 4) == 0) != isGrowing {
                 let isNew = hashes.isEmpty || random.next(below: 3) > 0
                 let hash = isNew ? random.next() : hashes[Self.draw(&random, hashes.count)]
@@ -205,9 +205,9 @@ private final class Waiters {
         #expect(waiters.index.isEmpty && waiters.bytes == 0)
     }
 
-    /// Hashes that differ only in the bits that choose a slot, or only in those above: forks stand
-    /// on forks, and a leaf is as full as it may be. What a step moves is not bounded here: no hash
-    /// function gives 768 keys such hashes.
+    /// Hashes that differ only in the bits that choose a slot, or only in those above: forks lead
+    /// to forks, and leaves become as full as possible. What a step moves is not bounded here: no
+    /// hash function gives 768 keys such hashes.
     @Test func hashesThatShareBits() {
         for bits in [0..<10, 10..<20, 16..<28, 52..<64] {
             let count = min(700, 1 << bits.count)
@@ -227,7 +227,7 @@ private final class Waiters {
     /// 200,000 keys with a waiter each, one by one, and back. What a step moves is counted: that
     /// bounds its time, whatever else the machine does. Times are only printed. The same is done
     /// several times, because page faults come at random where growth comes at the same step each
-    /// time: a step costs what it cost at its best.
+    /// time: a step's cost is that of its best round.
     @Test func noStepIsLong() throws {
         let count = Self.isOptimized ? 200_000 : 20_000
         let waiters = Waiters(capacity: count)
@@ -257,7 +257,7 @@ private final class Waiters {
     }
 }
 
-/// What each of many steps cost in the best of several rounds, in CPU time of the thread.
+/// The cost of each step in the best of several rounds, in CPU time of the thread.
 private struct StepCosts {
     private var nanoseconds: [Int64]
     private var mean = Int64.max

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Storage
 
-/// A session that watches keys, and nothing else of a session.
+/// The part of a session that watches keys.
 private final class Watcher {
     private let store: Store
     private var list = WatchList()
@@ -50,15 +50,15 @@ extension Store {
         return (count, bytes)
     }
 
-    /// What is charged to the server's own tenant is what it takes.
+    /// Whether the server's own tenant is charged exactly the memory that its tables use.
     fileprivate var isCharged: Bool {
         registry.server.memoryInUse == registry.server.memory
     }
 }
 
 @Suite struct WatchTests {
-    /// From one state of the key to another: what it is to a watch that began with an expired entry
-    /// there, and to another one.
+    /// Which changes of a key break a watch that began with an expired entry, and which break any
+    /// other watch.
     @Test func whatBreaksAWatch() {
         let owner = UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8)
         let waiter = WaiterReference.allocate(capacity: 1)
@@ -66,7 +66,7 @@ extension Store {
             waiter.deallocate()
             owner.deallocate()
         }
-        // Where a watch does not break: whether it then goes as one that began expired.
+        // `becomes`: whether the watch then counts as one that began expired; nil if it breaks.
         let cases: [(began: Bool, old: Presence, new: Presence, becomes: Bool?)] = [
             (false, .none, .none, false), (false, .none, .expired, true),
             (false, .none, .live, nil), (false, .expired, .none, nil),
@@ -97,7 +97,7 @@ extension Store {
         store.set("a")
         #expect(watcher.isDirty && watcher.isBroken)
         #expect(store.waiting.count == 1 && store.isCharged)
-        // What is watched now makes no difference any more.
+        // Further watches make no difference: the session is already dirty.
         watcher.watch(["c"])
         #expect(store.waiting.count == 1)
         watcher.end()
@@ -170,7 +170,7 @@ extension Store {
         let watcher = Watcher(store, ["stale"])
         #expect(!watcher.isBroken)
         store.worker.pointee.now += 20
-        // It is there, unseen; then it is removed.
+        // The expired entry is still there; then it is removed.
         #expect(watcher.isBroken && !watcher.isDirty)
         _ = store.exists("stale")
         #expect(watcher.isDirty)
@@ -192,9 +192,8 @@ extension Store {
     }
 }
 
-/// Sessions of several threads that watch what others change, and tenants that are deleted under
-/// them. What it comes to is looked at here; that nobody touches what is another's, by the
-/// sanitizers.
+/// Sessions of several threads watch keys that others change, and tenants are deleted meanwhile.
+/// This test checks the results; the sanitizers check the memory accesses.
 @Suite struct WatchRaceTests {
     private static let threadCount = 4
     private static let roundCount = 300
@@ -230,7 +229,7 @@ extension Store {
             if random.next(below: 8) == 0 {
                 try? registry.delete(id: Array("\(random.next(below: 4))".utf8))
             }
-            // An own change under an own watch is always seen.
+            // A session's own change always breaks its own watch.
             if !list.isDirty {
                 let key = name(&random)
                 key.withBytes { worker.watch($0, in: keyspace, &list) }

@@ -78,8 +78,8 @@ public protocol ServerControl: AnyObject, Sendable {
 /// The server, as its threads know it: not counted.
 @safe
 public struct ServerReference: Sendable {
-    // Safety: the server outlives its threads, and so every command. Why not counted: it would be
-    // for each command, by all threads.
+    // Safety: the server outlives its threads and so every command. Why not counted: all threads
+    // would change the count for every command.
     private unowned(unsafe) let server: any ServerControl
 
     public init(_ server: any ServerControl) { unsafe self.server = server }

@@ -6,7 +6,7 @@ import Wire
 /// Finds a command's declaration by its name. Built once at start and never changed.
 ///
 /// Why two words and no string hash: a name in upper case fits into 16 bytes, so finding it takes a
-/// multiply and a compare of two words. Longer names, of which Redis has two, are in a dictionary.
+/// multiply and a compare of two words. Redis has two longer names; a dictionary holds those.
 ///
 /// Invariant: `slots` has a power of two of places, at most half of them in use.
 public final class CommandTable: Sendable {

@@ -18,7 +18,7 @@ enum ChangeReason: Sendable {
 /// What happens to a key.
 enum ChangeEvent: Sendable {
     case inserted
-    /// The value or the expiry is another one now, or both.
+    /// The value, the expiry or both have changed.
     case updated
     case removed
 }
@@ -41,33 +41,32 @@ enum TablePart {
     }
 }
 
-/// Hears of every change of every key. Notifications, tracking, snapshots and a log are to hang on
-/// it; until they exist no server has one, and a test's recorder checks that nothing is left
-/// untold.
+/// Is notified of every change of every key. Key notifications, client tracking, snapshots and the
+/// log will use it. Until they exist no server has an observer, and a recorder in the tests checks
+/// that no change goes unreported.
 ///
-/// Every mutation is told twice, under the lock of its shard: `willChange` with the part of the
-/// table as it still is, so that a snapshot can save what it has not written yet; and `didChange`
-/// with the key as it now is. Whole tables are told by `didEmpty`
-/// and `didSwap`.
+/// Every change is reported twice, under the lock of its shard: `willChange` gives the part of the
+/// table as it still is, so that a snapshot can save what it has not written yet; `didChange` gives
+/// the key as it now is. `didEmpty` and `didSwap` report changes of whole tables.
 ///
-/// Cost: one test of the shard's `listeners` byte for each of the two calls, which says "watched"
-/// too.
+/// Cost: each call tests the shard's `listeners` byte once. The same byte says whether keys are
+/// watched.
 protocol ChangeObserver: AnyObject, Sendable {
     func willChange(_ part: TablePart, in shard: ShardReference)
     /// `entry`: the key's entry; nil for a removed one.
     func didChange(
         _ key: Bytes, _ entry: Entry?, _ reason: ChangeReason, _ event: ChangeEvent,
         in shard: ShardReference)
-    /// The shard has lost its whole table: a flush, or the deletion of its tenant.
+    /// The shard's table was emptied: by a flush, or by the deletion of its tenant.
     func didEmpty(_ shard: ShardReference, _ reason: ChangeReason)
-    /// Two databases of one tenant have each other's tables. All their shards are held.
+    /// Two databases of one tenant have exchanged their tables. All their shards are held.
     func didSwap(_ left: KeyspaceReference, _ right: KeyspaceReference)
 }
 
-/// Who is told of changes in a shard; a byte that is 0 for nearly every shard.
+/// Who is notified of changes in a shard; 0 for nearly every shard.
 struct Listeners: OptionSet {
     let rawValue: UInt8
-    /// Somebody waits for a key (`WaiterIndex`).
+    /// A client waits for a key (`WaiterIndex`).
     static let waiters = Listeners(rawValue: 1)
     /// The registry has a `ChangeObserver`.
     static let observer = Listeners(rawValue: 2)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Telling of changes: the one place through which every mutation of a key goes, before and after.
+// Notification of changes: every change of a key passes through here, before and after it is made.
 // All of it runs under the lock of the shard.
 extension Reference where Pointee == Shard {
     @inline(__always)
     var isObserved: Bool { pointee.listeners.contains(.observer) }
 
-    /// Keeps the bit that says that somebody waits for keys of the shard.
+    /// Updates the bit that says whether a client waits for keys of the shard.
     func noteWaiters() {
         if pointee.waiters.isEmpty {
             pointee.listeners.remove(.waiters)
@@ -24,7 +24,7 @@ extension Reference where Pointee == Worker {
         if shard.isObserved { tellBefore(updating: slot, in: shard) }
     }
 
-    // Why not inlined: the path of SET makes no list.
+    // Why not inlined: this allocates a list, and the path of SET must not.
     @inline(never)
     private func tellBefore(updating slot: Table.Slot, in shard: ShardReference) {
         tellBefore([.bucket(slot.bucket)], in: shard)
@@ -47,7 +47,7 @@ extension Reference where Pointee == Worker {
         if shard.isObserved { tellBefore(table.partsChanged(byRemoving: slot), in: shard) }
     }
 
-    /// The shard's whole table is about to be taken away.
+    /// The shard's whole table is about to be replaced.
     func willReplaceTable(of shard: ShardReference) {
         if shard.isObserved { tellBefore([.table(shard.pointee.table)], in: shard) }
     }
@@ -57,7 +57,7 @@ extension Reference where Pointee == Worker {
         for part in parts { registry.observer?.willChange(part, in: shard) }
     }
 
-    /// A key is there with another value or expiry than before.
+    /// A key was inserted, or its value or expiry has changed.
     @inline(__always)
     func didChange(
         _ entry: Entry, _ hash: Hash, _ reason: ChangeReason, _ event: ChangeEvent,
@@ -78,7 +78,7 @@ extension Reference where Pointee == Worker {
         }
     }
 
-    /// Removes an entry of a shard's table, and tells of it before and after.
+    /// Removes an entry from a shard's table and notifies before and after.
     @inline(__always)
     func remove(
         _ slot: Table.Slot, from table: inout Table, _ reason: ChangeReason,
@@ -95,7 +95,7 @@ extension Reference where Pointee == Worker {
         _ slot: Table.Slot, from table: inout Table, _ reason: ChangeReason, shrinking: Bool,
         in shard: ShardReference
     ) {
-        // A negative entry was no key to anybody, so nobody who waits for one hears of its end.
+        // A negative entry is not a key to clients, so its removal notifies no waiter.
         if shard.pointee.listeners.contains(.waiters), !slot.entry.isAbsent {
             tell(Hash(slot.entry.key), reason == .expired ? .expired : .changed, in: shard)
         }
@@ -107,7 +107,7 @@ extension Reference where Pointee == Worker {
         key.withBytes { registry.observer?.didChange($0, nil, reason, .removed, in: shard) }
     }
 
-    /// An entry was taken out of the shard's table: told as a removal.
+    /// An entry was moved out of the shard's table, which counts as a removal.
     func didRemove(
         _ key: Bytes, _ hash: Hash, _ reason: ChangeReason, in shard: ShardReference
     ) {
@@ -119,12 +119,12 @@ extension Reference where Pointee == Worker {
         }
     }
 
-    /// The shard has lost its whole table.
+    /// The shard's table was emptied.
     func didEmpty(_ shard: ShardReference, _ reason: ChangeReason) {
         if shard.isObserved { registry.observer?.didEmpty(shard, reason) }
     }
 
-    /// Two databases of one tenant have each other's tables.
+    /// Two databases of one tenant have exchanged their tables.
     func didSwap(_ left: KeyspaceReference, _ right: KeyspaceReference) {
         if left.shard(at: 0).isObserved { registry.observer?.didSwap(left, right) }
     }

@@ -18,7 +18,7 @@ public struct HoldOptions: OptionSet, Sendable {
     /// Reads leave the access time alone (CLIENT NO-TOUCH).
     @inlinable public static var leavesAccessTime: HoldOptions { HoldOptions(rawValue: 2) }
 
-    /// Records thread: its changes are told as such.
+    /// The records thread makes the changes, and observers learn that.
     @inlinable public static var record: HoldOptions { HoldOptions(rawValue: 128) }
 
     /// All keys live in one tenant's keyspace, so the first key's shard answers for the tenant.

@@ -62,9 +62,9 @@ extension Reference where Pointee == Worker {
     }
 }
 
-/// The budgets of implicit tenants that are gone, so that nobody restarts the day by deleting the
-/// last key. At most `countMax` of them, because clients can invent names, and only of the newest
-/// day.
+/// The budgets of implicit tenants that are gone, so that a client cannot restart its day by
+/// deleting its last key. At most `countMax` of them, because clients can invent names, and only of
+/// the newest day.
 struct DepartedBudgets: Sendable {
     static let countMax = 1 << 16
     private var budgets: [[UInt8]: Budget] = [:]

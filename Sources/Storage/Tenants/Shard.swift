@@ -23,10 +23,10 @@ public struct Shard: ~Copyable {
     let lock = SpinLock()
     /// The keyspace was dropped: a thread that waited for the lock must look the keyspace up again.
     var isDead = false
-    /// The tenant has a limit of memory or of keys: what may need more of them asks first.
+    /// The tenant has a limit of memory or of keys: commands that may need more check it first.
     /// Atomic, as plans change while others hold the lock.
     let limitWord = Atomic<Bool>(false)
-    /// Who is told of changes.
+    /// Who is notified of changes.
     var listeners: Listeners = []
     /// The day of the leases, modulo 2^16.
     var leaseDay: UInt16 = 0

@@ -141,8 +141,8 @@ extension Reference where Pointee == Tenant {
         pointee.bandwidthPerDay.set(limits.bandwidthPerDay ?? .max)
         pointee.connectionsMax.set(limits.connections ?? .max)
         pointee.atLimit.set(Limits.AtLimit.allCases.firstIndex(of: limits.atLimit) ?? 0)
-        // Order: the limits are stored before the keyspaces are looked for, and whoever makes a
-        // keyspace looks at the limits after it has published that: one of the two sees the other.
+        // Order: the limits are stored before the keyspaces are looked for, and a thread that makes
+        // a keyspace reads the limits after publishing it: one of the two sees the other.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         forEachKeyspace { keyspace in
             keyspace.forEachShard(isLocked: false) { $0.returnLeases() }
@@ -152,7 +152,7 @@ extension Reference where Pointee == Tenant {
 
     /// Tells the shards of a keyspace whether their tenant has limits of memory or of keys.
     func noteLimits(in keyspace: KeyspaceReference) {
-        // Why under this lock: of two that come together the last writes what it read last.
+        // Why under this lock: of two concurrent calls the later one must also have read later.
         pointee.budgetLock.lock()
         let isLimited = pointee.memoryMax.value != .max || pointee.keysMax.value != .max
         for index in 0..<keyspace.shardCount {

@@ -4,9 +4,9 @@ import Synchronization
 
 /// Tenants by id. Each key that matches a pattern looks up its tenant here.
 ///
-/// Why 64 parts with a lock each: commands for different tenants rarely contend, and a tenant that
-/// appears or goes stops nobody. Callers use a tenant after they release its part's lock: its
-/// memory is retired, not freed, so the pointer stays valid until the tick ends.
+/// Why 64 parts with a lock each: commands for different tenants rarely contend, and making or
+/// removing a tenant blocks no other part. Callers use a tenant after they release its part's lock:
+/// its memory is retired, not freed, so the pointer stays valid until the tick ends.
 struct TenantIndex: ~Copyable, @unchecked Sendable {
     private static let partBits = 6
 

@@ -22,7 +22,7 @@ public final class TenantRegistry: Sendable {
     nonisolated(unsafe) let patterns: UnsafeMutableBufferPointer<KeyMatcher>
     /// Whether a key is the server's own even if a pattern matches it: the keys of records.
     let isReserved: (@Sendable (Bytes) -> Bool)?
-    /// Hears of every change of every key; nil in a server.
+    /// Is notified of every change of every key; nil in a server.
     let observer: (any ChangeObserver)?
     let index: TenantIndex
     let control: Mutex<Control>
@@ -204,7 +204,8 @@ public final class TenantRegistry: Sendable {
         let usage = shard.pointee.usage
         shard.returnLeases()
         let isLast: Bool? = control.withLock { control in
-            // Why `isGone`: whoever deletes the tenant frees its keyspaces, and frees this one too.
+            // Why `isGone`: the thread that deletes the tenant frees its keyspaces, this one
+            // included.
             guard tenant.pointee.origin == .implicit, !tenant.pointee.isGone else { return nil }
             shard.pointee.isDead = true
             tenant.keyspaceWord(keyspace.pointee.number).pointee.store(0, ordering: .releasing)

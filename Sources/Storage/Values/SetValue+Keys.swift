@@ -61,7 +61,7 @@ extension Hold {
         {
             willUpdate(found)
             found.shard.pointee.table.promoteSet(found.slot, joining: nil)
-            // Why told: the encoding is another one, although the members are the same.
+            // Why notify: the encoding changes, although the members do not.
             didChange(found, .updated)
         }
     }

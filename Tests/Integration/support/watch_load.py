@@ -117,7 +117,7 @@ class Storm:
         """What the writer is answered in a database."""
         return self.writer.pipeline([["SELECT", database], *commands])[1:]
 
-    # What must come out one way.
+    # Steps with one possible outcome.
 
     def must_fail(self) -> None:
         """A watched key changes, that is answered, and then EXEC is sent."""
@@ -137,7 +137,7 @@ class Storm:
         expiry = ["PX", EXPIRY_MILLISECONDS] if name == "expired" else []
         self.ask(["SET", key, 0, *expiry], database=database)
         session.watch()
-        # Somebody else may have removed it before the watch began: then it cannot go once more.
+        # Another client may have removed the key before the watch began; then nothing can change.
         if session.client.value("EXISTS", key) == 0 and name != "written":
             return
         if name == "expired":
@@ -163,7 +163,7 @@ class Storm:
         if reply.kind != "*" or reply.value is None:
             self.wrong.append(f"EXEC with nothing changed: {reply}")
 
-    # What may come out either way.
+    # Steps with two possible outcomes.
 
     def pairs(self) -> list:
         """Keys that sessions watch, with values."""
