@@ -62,13 +62,9 @@ public enum SET: KeyCommand {
             guard let moment = option.moment(now: keys.now, command: "set", &reply) else { return }
             change = .at(moment)
         }
-        let found: Found?
+        let found = options.returnsOld ? keys.readToReplace(0) : keys.find(0)
         if options.returnsOld {
-            // Why `find`: it removes a negative entry, which `read` leaves where it is.
-            found = keys.read(0) ?? keys.find(0)
             guard reply.oldString(found, keys) else { return }
-        } else {
-            found = keys.find(0)
         }
         guard options.condition == .always || (options.condition == .ifPresent) == (found != nil)
         else {
@@ -150,8 +146,7 @@ public enum GETSET: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        // Why `find`: it removes a negative entry, which `read` leaves where it is.
-        let found = keys.read(0) ?? keys.find(0)
+        let found = keys.readToReplace(0)
         guard reply.oldString(found, keys) else { return }
         keys.setString(0, arguments[2], replacing: found, .remove)
     }

@@ -88,7 +88,7 @@ extension Reference where Pointee == Worker {
 
     private func settleHeld() {
         guard isHolding else { return }
-        for shard in frame(0).heldShards { settle(shard) }
+        frame(0).forEachHeldShard { settle($0) }
     }
 
     /// The result of trying to evict a key. `missed`: the sample had no key that may be evicted.

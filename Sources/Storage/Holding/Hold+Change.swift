@@ -4,7 +4,7 @@ import Base
 // Changing entries. Every change of a key passes through one of these, which changes the shard's
 // table and tells the key's waiters.
 extension Hold {
-    /// Why the command's changes happen, for whoever is told of them.
+    /// The reason that observers get for the command's changes.
     private var reason: ChangeReason {
         frame.pointee.options.contains(.record) ? .record : .command
     }
@@ -28,6 +28,9 @@ extension Hold {
     /// caller writes its value and then calls `written`.
     func insert(_ ordinal: Int, _ shape: EntryShape) -> Found {
         let resolved = self[ordinal]
+        assert(
+            resolved.shard.pointee.table.find(resolved.hash, resolved.key) == nil,
+            "the table would hold the key twice")
         frame.pointee.worker.willInsert(resolved.hash, in: resolved.shard)
         let slot = resolved.shard.pointee.table.insert(
             resolved.hash, shape, access: Access.initial(now: now, settings: settings))

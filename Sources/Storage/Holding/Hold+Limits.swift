@@ -181,7 +181,7 @@ extension Hold {
     /// Charges the operations that a transaction used beyond its shards' leases to their tenants
     /// now, instead of when the same shards are next checked.
     public func returnOverdrafts() {
-        for shard in frame.heldShards where !shard.hasLease { shard.returnLeases() }
+        frame.forEachHeldShard { if !$0.hasLease { $0.returnLeases() } }
     }
 }
 

@@ -172,6 +172,11 @@ public struct Hold: ~Copyable {
         return .found(content(found))
     }
 
+    /// `read` for a command that replies the old value and then writes another one.
+    ///
+    /// Why `find` as well: it removes a negative entry, which `read` leaves where it is.
+    public func readToReplace(_ ordinal: Int) -> Found? { read(ordinal) ?? find(ordinal) }
+
     /// `find` for a value of `type`.
     @inline(__always)
     public func find(_ ordinal: Int, as type: ValueType) -> Lookup {
@@ -248,7 +253,7 @@ public enum Lookup {
     case found(Found)
 }
 
-/// The outcome of looking for a string.
+/// The result of looking for a string.
 public enum StringLookup {
     case missing
     case wrongType

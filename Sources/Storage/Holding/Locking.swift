@@ -236,10 +236,10 @@ extension Reference where Pointee == Frame {
         return false
     }
 
-    /// The shards locked by this level, each once, in ascending order.
-    var heldShards: [ShardReference] {
-        if pointee.options.contains(.oneKey) { return [pointee.keys[0].shard] }
-        return Array(UnsafeBufferPointer(start: pointee.locked, count: pointee.lockedCount))
+    /// Calls `body` with the shards locked by this level, each once, in ascending order.
+    func forEachHeldShard(_ body: (ShardReference) -> Void) {
+        if pointee.options.contains(.oneKey) { return body(pointee.keys[0].shard) }
+        for index in 0..<pointee.lockedCount { body(pointee.locked[index]) }
     }
 }
 
