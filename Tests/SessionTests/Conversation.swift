@@ -47,6 +47,11 @@ final class Host {
         settings.values.pointee.rightsGeneration.wrappingAdd(1, ordering: .relaxed)
     }
 
+    /// The bytes of the tenant's keys.
+    func memoryInUse(of tenant: String) -> Int? {
+        Array(tenant.utf8).withBytes { registry.find($0)?.memoryInUse }
+    }
+
     func advance(milliseconds: Milliseconds) {
         worker.pointee.now += milliseconds
         worker.pointee.monotonicNow += milliseconds
@@ -102,7 +107,9 @@ final class Client {
     func send(_ requests: [String]...) { send(requests.map(RESP.request).joined()) }
 
     /// Sends one request and returns its reply.
-    func ask(_ words: String...) -> String {
+    func ask(_ words: String...) -> String { ask(words) }
+
+    func ask(_ words: [String]) -> String {
         send(RESP.request(words))
         return takeReplies()
     }

@@ -65,6 +65,45 @@ import Testing
         #expect(seconds > 15, "\(seconds) s")
     }
 
+    /// A few bytes of request may make a large value. The tenant's memory limit holds before that
+    /// value is made, outside a transaction and inside one, where only EXEC could have asked.
+    @Test func memoryLimitsHoldInsideATransaction() throws {
+        let quota = "-ERR DB capacity quota exceeded\r\n"
+        let host = try Self.host { $0.memory = 1 << 20 }
+        let client = Client(host, tenant: "acme")
+        let members = (0..<4000).map { "\($0) " + String(repeating: "m", count: 100) }
+        #expect(client.ask(["SADD", "s"] + members) == ":4000\r\n")
+        #expect(client.ask("SETRANGE", "a", "200000", "x") == ":200001\r\n")
+        let growing = [
+            ["SETRANGE", "b", "700000", "x"], ["SETRANGE", "a", "900000", "x"],
+            ["COPY", "s", "t"], ["SUNIONSTORE", "t", "s", "s"], ["SDIFFSTORE", "t", "s", "none"],
+            ["SINTERSTORE", "t", "s"],
+        ]
+        let before = host.memoryInUse(of: "acme")
+        for request in growing {
+            #expect(client.ask(request) == quota, "\(request)")
+            client.send(["MULTI"], request, ["EXISTS", "b", "t"], ["EXEC"])
+            let reply = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n\(quota):0\r\n"
+            #expect(client.takeReplies() == reply, "\(request)")
+        }
+        #expect(host.memoryInUse(of: "acme") == before)
+        #expect(client.ask("STRLEN", "a") == ":200001\r\n")
+        // The first of two fits, the second no longer does.
+        client.send(
+            ["MULTI"], ["SETRANGE", "b", "150000", "x"], ["SETRANGE", "c", "400000", "x"], ["EXEC"])
+        #expect(client.takeReplies().hasSuffix("*2\r\n:150001\r\n\(quota)"))
+    }
+
+    @Test func theServersMemoryLimitHoldsInsideATransaction() throws {
+        let host = Host()
+        let client = Client(host)
+        // Why so large: the tests of other suites count as memory of this process.
+        host.settings.values.pointee.memoryMax.set(400 << 20)
+        client.send(["MULTI"], ["SETRANGE", "a", "450000000", "x"], ["EXISTS", "a"], ["EXEC"])
+        let refused = "-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+        #expect(client.takeReplies().hasSuffix("*2\r\n\(refused):0\r\n"))
+    }
+
     @Test func aTransactionBeyondTheDaysLimitIsOver() throws {
         let host = try Self.host { $0.operationsPerDay = 5 }
         let client = Client(host, tenant: "acme")
