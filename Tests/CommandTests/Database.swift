@@ -44,6 +44,29 @@ final class Database {
 
     /// The reply as it is on the wire: for members that are not text.
     func runBytes(_ words: [[UInt8]]) -> [UInt8] {
+        reply(to: words) { call, command, reply in
+            // A tick, like a reactor's: what the command finds may be retired meanwhile.
+            worker.pointee.participant.enter()
+            defer { worker.pointee.participant.leave() }
+            _ = call.run(command, nil, &reply)
+        }
+    }
+
+    /// Runs a command whose keys come as bytes inside `outer`, as a script does.
+    func run(_ words: String..., inside outer: borrowing Hold) -> String {
+        run(words.map { Array($0.utf8) }, inside: outer)
+    }
+
+    func run(_ words: [[UInt8]], inside outer: borrowing Hold) -> String {
+        let bytes = reply(to: words) { call, command, reply in
+            call.run(command, inside: outer, &reply)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private func reply(
+        to words: [[UInt8]], _ body: (Call, any KeyCommand.Type, inout ReplyWriter) -> Void
+    ) -> [UInt8] {
         var list = ArgumentList()
         var storage = ByteBuffer(capacity: 1 << 16)
         for word in words { storage.append(word) }
@@ -63,13 +86,10 @@ final class Database {
         guard case .key(let command) = entry.pointee.run else {
             return Array("not a command on keys".utf8)
         }
-        // A tick, like a reactor's: what the command finds may be retired meanwhile.
-        worker.pointee.participant.enter()
-        defer { worker.pointee.participant.leave() }
         let keyspace = registry.keyspace(registry.server, number)
         let call = Call(
             entry, arguments, size: 0, session, on: worker, in: keyspace, recordMisses: nil)
-        _ = call.run(command, nil, &reply)
+        body(call, command, &reply)
         _ = list.count
         return buffer.pointee.readable.array
     }

@@ -112,6 +112,22 @@ public struct Call {
             command, Hold(inside: outer, first: first, count: count, options), &reply)
     }
 
+    /// Runs a command whose keys come as bytes, inside a script's hold. A refusal, also of a key
+    /// that `outer` does not have, is the command's reply, which the script can handle.
+    public func run(
+        _ command: any KeyCommand.Type, inside outer: borrowing Hold, _ reply: inout ReplyWriter
+    ) {
+        let keys = KeyList(inside: outer, options)
+        if let refusal = addKeys(to: keys) {
+            keys.abandon()
+            return reply.error(refusal.text(entry, arguments))
+        }
+        guard let hold = keys.holdInside() else {
+            return reply.error(Refusal.undeclaredKey.text(entry, arguments))
+        }
+        _ = run(command, hold, &reply)
+    }
+
     /// Replies why the command does not run, unless it waits. Charges its bytes to the tenant of
     /// its first key while the hold still has that tenant's shard.
     @inline(never)

@@ -16,6 +16,8 @@ public enum Refusal: Equatable, Sendable {
     case noPermission
     case insideTransaction
     case keyTooLong
+    /// A script's command names a key that the script did not declare.
+    case undeclaredKey
     case limit(LimitRefusal)
     /// The records changed faster than they could be loaded.
     case recordChangesTooFast
@@ -54,6 +56,8 @@ public enum Refusal: Equatable, Sendable {
         case .insideTransaction:
             return Array("ERR Command not allowed inside a transaction".utf8)
         case .keyTooLong: return Bytes(ReplyError.keyTooLong.text).array
+        case .undeclaredKey:
+            return Array("ERR '\(name)' names a key that the script did not declare".utf8)
         case .limit(let limit): return Array(limit.text.utf8)
         case .recordChangesTooFast, .recordsMissing:
             return Array("TRYAGAIN the record changes faster than it can be loaded".utf8)

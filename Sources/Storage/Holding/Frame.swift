@@ -39,13 +39,14 @@ public struct HoldOptions: OptionSet, Sendable {
 /// Why a stack in the worker and a one-word handle (`Hold`) to its top: the handle fits in a
 /// register, calls in a handler copy nothing, and a command allocates nothing. Holds nest: EXEC
 /// locks the keys of all its commands in level 0, and each command sees its own part of them in
-/// level 1.
+/// level 1. A command whose keys come as bytes (a script's) copies them from the level below.
 ///
 /// Layout:
 ///
 ///     worker.frames ─► level 0 │ level 1 │ level 2 │ level 3
 ///                      keys ─► room of level 0: k k k k k k k k
-///                                keys of level 1 ──▲ (EXEC: a part of the outer's)
+///                                keys of level 1 ──▲ (EXEC: a part of the outer's; a script's
+///                                                     command: copies in level 1's own room)
 ///
 /// Invariants:
 /// 1. Only level 0 owns locks. `locked` is ascending by address, without duplicates.
@@ -67,6 +68,8 @@ struct Frame {
     var recordMisses: RecordMissesReference?
     /// The keyspace of all keys added so far; nil if two differ, or if keys may name tenants.
     var commonKeyspace: KeyspaceReference?
+    /// Whether the outer level has every key that was asked for, if these come as bytes.
+    var namesAll = true
 
     // Safety: `capacity` elements each, allocated here, grown by `reserve`, freed with the worker.
     var room: UnsafeMutablePointer<ResolvedKey>
@@ -193,7 +196,7 @@ extension Reference where Pointee == Frame {
         }
         pointee.keyCount = 0
         worker.pointee.depth &-= 1
-        if !options.contains(.inner) { pointee.shrink() }
+        pointee.shrink()
     }
 
     @inline(__always)

@@ -5,23 +5,45 @@ import Base
 ///
 /// Why a type of its own: adding a key after locking would break the order of locks. So keys cannot
 /// be added to a `Hold`.
+///
+/// Inside another hold (a script's commands) no key is routed or locked: each is looked up among
+/// the outer hold's keys by its bytes, and one that is not there makes `holdInside` fail.
 public struct KeyList: ~Copyable {
     private let frame: FrameReference
+    /// The hold that owns the locks; nil outside any hold.
+    private let outer: FrameReference?
 
     /// Begins the list of a command outside any hold.
     public init(_ worker: WorkerReference, _ options: HoldOptions = []) {
         precondition(worker.pointee.depth == 0, "locks would be taken out of order")
         frame = worker.frame(0)
+        outer = nil
+        open(options)
+    }
+
+    /// Begins the list of a command inside `outer`, the innermost hold of its thread.
+    public init(inside outer: borrowing Hold, _ options: HoldOptions) {
+        let worker = outer.frame.pointee.worker
+        precondition(worker.topFrame == outer.frame && worker.pointee.depth < Frame.depthMax)
+        frame = worker.frame(worker.pointee.depth)
+        self.outer = outer.frame
+        open(options)
+    }
+
+    private borrowing func open(_ options: HoldOptions) {
         frame.pointee.options = options
+        frame.pointee.keys = frame.pointee.room
         frame.pointee.keyCount = 0
         frame.pointee.commonKeyspace = nil
         frame.pointee.recordMisses = nil
-        worker.pointee.depth = 1
+        frame.pointee.namesAll = true
+        frame.pointee.worker.pointee.depth += 1
     }
 
     deinit {
         frame.pointee.keyCount = 0
-        frame.pointee.worker.pointee.depth = 0
+        frame.pointee.shrink()
+        frame.pointee.worker.pointee.depth -= 1
     }
 
     /// How many keys there are so far.
@@ -33,6 +55,7 @@ public struct KeyList: ~Copyable {
     public borrowing func add(_ key: Bytes, in keyspace: KeyspaceReference, creating: Bool) {
         let worker = frame.pointee.worker
         if count == frame.pointee.capacity { frame.pointee.reserve(count + 1) }
+        if let outer { return add(key, in: keyspace, from: outer) }
         noteKeyspace(keyspace)
         let hash = Hash(key)
         let home = worker.home(of: key, in: keyspace, creating: creating)
@@ -49,6 +72,10 @@ public struct KeyList: ~Copyable {
         let worker = frame.pointee.worker
         let added = (keys.count - 1) / step + 1
         frame.pointee.reserve(count + added)
+        if let outer {
+            for index in 0..<added { add(keys[index &* step], in: keyspace, from: outer) }
+            return
+        }
         noteKeyspace(keyspace)
         let target = frame.pointee.keys + count
         if worker.routes(keyspace) {
@@ -78,6 +105,20 @@ public struct KeyList: ~Copyable {
         frame.pointee.keyCount += added
     }
 
+    /// Adds the key of `outer` with these bytes in this database, if there is one.
+    ///
+    /// Why not routed: a tenant that was made since then would give the same bytes another home.
+    private borrowing func add(
+        _ key: Bytes, in keyspace: KeyspaceReference, from outer: FrameReference
+    ) {
+        guard let resolved = outer.named(key, inDatabase: keyspace.pointee.number) else {
+            frame.pointee.namesAll = false
+            return
+        }
+        frame.pointee.keys[count] = resolved
+        frame.pointee.keyCount += 1
+    }
+
     /// Keeps `commonKeyspace` true. Called before a key of `keyspace` is added.
     @inline(__always)
     private borrowing func noteKeyspace(_ keyspace: KeyspaceReference) {
@@ -96,6 +137,7 @@ public struct KeyList: ~Copyable {
     /// if a keyspace was dropped since its key was added. The keys must then be collected again. A
     /// keyspace is dropped once, so the next try finds or makes another.
     public consuming func hold() -> Hold? {
+        precondition(outer == nil)
         let frame = self.frame
         discard self
         guard frame.lockKeys() else { return nil }
@@ -105,9 +147,23 @@ public struct KeyList: ~Copyable {
     /// `hold` that also locks every shard of `keyspaces`: for EXEC with commands on whole
     /// databases.
     public consuming func hold(andAllOf keyspaces: [KeyspaceReference]) -> Hold? {
+        precondition(outer == nil)
         let frame = self.frame
         discard self
         guard frame.lock(andAllOf: keyspaces) else { return nil }
+        return Hold(frame)
+    }
+
+    /// The hold inside the outer one. Returns nil if the outer does not name one of the keys.
+    public consuming func holdInside() -> Hold? {
+        precondition(outer != nil)
+        let frame = self.frame
+        guard frame.pointee.namesAll else {
+            abandon()
+            return nil
+        }
+        discard self
+        frame.enterOuter()
         return Hold(frame)
     }
 }

@@ -71,14 +71,8 @@ extension Hold {
         frame.pointee.keys = outer.frame.pointee.keys + first
         frame.pointee.keyCount = count
         frame.pointee.recordMisses = nil
-        // The outer hold was checked for the rates of all commands.
-        frame.pointee.options = options.union([.inner, .isLeased])
-        if frame.hasOneTenant {
-            frame.pointee.options.insert(.oneTenant)
-            if count > 0, !frame.pointee.keys[0].shard.isLimited {
-                frame.pointee.options.insert(.isUnlimited)
-            }
-        }
+        frame.pointee.options = options
+        frame.enterOuter()
         worker.pointee.depth += 1
         self.init(frame)
     }
@@ -91,6 +85,30 @@ extension Hold {
 }
 
 extension Reference where Pointee == Frame {
+    /// Makes this level, whose keys are set, a part of the level below it, which owns the locks.
+    func enterOuter() {
+        // The outer hold was checked for the rates of all commands.
+        pointee.options.formUnion([.inner, .isLeased])
+        guard hasOneTenant else { return }
+        pointee.options.insert(.oneTenant)
+        if pointee.keyCount > 0, !pointee.keys[0].shard.isLimited {
+            pointee.options.insert(.isUnlimited)
+        }
+    }
+
+    /// This level's key with the given bytes in a database of that number. Time: the level's number
+    /// of keys, by their hashes.
+    func named(_ key: Bytes, inDatabase number: Int) -> ResolvedKey? {
+        let hash = Hash(key)
+        for index in 0..<pointee.keyCount where pointee.keys[index].hash == hash {
+            let resolved = pointee.keys[index]
+            if resolved.key == key, resolved.shard.pointee.keyspace.pointee.number == number {
+                return resolved
+            }
+        }
+        return nil
+    }
+
     /// Whether all keys are known to belong to one tenant. Compares keyspaces, so it may answer
     /// false for one tenant with several.
     fileprivate var hasOneTenant: Bool {
