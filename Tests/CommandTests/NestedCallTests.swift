@@ -60,8 +60,9 @@ import Testing
                 database.run("MSET", "a", "1", "other", "2", inside: outer)
                     == Self.undeclared("mset"))
             #expect(database.run("GET", "a", inside: outer) == "$-1\r\n")
-            #expect(database.run("COPY", "a", "a", "DB", "1", inside: outer)
-                == Self.undeclared("copy"))
+            #expect(
+                database.run("COPY", "a", "a", "DB", "1", inside: outer)
+                    == Self.undeclared("copy"))
             #expect(database.run("SET", "a", "2", inside: outer) == "+OK\r\n")
         }
         #expect(database.run("MGET", "a", "other") == "*2\r\n$1\r\n2\r\n$1\r\n1\r\n")
