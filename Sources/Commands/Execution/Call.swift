@@ -147,8 +147,15 @@ public struct Call {
 
 // Which keys a call names.
 extension Call {
-    /// Adds the call's keys to `keys`. Returns a refusal if they cannot be added.
+    /// Adds the call's keys to `keys`. Returns a refusal if they cannot be added. The command's
+    /// arity has been checked.
     public func addKeys(to keys: borrowing KeyList) -> Refusal? {
+        let index = Int(entry.pointee.singleKey)
+        if index > 0 {
+            guard arguments[index].count <= Entry.keySizeMax else { return .keyTooLong }
+            keys.add(arguments[index], in: keyspace, creating: entry.pointee.singleKeyCreates)
+            return nil
+        }
         if let range = entry.pointee.keyRange { return add(range, to: keys) }
         if entry.pointee.flags.contains(.otherDatabase), case .key(let command) = entry.pointee.run,
             let crossing = command as? any CrossDatabaseCommand.Type
