@@ -90,11 +90,6 @@ public struct Bytes: @unchecked Sendable {
         prefix.count <= count && memcmp(base, prefix.base, prefix.count) == 0
     }
 
-    public func hasSuffix(_ suffix: Bytes) -> Bool {
-        suffix.count <= count
-            && memcmp(base + (count - suffix.count), suffix.base, suffix.count) == 0
-    }
-
     /// The position of `byte`, or nil.
     public func firstIndex(of byte: UInt8) -> Int? {
         guard count > 0, let found = memchr(base, Int32(byte), count) else { return nil }

@@ -104,14 +104,8 @@ extension SettingsReference {
     @inlinable @inline(__always) public var queryBufferLimit: Int {
         values.pointee.queryBufferLimit.value
     }
-    @inlinable @inline(__always) public var outputHardLimit: Int {
-        values.pointee.outputHardLimit.value
-    }
     @inlinable @inline(__always) public var outputSoftLimit: Int {
         values.pointee.outputSoftLimit.value
-    }
-    @inlinable @inline(__always) public var outputSoftSeconds: Int {
-        values.pointee.outputSoftSeconds.value
     }
     @inlinable @inline(__always) public var clientCountMax: Int {
         values.pointee.clientCountMax.value
@@ -121,9 +115,6 @@ extension SettingsReference {
     }
     @inlinable @inline(__always) public var keepAliveSeconds: Int {
         values.pointee.keepAliveSeconds.value
-    }
-    @inlinable @inline(__always) public var protectedMode: Int {
-        values.pointee.protectedMode.value
     }
     @inlinable @inline(__always) public var passwordRequired: Int {
         values.pointee.passwordRequired.value

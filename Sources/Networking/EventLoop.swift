@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import CLinux
 
 /// A reactor's interface to the kernel: which sockets are ready, and bytes in and out.
 ///

@@ -2,7 +2,6 @@
 import Base
 import Records
 import Storage
-import Synchronization
 
 /// The cache of records: the application's first database. The records thread calls it, in the
 /// order of PostgreSQL's messages.

@@ -4,7 +4,6 @@ import Commands
 import Records
 import Storage
 import Synchronization
-import Tenancy
 
 // What commands ask of the whole server.
 extension Server: ServerControl {
@@ -97,7 +96,7 @@ extension Server: ServerControl {
                     guard state.pointee.tenant == tenant else { continue }
                     connection.pointee.isKilled = true
                     connection.pointee.isClosing = true
-                    reactor.worker.unwatchAll(state)
+                    reactor.worker.unwatchAll(&state.pointee.watched)
                     state.pointee.transaction.reset()
                     tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
                     registry.nobody.pointee.connections.wrappingAdd(1, ordering: .relaxed)

@@ -4,7 +4,6 @@ import Commands
 import Records
 import Sessions
 import Storage
-import Synchronization
 
 // Records: which keys are records, loading missed rows, resuming the sessions that wait.
 extension Server {

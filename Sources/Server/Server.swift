@@ -8,7 +8,6 @@ import Records
 import Sessions
 import Storage
 import Synchronization
-import Tenancy
 
 /// The process: listeners, reactors, tenants, configuration, and shutdown.
 ///

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import CLinux
 import Commands
 import Storage
 import Synchronization
@@ -28,9 +27,6 @@ public struct ServingThread: ~Copyable {
     /// itself, reply by reply.
     var unmutedFrom = 0
     let batch: RequestBatch
-
-    /// How many requests are parsed and prefetched ahead of the running one.
-    static let batchSize = RequestBatch.count
 
     public init(
         worker: WorkerReference, server: any ServerControl, pause: PauseState,

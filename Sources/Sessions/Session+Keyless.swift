@@ -3,7 +3,6 @@ import Base
 import CLinux
 import Commands
 import Storage
-import Synchronization
 import Wire
 
 /// Commands without keys that ran but are not counted yet, all of one session and one of its
@@ -106,27 +105,20 @@ extension Session {
         return refusal
     }
 
-    /// Charges the session's tenant for a refused request: its bytes, those of the error reply, and
-    /// those of a transaction that ended with it.
-    @inline(never)
-    mutating func chargeRefused(
-        _ size: Int, from mark: Int, _ reply: ReplyWriter, on thread: inout ServingThread
-    ) {
-        charge((in: size, out: reply.count - mark), on: thread.worker)
-    }
-
     /// Charges the session's tenant for queued requests that will not run because the session ends.
     public mutating func chargeUnfinished(on worker: WorkerReference) {
         state.pointee.transaction.isOpen = false
-        charge((in: 0, out: 0), on: worker)
+        chargeRefused(bytesIn: 0, bytesOut: 0, on: worker)
     }
 
-    private mutating func charge(_ bytes: (in: Int, out: Int), on worker: WorkerReference) {
+    /// Charges the session's tenant for a refused request: its bytes, those of the error reply, and
+    /// those of a transaction that ended with it.
+    @inline(never)
+    mutating func chargeRefused(bytesIn: Int, bytesOut: Int, on worker: WorkerReference) {
         let rest = takeUncharged()
-        let (bytesIn, bytesOut) = (bytes.in + rest.in, bytes.out + rest.out)
-        guard bytesIn != 0 || bytesOut != 0 else { return }
+        guard bytesIn + rest.in != 0 || bytesOut + rest.out != 0 else { return }
         Hold(worker, homeOf: state.pointee.tenant, state.pointee.database)
-            .end(keylessCommands: 0, bytesIn: bytesIn, bytesOut: bytesOut)
+            .end(commands: 0, bytesIn: bytesIn + rest.in, bytesOut: bytesOut + rest.out)
     }
 
     /// Takes the bytes of an ended transaction that no tenant was charged for yet.
@@ -154,7 +146,7 @@ extension Session {
             return
         }
         Hold(thread.worker, homeOf: tenant, database)
-            .end(keylessCommands: 1, bytesIn: bytesIn, bytesOut: bytesOut)
+            .end(commands: 1, bytesIn: bytesIn, bytesOut: bytesOut)
     }
 }
 
@@ -170,7 +162,7 @@ extension ServingThread {
         if let tenant = keyless.tenant, keyless.commands > 0 {
             Hold(worker, homeOf: tenant, keyless.database)
                 .end(
-                    keylessCommands: keyless.commands, bytesIn: keyless.bytesIn,
+                    commands: keyless.commands, bytesIn: keyless.bytesIn,
                     bytesOut: keyless.bytesOut)
         }
         keyless = KeylessTally()

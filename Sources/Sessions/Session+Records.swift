@@ -25,22 +25,19 @@ extension Session {
         guard mayAwaitRecords(now: thread.worker.monotonicNow) else {
             return refuse(.recordChangesTooFast, call, on: &thread, &reply)
         }
-        awaited = keys
         return .records(keys)
     }
 
-    /// From now on, a miss on the awaited keys is an answer. Only on those: another key of the
-    /// request may have been dropped meanwhile although its row exists.
+    /// From now on, a miss on the keys in `absent` is an answer.
     @inline(never)
-    func excuseAwaited(_ thread: inout ServingThread) {
-        thread.recordMisses?.pointee.excused = Set(awaited)
+    func excuseAbsent(_ thread: borrowing ServingThread) {
+        thread.recordMisses?.pointee.excused = Set(absent)
     }
 
-    /// Ends what `excuseAwaited` began.
+    /// Ends what `excuseAbsent` began.
     @inline(never)
-    mutating func endExcuse(_ thread: inout ServingThread) {
-        awaitedAreAbsent = false
-        awaited = []
+    mutating func endExcuse(_ thread: borrowing ServingThread) {
+        absent = []
         thread.recordMisses?.pointee.excused = []
     }
 }

@@ -57,27 +57,18 @@ extension Session {
         _ command: any KeyCommand.Type, _ call: Call, _ prefetch: Prefetch?,
         on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
-        if awaitedAreAbsent { excuseAwaited(&thread) }
+        if !absent.isEmpty { excuseAbsent(thread) }
         let errors = reply.errorCount
         let started = martlet_ticks()
         let refusal = call.run(command, prefetch, &reply)
         let elapsed = martlet_ticks() &- started
-        if awaitedAreAbsent { endExcuse(&thread) }
+        if !absent.isEmpty { endExcuse(thread) }
         guard let refusal else {
             count(call.entry, ticks: elapsed, failed: reply.errorCount > errors, on: thread)
             recordAttempts = 0
             return nil
         }
         return settle(refusal, of: call, on: &thread, &reply)
-    }
-
-    /// The same off the fast path.
-    @inline(never)
-    private mutating func runHeldBackKeys(
-        _ command: any KeyCommand.Type, _ call: Call, _ request: borrowing Request,
-        on thread: inout ServingThread, _ reply: inout ReplyWriter
-    ) -> Suspension? {
-        runKeys(command, call, request.prefetch, on: &thread, &reply)
     }
 
     /// Decides what follows when a call on keys did not run. Unless the session waits, the call has
@@ -87,10 +78,10 @@ extension Session {
         _ refusal: Refusal, of call: Call, on thread: inout ServingThread,
         _ reply: inout ReplyWriter
     ) -> Suspension? {
-        switch refusal.wait {
-        case .milliseconds(let wait): return .throttled(wait)
-        case .records: return awaitRecords(call, on: &thread, &reply)
-        case nil:
+        switch refusal {
+        case .limit(.throttled(let wait)): return .throttled(wait)
+        case .recordsMissing: return awaitRecords(call, on: &thread, &reply)
+        default:
             thread.commandStatistics[call.entry.pointee.number].pointee.rejected.bump()
             return nil
         }
@@ -124,7 +115,8 @@ extension Session {
             if state.pointee.transaction.isOpen { endTransaction(on: &thread) }
             let mark = reply.count
             reply.error(failure)
-            chargeRefused(request.size, from: mark, reply, on: &thread)
+            chargeRefused(
+                bytesIn: request.size, bytesOut: reply.count - mark, on: thread.worker)
             applyReplyMode(thread.unmutedFrom, reply)
             return nil
         }
@@ -187,7 +179,7 @@ extension Session {
         }
         switch call.entry.pointee.run {
         case .key(let command):
-            return runHeldBackKeys(command, call, request, on: &thread, &reply)
+            return runKeys(command, call, request.prefetch, on: &thread, &reply)
         case .session(let command): return runSession(command, call, on: &thread, &reply)
         case .container: return refuse(.arity, call, on: &thread, &reply)
         }
@@ -199,7 +191,7 @@ extension Session {
         _ refusal: Refusal, _ call: Call, on thread: inout ServingThread,
         _ reply: inout ReplyWriter
     ) -> Suspension? {
-        if case .milliseconds(let wait) = refusal.wait { return .throttled(wait) }
+        if case .limit(.throttled(let wait)) = refusal { return .throttled(wait) }
         return refuse(
             refusal, call.entry, call.arguments, call.size, on: &thread, &reply)
     }
@@ -220,7 +212,7 @@ extension Session {
             if state.pointee.transaction.isOpen { state.pointee.transaction.isAborted = true }
             reply.error(text)
         }
-        chargeRefused(size, from: mark, reply, on: &thread)
+        chargeRefused(bytesIn: size, bytesOut: reply.count - mark, on: thread.worker)
         return nil
     }
 

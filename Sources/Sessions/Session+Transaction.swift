@@ -3,7 +3,6 @@ import Base
 import CLinux
 import Commands
 import Storage
-import Synchronization
 import Wire
 
 // MULTI and EXEC: requests are kept as bytes, and run together under the locks of all their keys'
@@ -49,7 +48,7 @@ extension Session {
             reply.error("EXECABORT Transaction discarded because of previous errors.")
             return nil
         }
-        if thread.worker.isBroken(state) {
+        if thread.worker.isBroken(state.pointee.watched) {
             endTransaction(on: &thread)
             reply.nullArray()
             return nil
@@ -118,9 +117,9 @@ extension Session {
             hold.end()
             return refuse(.limit(limit), call, on: &thread, &reply)
         }
-        if awaitedAreAbsent { excuseAwaited(&thread) }
-        let misses = missingRecords(queued, list, hold, on: &thread)
-        if awaitedAreAbsent { endExcuse(&thread) }
+        if !absent.isEmpty { excuseAbsent(thread) }
+        let misses = missingRecords(queued, hold, on: thread)
+        if !absent.isEmpty { endExcuse(thread) }
         if let misses {
             hold.end()
             return awaitRecords(misses, call, on: &thread, &reply)
@@ -142,7 +141,7 @@ extension Session {
         // are EXEC's.
         if keylessCount > 0 {
             Hold(worker, homeOf: tenant, database)
-                .end(keylessCommands: keylessCount, bytesIn: 0, bytesOut: 0)
+                .end(commands: keylessCount, bytesIn: 0, bytesOut: 0)
         }
         endTransaction(on: &thread)
         return nil
@@ -268,8 +267,7 @@ extension Session {
 
     /// The record keys that the transaction reads and that are not loaded; nil if there are none.
     private func missingRecords(
-        _ queued: [Queued], _ list: borrowing ArgumentList, _ hold: borrowing Hold,
-        on thread: inout ServingThread
+        _ queued: [Queued], _ hold: borrowing Hold, on thread: borrowing ServingThread
     ) -> [[UInt8]]? {
         guard let recordMisses = thread.recordMisses,
             state.pointee.tenant == thread.worker.registry.server
@@ -324,6 +322,6 @@ extension Session {
 
     mutating func endTransaction(on thread: inout ServingThread) {
         state.pointee.transaction.reset()
-        thread.worker.unwatchAll(state)
+        thread.worker.unwatchAll(&state.pointee.watched)
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Commands
-import Glibc
 import Storage
 import Wire
 
@@ -20,10 +19,10 @@ public struct Session: ~Copyable {
     public private(set) var suspension: Suspension?
     /// The error that answers the front request when the session resumes.
     var failure: String?
-    /// The records that the front request waited for do not exist.
-    var awaitedAreAbsent = false
-    /// The record keys that it last waited for.
-    var awaited: [[UInt8]] = []
+    /// The record keys that the front request waited for, if their records do not exist: a miss on
+    /// them is an answer. Only on those: another key of the request may have been dropped since,
+    /// although its row exists.
+    var absent: [[UInt8]] = []
     /// How often the front request has waited for records.
     var recordAttempts = 0
     /// When the first of these waits began.
@@ -148,14 +147,9 @@ public struct Session: ~Copyable {
 
     /// Ends a suspension: the next `serve` begins with the request that waited.
     public mutating func resume(_ resumption: Resumption) {
+        if resumption == .absent, case .records(let keys) = suspension { absent = keys }
+        if case .refused(let text) = resumption { failure = text }
         suspension = nil
-        failure = nil
-        awaitedAreAbsent = false
-        switch resumption {
-        case .again: break
-        case .absent: awaitedAreAbsent = true
-        case .refused(let text): failure = text
-        }
     }
 
     private enum BatchEnd {
@@ -171,8 +165,9 @@ public struct Session: ~Copyable {
         thread.list.removeAll()
         parser.isAuthenticated = state.pointee.isAuthenticated
         // Why one at a time before AUTH: AUTH decides what may follow it.
-        let limit = parser.isAuthenticated ? ServingThread.batchSize : 1
-        let keyspace = thread.keyspaceForPrefetch(state)
+        let limit = parser.isAuthenticated ? RequestBatch.count : 1
+        // Nil if it does not exist yet: then there is nothing to prefetch.
+        let keyspace = state.pointee.tenant.keyspace(state.pointee.database)
         thread.worker.beginBatch()
         var count = 0
         var offset = 0
@@ -225,12 +220,6 @@ public struct Session: ~Copyable {
 }
 
 extension ServingThread {
-    /// The keyspace that the batch's keys are prefetched from; nil if it does not exist yet.
-    @inline(__always)
-    func keyspaceForPrefetch(_ state: SessionReference) -> KeyspaceReference? {
-        state.pointee.tenant.keyspace(state.pointee.database)
-    }
-
     /// Prefetches what lies between the batch's keys and their buckets in the keyspaces of the
     /// tenants that they name, step by step for all keys.
     func prefetchTenants(_ count: Int) {

@@ -101,9 +101,7 @@ extension Reference where Pointee == Worker {
             shard.pointee.table.sweepExpired(
                 &shard.pointee.sweep, now: pointee.now, segmentLimit: 1
             ) { table, slot in expire(shard, &table, slot) }
-            settle(shard)
-            if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
-            shard.release()
+            settleAndUnlock(shard)
             if Clock.monotonicNanoseconds >= deadline { return false }
         }
         pointee.sweep.passedSinceClock += 1
@@ -134,11 +132,7 @@ extension Reference where Pointee == Worker {
                     ) { table, slot in expire(shard, &table, slot) }
                     steps += 1
                 }
-                guard steps > 0 || !isHeld else { continue }
-                settle(shard)
-                guard !isHeld else { continue }
-                if shard.pointee.table.count == 0 { registry.dropIfEmpty(shard) }
-                shard.release()
+                if isHeld { settle(shard) } else { settleAndUnlock(shard) }
             }
         }
         return pointee.sweep.removedCount != before

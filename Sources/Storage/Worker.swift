@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Glibc
 import Synchronization
 
 /// The state of a thread that runs commands: its clock, its random numbers, its counters, and the

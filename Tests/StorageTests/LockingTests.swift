@@ -115,7 +115,7 @@ import Testing
                 .end(isRead: true, isWrite: false, bytesIn: 1, bytesOut: 1)
             #expect(shard.pointee.usage.commands == before + 1)
             Hold(worker, keys[0], in: keyspace, creating: true)
-                .endRefused(bytesIn: 1, bytesOut: 1)
+                .end(commands: 0, bytesIn: 1, bytesOut: 1)
             #expect(shard.pointee.usage.commands == before + 1)
             #expect(!worker.isHolding && !shard.pointee.lock.isLocked)
         }

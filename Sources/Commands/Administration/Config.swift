@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Storage
 import Wire
 
 /// CONFIG: the container of commands on the configuration.

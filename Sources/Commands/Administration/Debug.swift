@@ -2,7 +2,6 @@
 import Base
 import Glibc
 import Storage
-import Synchronization
 import Wire
 
 /// DEBUG: commands for tests. `enable-debug-command` allows them to all clients, or with `local` to

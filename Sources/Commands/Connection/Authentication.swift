@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Storage
-import Synchronization
 import Wire
 
 /// The versions that the server reports to clients.
@@ -161,7 +160,7 @@ extension CommandContext {
             return false
         }
         current.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
-        worker.unwatchAll(session)
+        worker.unwatchAll(&session.pointee.watched)
         session.pointee.tenant = tenant
         return true
     }

@@ -84,7 +84,7 @@ public enum RESET: SessionCommand {
     ) {
         let session = context.session
         session.pointee.transaction.reset()
-        context.worker.unwatchAll(session)
+        context.worker.unwatchAll(&session.pointee.watched)
         // Fails only if the server's own tenant has a connection limit, which this connection met
         // when it was made, and others have reached the limit since.
         guard context.enter(context.registry.server) else {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Storage
-import Synchronization
 import Wire
 
 /// CLIENT INFO: the session as CLIENT LIST shows it.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Storage
-import Synchronization
 import Wire
 
 /// What a `SessionCommand` may access: its session, the databases visible to it, and the server.

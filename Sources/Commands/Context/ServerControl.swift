@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Storage
-import Tenancy
 
 /// What commands ask of the server as a whole. The Server module implements it; tests may implement
 /// less.

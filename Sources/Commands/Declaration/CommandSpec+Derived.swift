@@ -43,9 +43,6 @@ extension CommandSpec {
         "dangerous", "connection", "transaction", "scripting",
     ]
 
-    /// The names of all ACL categories, in the order that they are shown in.
-    static var categoryNames: [String] { categoryOrder }
-
     private static let groupCategories = [
         "generic": "keyspace", "string": "string", "hash": "hash", "set": "set",
         "connection": "connection", "transactions": "transaction",

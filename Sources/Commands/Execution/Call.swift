@@ -134,13 +134,13 @@ public struct Call {
     private func refuse(
         _ hold: consuming Hold, _ refusal: Refusal, _ reply: inout ReplyWriter
     ) -> Refusal {
-        guard refusal.wait == nil else {
+        guard !refusal.isWait else {
             hold.end()
             return refusal
         }
         let mark = reply.count
         reply.error(refusal.text(entry, arguments))
-        hold.endRefused(bytesIn: size, bytesOut: reply.count - mark)
+        hold.end(commands: 0, bytesIn: size, bytesOut: reply.count - mark)
         return refusal
     }
 }

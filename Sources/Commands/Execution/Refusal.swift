@@ -24,18 +24,11 @@ public enum Refusal: Equatable, Sendable {
     /// Records must be loaded first. The reply was taken back.
     case recordsMissing
 
-    /// What the session waits for, if the request is put off instead of refused.
-    public enum Wait: Equatable, Sendable {
-        case records
-        case milliseconds(Milliseconds)
-    }
-
-    @inline(__always)
-    public var wait: Wait? {
+    /// Whether the request is put off instead of refused.
+    var isWait: Bool {
         switch self {
-        case .recordsMissing: .records
-        case .limit(.throttled(let milliseconds)): .milliseconds(milliseconds)
-        default: nil
+        case .recordsMissing, .limit(.throttled): true
+        default: false
         }
     }
 

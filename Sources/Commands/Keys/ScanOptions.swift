@@ -8,7 +8,7 @@ import Wire
 /// The order of errors is Redis's: first the cursor (`ScanOptions.cursor`), then the key's type,
 /// only then these options. So a missing key replies an empty page even if the options are wrong.
 struct ScanOptions {
-    enum Target { case keys, hash, set, sortedSet }
+    enum Target { case keys, hash, set }
 
     /// MATCH; nil if everything matches, as for `*`.
     var pattern: Bytes?

@@ -51,18 +51,13 @@ extension Hold {
     func readString(
         _ ordinal: Int, else missing: MissingReply, _ reply: inout ReplyWriter
     ) -> StringContent? {
-        switch readString(ordinal) {
-        case .found(let content): return content
-        case .missing: missing.write(&reply)
-        case .wrongType: reply.error(.wrongType)
-        }
-        return nil
+        readString(ordinal).found(else: missing, &reply)
     }
 }
 
 extension Lookup {
     @inline(__always)
-    fileprivate func found(else missing: MissingReply, _ reply: inout ReplyWriter) -> Found? {
+    fileprivate func found(else missing: MissingReply, _ reply: inout ReplyWriter) -> Value? {
         switch self {
         case .found(let found): return found
         case .missing: missing.write(&reply)

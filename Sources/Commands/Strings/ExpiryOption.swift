@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Storage
 import Wire
 
 /// EX, PX, EXAT or PXAT and its number: a moment in seconds or milliseconds, counted from now or

@@ -56,7 +56,7 @@ public enum DISCARD: SessionCommand {
             return reply.error("ERR DISCARD without MULTI")
         }
         context.session.pointee.transaction.reset()
-        context.worker.unwatchAll(context.session)
+        context.worker.unwatchAll(&context.session.pointee.watched)
         reply.ok()
     }
 }
@@ -77,7 +77,8 @@ public enum WATCH: SessionCommand {
         }
         let keyspace = context.keyspace
         for index in 1..<arguments.count {
-            context.worker.watch(arguments[index], context.session, keyspace)
+            context.worker.watch(
+                arguments[index], in: keyspace, &context.session.pointee.watched)
         }
         reply.ok()
     }
@@ -94,7 +95,9 @@ public enum UNWATCH: SessionCommand {
     ) {
         // Why not inside EXEC: forgetting locks the shards of the watched keys, which EXEC may not
         // hold, and locks are taken in order. EXEC forgets the keys itself when it is done.
-        if !context.isInsideTransaction { context.worker.unwatchAll(context.session) }
+        if !context.isInsideTransaction {
+            context.worker.unwatchAll(&context.session.pointee.watched)
+        }
         reply.ok()
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Glibc
-import Storage
 
 // CONFIG GET and CONFIG SET, with Redis's error texts.
 extension Configuration {

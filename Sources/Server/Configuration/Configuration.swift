@@ -126,11 +126,6 @@ public final class Configuration: Sendable {
         return number
     }
 
-    public func flag(_ name: String) -> Bool {
-        guard case .bool(let flag) = value(name) else { fatal("\(name) is no flag") }
-        return flag
-    }
-
     public func text(_ name: String) -> String {
         guard case .text(let text) = value(name) else { fatal("\(name) is no text") }
         return text

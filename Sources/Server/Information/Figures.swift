@@ -3,11 +3,9 @@ import Base
 import CAllocator
 import CLinux
 import Commands
-import Glibc
 import Sessions
 import Storage
 import Synchronization
-import Tenancy
 
 // The figures behind INFO and MEMORY.
 extension Server {

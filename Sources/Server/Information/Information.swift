@@ -6,7 +6,6 @@ import Glibc
 import Sessions
 import Storage
 import Synchronization
-import Tenancy
 
 /// INFO's text: sections of "name:value" lines, with Redis's names where Redis has the figure.
 ///

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import CLinux
 import Commands
 import Glibc
 import Networking
 import Sessions
 import Storage
 import Synchronization
-import Wire
 
 // Connections: accepting, handing over, refusing, closing.
 extension Reactor {
@@ -109,7 +107,7 @@ extension Reactor {
     /// Closes the connection at once. Unsent replies are lost.
     func close(_ connection: ConnectionReference) {
         let state = connection.pointee.session.state
-        worker.unwatchAll(state)
+        worker.unwatchAll(&state.pointee.watched)
         connection.pointee.session.chargeUnfinished(on: worker)
         state.pointee.tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
         endWait(connection)

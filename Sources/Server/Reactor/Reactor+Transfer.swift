@@ -5,7 +5,6 @@ import Glibc
 import Networking
 import Sessions
 import Storage
-import Synchronization
 
 // Receiving and sending bytes.
 extension Reactor {

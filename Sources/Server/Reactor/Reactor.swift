@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import CLinux
 import Commands
 import Glibc
 import Networking

@@ -3,7 +3,6 @@ import Base
 import Commands
 import Storage
 import Synchronization
-import Tenancy
 
 // Tenants that outlive the process: those in the configuration, and those in the file that TENANT
 // commands write.

@@ -21,24 +21,15 @@ extension Reference where Pointee == Worker {
     /// A value or an expiry is about to change in its slot.
     @inline(__always)
     func willUpdate(_ slot: Table.Slot, in shard: ShardReference) {
-        if shard.isObserved { tellBefore(updating: slot, in: shard) }
-    }
-
-    // Why not inlined: this allocates a list, and the path of SET must not.
-    @inline(never)
-    private func tellBefore(updating slot: Table.Slot, in shard: ShardReference) {
-        tellBefore([.bucket(slot.bucket)], in: shard)
+        if shard.isObserved { tellBefore([.bucket(slot.bucket)], in: shard) }
     }
 
     /// A key of `hash` is about to be inserted.
     @inline(__always)
     func willInsert(_ hash: Hash, in shard: ShardReference) {
-        if shard.isObserved { tellBefore(inserting: hash, in: shard) }
-    }
-
-    @inline(never)
-    private func tellBefore(inserting hash: Hash, in shard: ShardReference) {
-        tellBefore(shard.pointee.table.partsChanged(byInserting: hash), in: shard)
+        if shard.isObserved {
+            tellBefore(shard.pointee.table.partsChanged(byInserting: hash), in: shard)
+        }
     }
 
     /// An entry is about to be removed. `table` is the shard's.
@@ -52,9 +43,10 @@ extension Reference where Pointee == Worker {
         if shard.isObserved { tellBefore([.table(shard.pointee.table)], in: shard) }
     }
 
+    /// Why an autoclosure: the list is made only here, so the path of SET allocates nothing.
     @inline(never)
-    private func tellBefore(_ parts: [TablePart], in shard: ShardReference) {
-        for part in parts { registry.observer?.willChange(part, in: shard) }
+    private func tellBefore(_ parts: @autoclosure () -> [TablePart], in shard: ShardReference) {
+        for part in parts() { registry.observer?.willChange(part, in: shard) }
     }
 
     /// A key was inserted, or its value or expiry has changed.
@@ -64,18 +56,18 @@ extension Reference where Pointee == Worker {
         in shard: ShardReference
     ) {
         statistics.pointee.changes.bump()
-        if !shard.pointee.listeners.isEmpty { tellAfter(entry, hash, reason, event, in: shard) }
+        if !shard.pointee.listeners.isEmpty {
+            tellAfter(entry.key, entry, hash, reason, event, in: shard)
+        }
     }
 
     @inline(never)
     private func tellAfter(
-        _ entry: Entry, _ hash: Hash, _ reason: ChangeReason, _ event: ChangeEvent,
+        _ key: Bytes, _ entry: Entry?, _ hash: Hash, _ reason: ChangeReason, _ event: ChangeEvent,
         in shard: ShardReference
     ) {
-        if shard.pointee.listeners.contains(.waiters) { tell(hash, .changed, in: shard) }
-        if shard.isObserved {
-            registry.observer?.didChange(entry.key, entry, reason, event, in: shard)
-        }
+        if shard.pointee.listeners.contains(.waiters) { tell(hash, from: .live, in: shard) }
+        if shard.isObserved { registry.observer?.didChange(key, entry, reason, event, in: shard) }
     }
 
     /// Removes an entry from a shard's table and notifies before and after.
@@ -97,7 +89,7 @@ extension Reference where Pointee == Worker {
     ) {
         // A negative entry is not a key to clients, so its removal notifies no waiter.
         if shard.pointee.listeners.contains(.waiters), !slot.entry.isAbsent {
-            tell(Hash(slot.entry.key), reason == .expired ? .expired : .changed, in: shard)
+            tell(Hash(slot.entry.key), from: reason == .expired ? .expired : .live, in: shard)
         }
         guard shard.isObserved else { return table.remove(slot, shrinking: shrinking) }
         // Why a copy: the key's bytes go with the entry.
@@ -112,10 +104,8 @@ extension Reference where Pointee == Worker {
         _ key: Bytes, _ hash: Hash, _ reason: ChangeReason, in shard: ShardReference
     ) {
         statistics.pointee.changes.bump()
-        guard !shard.pointee.listeners.isEmpty else { return }
-        if shard.pointee.listeners.contains(.waiters) { tell(hash, .changed, in: shard) }
-        if shard.isObserved {
-            registry.observer?.didChange(key, nil, reason, .removed, in: shard)
+        if !shard.pointee.listeners.isEmpty {
+            tellAfter(key, nil, hash, reason, .removed, in: shard)
         }
     }
 

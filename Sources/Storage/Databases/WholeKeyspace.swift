@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Glibc
-import Synchronization
-import Tenancy
 
 // Operations on a whole database: flush, swap, scan, random key. They lock one shard at a time,
 // unless the caller holds all of them (inside EXEC). A shard made since EXEC took its locks is then

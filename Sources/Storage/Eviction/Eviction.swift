@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Glibc
-import Synchronization
-import Tenancy
 
 /// Making room: which tenant loses keys, and which ones.
 ///

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Synchronization
-import Tenancy
 
 /// Chooses the tenant to evict from when the server's memory is full: one beyond its share, the
 /// furthest known.

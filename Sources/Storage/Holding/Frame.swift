@@ -113,10 +113,7 @@ struct Frame {
     mutating func shrink() {
         guard capacity > 65_536 else { return }
         deallocate()
-        capacity = Frame.initialCapacity
-        room = .allocate(capacity: capacity)
-        locked = .allocate(capacity: capacity)
-        keys = room
+        self = Frame(worker)
     }
 }
 

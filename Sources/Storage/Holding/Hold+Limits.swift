@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Synchronization
-import Tenancy
 
 /// The limit that keeps a command from running.
 public enum LimitRefusal: Equatable, Sendable {

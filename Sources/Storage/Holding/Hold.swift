@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import CLinux
 
 /// A command's hold of its keys: they are routed to their shards, and those are locked. It ends
 /// exactly once, by `end` or by going out of scope. Ending settles memory and unlocks.
@@ -30,31 +29,22 @@ public struct Hold: ~Copyable {
         frame.end(isRead: isRead, isWrite: isWrite, bytesIn: bytesIn, bytesOut: bytesOut)
     }
 
-    /// Ends the hold of a caller that is no client's command. Counts nothing.
+    /// Ends the hold without counting a command.
     public consuming func end() {
         let frame = self.frame
         discard self
         frame.letGo()
     }
 
-    /// Ends the hold of a refused command: charges its bytes to the tenant of its first key, and
-    /// counts no command.
-    public consuming func endRefused(bytesIn: Int, bytesOut: Int) {
+    /// Ends the hold, and charges `count` commands and their bytes to the tenant of its first key:
+    /// commands without keys, or none for a refused command.
+    public consuming func end(commands count: Int, bytesIn: Int, bytesOut: Int) {
         let frame = self.frame
         discard self
         if frame.pointee.keyCount > 0 {
-            frame.pointee.keys[0].shard.charge(
-                keylessCommands: 0, bytesIn: bytesIn, bytesOut: bytesOut)
+            frame.pointee.keys[0].shard
+                .charge(commands: count, bytesIn: bytesIn, bytesOut: bytesOut)
         }
-        frame.letGo()
-    }
-
-    /// Ends a hold of a home shard, and counts commands without keys on it.
-    public consuming func end(keylessCommands count: Int, bytesIn: Int, bytesOut: Int) {
-        let frame = self.frame
-        discard self
-        frame.pointee.keys[0].shard.charge(
-            keylessCommands: count, bytesIn: bytesIn, bytesOut: bytesOut)
         frame.letGo()
     }
 
@@ -150,12 +140,9 @@ public struct Hold: ~Copyable {
     @inline(__always)
     public func peek(_ ordinal: Int) -> Found? {
         let resolved = next(ordinal)
-        guard let found = live(resolved) else {
-            countMiss(resolved)
-            return nil
-        }
-        if found.entry.isAbsent {
-            countNegativeHit(resolved)
+        let found = live(resolved)
+        guard let found, !found.entry.isAbsent else {
+            countMiss(resolved, isNegative: found != nil)
             return nil
         }
         found.shard.pointee.usage.hits += 1
@@ -166,7 +153,7 @@ public struct Hold: ~Copyable {
     /// The string at `ordinal`, for a command that reads it.
     ///
     /// Why not `read` and `content`: this is the path of GET, and one call is cheaper than three.
-    public func readString(_ ordinal: Int) -> StringLookup {
+    public func readString(_ ordinal: Int) -> Lookup<StringContent> {
         guard let found = read(ordinal) else { return .missing }
         guard found.entry.type == .string else { return .wrongType }
         return .found(content(found))
@@ -179,14 +166,14 @@ public struct Hold: ~Copyable {
 
     /// `find` for a value of `type`.
     @inline(__always)
-    public func find(_ ordinal: Int, as type: ValueType) -> Lookup {
+    public func find(_ ordinal: Int, as type: ValueType) -> Lookup<Found> {
         guard let found = find(ordinal) else { return .missing }
         return found.entry.type == type ? .found(found) : .wrongType
     }
 
     /// `read` for a value of `type`.
     @inline(__always)
-    public func read(_ ordinal: Int, as type: ValueType) -> Lookup {
+    public func read(_ ordinal: Int, as type: ValueType) -> Lookup<Found> {
         guard let found = read(ordinal) else { return .missing }
         return found.entry.type == type ? .found(found) : .wrongType
     }
@@ -207,18 +194,12 @@ public struct Hold: ~Copyable {
         return Found(slot: slot, shard: resolved.shard, hash: resolved.hash)
     }
 
+    /// A negative entry counts as a miss, but loads nothing.
     @inline(never)
-    private func countMiss(_ resolved: ResolvedKey) {
+    private func countMiss(_ resolved: ResolvedKey, isNegative: Bool) {
         resolved.shard.pointee.usage.misses += 1
         frame.pointee.worker.statistics.pointee.keyspaceMisses.bump()
-        if let misses = frame.pointee.recordMisses { misses.pointee.note(resolved.key) }
-    }
-
-    /// A hit on a negative entry counts as a miss, but loads nothing.
-    @inline(never)
-    private func countNegativeHit(_ resolved: ResolvedKey) {
-        resolved.shard.pointee.usage.misses += 1
-        frame.pointee.worker.statistics.pointee.keyspaceMisses.bump()
+        if !isNegative { frame.pointee.recordMisses?.pointee.note(resolved.key) }
     }
 
     @inline(never)
@@ -247,15 +228,8 @@ public struct Found {
 }
 
 /// The result of looking for a value of one type.
-public enum Lookup {
+public enum Lookup<Value> {
     case missing
     case wrongType
-    case found(Found)
-}
-
-/// The result of looking for a string.
-public enum StringLookup {
-    case missing
-    case wrongType
-    case found(StringContent)
+    case found(Value)
 }

@@ -13,14 +13,8 @@ extension Hold {
         _ worker: WorkerReference, _ key: Bytes, _ hash: Hash, known: ShardReference?,
         in keyspace: KeyspaceReference, creating: Bool, _ options: HoldOptions
     ) {
-        precondition(worker.pointee.depth == 0, "locks would be taken out of order")
-        var shard =
-            known ?? worker.home(of: key, in: keyspace, creating: creating).shard(hash)
-        shard.acquire()
-        while shard.pointee.isDead {  // Bound: a keyspace is dropped once; the next is another.
-            shard.release()
-            shard = worker.home(of: key, in: keyspace, creating: creating).shard(hash)
-            shard.acquire()
+        let shard = worker.acquire(known) {
+            worker.home(of: key, in: keyspace, creating: creating).shard(hash)
         }
         self.init(worker, ResolvedKey(key: key, hash: hash, shard: shard), options)
     }
@@ -37,14 +31,7 @@ extension Hold {
     /// Locks the shard on which a session's commands without keys are counted: the first of the
     /// selected database.
     public init(_ worker: WorkerReference, homeOf tenant: TenantReference, _ database: Int) {
-        precondition(worker.pointee.depth == 0, "locks would be taken out of order")
-        var shard = worker.keyspace(tenant, database).shard(at: 0)
-        shard.acquire()
-        while shard.pointee.isDead {  // Bound: as above.
-            shard.release()
-            shard = worker.keyspace(tenant, database).shard(at: 0)
-            shard.acquire()
-        }
+        let shard = worker.acquire(nil) { worker.keyspace(tenant, database).shard(at: 0) }
         self.init(worker, ResolvedKey(key: .empty, hash: Hash(.empty), shard: shard), [])
     }
 
@@ -269,6 +256,22 @@ extension Reference where Pointee == Worker {
     /// The innermost hold; nil if the thread holds nothing.
     var topFrame: FrameReference? {
         pointee.depth > 0 ? frame(pointee.depth - 1) : nil
+    }
+
+    /// Locks the shard that `find` finds, or `known` if it is alive.
+    @inline(__always)
+    fileprivate func acquire(
+        _ known: ShardReference?, _ find: () -> ShardReference
+    ) -> ShardReference {
+        precondition(pointee.depth == 0, "locks would be taken out of order")
+        var shard = known ?? find()
+        shard.acquire()
+        while shard.pointee.isDead {  // Bound: a keyspace is dropped once; the next is another.
+            shard.release()
+            shard = find()
+            shard.acquire()
+        }
+        return shard
     }
 
     /// Whether the thread holds any shard.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import CLinux
 
 // Walking a table: SCAN's steps and random picks.
 extension Table {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import CLinux
-import Glibc
 
 /// A hash table from keys to entries that grows and shrinks by segments: extendible hashing.
 ///

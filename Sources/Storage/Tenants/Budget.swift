@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Synchronization
 
 /// What remains of a tenant's rates: a token bucket for operations per second, and the operations
 /// and bytes of the current UTC day.

@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Synchronization
-import Tenancy
 
 // Counts what a command used, in cache lines that taking its shard's lock has just loaded.
 extension Reference where Pointee == Shard {
     /// Counts one command and subtracts it from the leases.
     @inline(__always)
     func charge(isRead: Bool, isWrite: Bool, bytesIn: Int, bytesOut: Int) {
-        pointee.usage.commands += 1
         if isRead { pointee.usage.reads += 1 }
         if isWrite { pointee.usage.writes += 1 }
-        pointee.usage.bytesIn += bytesIn
-        pointee.usage.bytesOut += bytesOut
-        pointee.operationLease -= 1
-        pointee.byteLease -= bytesIn + bytesOut
+        charge(commands: 1, bytesIn: bytesIn, bytesOut: bytesOut)
     }
 
-    /// Counts commands that neither read nor wrote a key, and subtracts them from the leases.
-    func charge(keylessCommands count: Int, bytesIn: Int, bytesOut: Int) {
+    /// Counts commands, neither as reads nor as writes, and subtracts them from the leases.
+    @inline(__always)
+    func charge(commands count: Int, bytesIn: Int, bytesOut: Int) {
         pointee.usage.commands += count
         pointee.usage.bytesIn += bytesIn
         pointee.usage.bytesOut += bytesOut

@@ -71,11 +71,7 @@ extension Reference where Pointee == Keyspace {
 
     /// The number of keys, including expired ones not removed yet. Reads without locks, so it is
     /// exact only if no command runs meanwhile.
-    public var keyCount: Int {
-        var count = 0
-        for index in 0..<shardCount { count += (pointee.shards + index).pointee.table.count }
-        return count
-    }
+    public var keyCount: Int { total { $0.pointee.table.count } }
 
     /// Whether there is any key, or any key with an expiry; read like `keyCount`.
     func hasKeys(expiring: Bool) -> Bool {
@@ -88,19 +84,16 @@ extension Reference where Pointee == Keyspace {
     }
 
     /// `keyCount` without negative entries: the answer of DBSIZE.
-    public var visibleKeyCount: Int {
-        var count = 0
-        for index in 0..<shardCount { count += (pointee.shards + index).pointee.table.visibleCount }
-        return count
-    }
+    public var visibleKeyCount: Int { total { $0.pointee.table.visibleCount } }
 
     /// The number of keys with an expiry; read like `keyCount`.
-    public var expiringKeyCount: Int {
-        var count = 0
-        for index in 0..<shardCount {
-            count += (pointee.shards + index).pointee.table.expiringCount
-        }
-        return count
+    public var expiringKeyCount: Int { total { $0.pointee.table.expiringCount } }
+
+    @inline(__always)
+    private func total(_ count: (UnsafeMutablePointer<Shard>) -> Int) -> Int {
+        var sum = 0
+        for index in 0..<shardCount { sum += count(pointee.shards + index) }
+        return sum
     }
 
     /// Bytes of the keyspace's own structures, beside its tables.

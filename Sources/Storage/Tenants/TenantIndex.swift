@@ -78,13 +78,13 @@ struct TenantIndex: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// Removes the id if it names `tenant` and `condition` holds under the part's lock.
-    func remove(_ id: Bytes, tenant: TenantReference, if condition: () -> Bool) -> Bool {
+    /// Removes the id if it names `tenant`.
+    func remove(_ id: Bytes, tenant: TenantReference) -> Bool {
         let hash = Hash(id)
         return withPart(hash) { table in
-            guard let slot = table.find(hash, id), TenantIndex.tenant(slot.entry) == tenant,
-                condition()
-            else { return false }
+            guard let slot = table.find(hash, id), TenantIndex.tenant(slot.entry) == tenant else {
+                return false
+            }
             table.remove(slot)
             total.wrappingSubtract(1, ordering: .relaxed)
             return true

@@ -20,10 +20,6 @@ extension TenantRegistry {
 
     public var planNames: [String] { control.withLock { $0.plans.map(\.name) } }
 
-    public func plan(named name: String) -> Plan? {
-        control.withLock { $0.plans.first { $0.name == name } }
-    }
-
     /// Creates a tenant, or takes over one that keys have named.
     public func create(id: [UInt8], plan: String?, secretDigest: [UInt8]?) throws(Refusal) {
         guard !id.isEmpty, id.count <= KeyPattern.tenantSizeMax,
@@ -117,7 +113,7 @@ extension TenantRegistry {
             control.forgetSecret(of: id)
             control.assignedPlans[id] = nil
             control.departedCount += 1
-            return id.withBytes { index.remove($0, tenant: tenant) { true } }
+            return id.withBytes { index.remove($0, tenant: tenant) }
         }
         guard isMine else { throw .missing }
         tenant.forEachKeyspace { keyspace in

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Glibc
 import Synchronization
 import Tenancy
 
@@ -218,7 +217,7 @@ public final class TenantRegistry: Sendable {
             if tenant.hasRates {
                 control.departedBudgets.keep(tenant.pointee.budget, of: tenant.id)
             }
-            _ = index.remove(tenant.id, tenant: tenant) { true }
+            _ = index.remove(tenant.id, tenant: tenant)
             return true
         }
         guard let isLast else { return }

@@ -29,12 +29,6 @@ extension Hold {
         changed(found)
     }
 
-    /// The nested table of a large collection, for reading.
-    @inline(__always)
-    func table(_ found: Found) -> UnsafePointer<Table> {
-        UnsafePointer(found.entry.nestedTable.table)
-    }
-
     /// Changes the nested table of a large collection, and charges the change of its memory.
     @inline(__always)
     func withTable<Result>(_ found: Found, _ body: (inout Table) -> Result) -> Result {

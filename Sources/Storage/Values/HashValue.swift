@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Glibc
 
 /// A hash's fields for reading, in either of its two forms.
 ///

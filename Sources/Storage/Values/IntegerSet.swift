@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Glibc
 
 /// The members of a set of integers, in the entry's own block.
 ///

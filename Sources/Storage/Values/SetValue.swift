@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import Glibc
 
 /// A set member as it is stored: its bytes, or an integer.
 public enum SetMember {

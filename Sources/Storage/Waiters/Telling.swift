@@ -37,16 +37,6 @@ extension Table {
     }
 }
 
-extension Waiter {
-    /// What happened to a key.
-    enum Reason {
-        /// A client or eviction wrote or removed it.
-        case changed
-        /// It expired and was removed.
-        case expired
-    }
-}
-
 extension UnsafeMutablePointer where Pointee == Waiter {
     /// Whether a change of the key from `old` to `new` breaks a watch. It does if clients saw a key
     /// at any time since the watch began. Only this function reads and changes `beganExpired`.
@@ -75,14 +65,14 @@ extension UnsafeMutablePointer where Pointee == Waiter {
 }
 
 extension Reference where Pointee == Worker {
-    /// Tells the waiters for the key of `hash`. The shard is held and has waiters.
+    /// Tells the waiters for the key of `hash` that it was written or removed; `old` says what
+    /// clients found before. The shard is held and has waiters.
     ///
     /// A broken watch is over: its waiter is removed. So if a thousand sessions watch a key, its
     /// first change tells a thousand, and the next ones none.
     @inline(never)
-    func tell(_ hash: Hash, _ reason: Waiter.Reason, in shard: ShardReference) {
+    func tell(_ hash: Hash, from old: Presence, in shard: ShardReference) {
         guard let first = shard.pointee.waiters.first(hash) else { return }
-        let old = reason == .expired ? Presence.expired : .live
         var bytes = 0
         // Why backwards: only removing the first waiter needs a look-up.
         var waiter = first.pointee.previous

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import Commands
 import Storage
 
 // WATCH for a session. `WatchList` in Storage does the rest.
