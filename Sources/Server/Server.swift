@@ -287,9 +287,11 @@ public final class Server: @unchecked Sendable {
                     guard !connection.pointee.isKilled else { continue }
                     guard body(connection.pointee.session.state.pointee) else { continue }
                     // Why now: requests that it has already sent must not run behind the command
-                    // that killed it.
+                    // that killed it, not even the rest of a batch whose command waits for this
+                    // standstill to end.
                     connection.pointee.isKilled = true
                     connection.pointee.isClosing = true
+                    connection.pointee.session.state.pointee.closesAfterReply = true
                     reactor.mailbox.post(.close(token: connection.pointee.token))
                 }
             }

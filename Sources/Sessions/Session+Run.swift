@@ -174,6 +174,10 @@ extension Session {
             if call.worker.isOutOfMemory {
                 return refuse(.limit(.serverMemory), call, on: &thread, &reply)
             }
+            // Why now: EXEC makes the tenants of all keys, and runs whole or not at all.
+            if case .key = call.entry.pointee.run, call.namesTooLongKey {
+                return refuse(.keyTooLong, call, on: &thread, &reply)
+            }
             queue(call, &reply)
             return nil
         }

@@ -98,14 +98,11 @@ extension Session {
         on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
         let worker = thread.worker
-        var refusal: Refusal?
-        guard let hold = holdAll(&queued, list, &refusal, on: &thread) else {
-            endTransaction(on: &thread)
-            reply.error(refusal?.text(call.entry, call.arguments) ?? [])
-            return nil
-        }
+        let hold = holdAll(&queued, list, on: &thread)
         // Order: a watched key may have changed after EXEC checked the flag and before it got the
         // locks. (Expired keys were seen by that check: the clock stands still within a batch.)
+        // The shards of all watched keys are held, so of two transactions that each write what the
+        // other watches, the second sees here what the first did.
         if state.pointee.watched.isDirty {
             hold.end()
             endTransaction(on: &thread)
@@ -175,14 +172,13 @@ extension Session {
         state.pointee.replyMode == .off || state.pointee.replyMode == .skipThis
     }
 
-    /// Locks every shard that the transaction can touch, and notes each request's part of the keys.
-    /// Returns nil and sets `refusal` if a key is refused.
+    /// Locks every shard that the transaction can touch or that has a watched key, and notes each
+    /// request's part of the keys.
     private func holdAll(
-        _ queued: inout [Queued], _ list: borrowing ArgumentList, _ refusal: inout Refusal?,
-        on thread: inout ServingThread
-    ) -> Hold? {
+        _ queued: inout [Queued], _ list: borrowing ArgumentList, on thread: inout ServingThread
+    ) -> Hold {
         let worker = thread.worker
-        while true {  // Bound: a keyspace is dropped once; the next turn finds or makes another.
+        while true {  // Bound: `KeyList.hold`.
             let keys = KeyList(worker)
             var database = state.pointee.database
             var needsAll = false
@@ -199,14 +195,13 @@ extension Session {
                 database = Session.selected(entry, arguments, worker) ?? database
                 queued[index].firstKey = keys.count
                 if case .key = entry.pointee.run {
-                    refusal = call(queued[index], arguments, database, worker)
-                        .addKeys(to: keys)
-                    guard refusal == nil else { return nil }
+                    call(queued[index], arguments, database, worker).addKeys(to: keys)
                 }
                 queued[index].keyCount = keys.count - queued[index].firstKey
             }
             let all = needsAll ? allKeyspaces(worker.registry) : []
-            if let hold = needsAll ? keys.hold(andAllOf: all) : keys.hold() { return hold }
+            let watched = state.pointee.watched.shards
+            if let hold = keys.hold(and: watched, andAllOf: all) { return hold }
         }
     }
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 
 from support.driver import Report, parser, run, seed_of, wait_until
-from support.resp import Client
+from support.resp import Client, encode
 from support.server import Directive, Server, is_redis
 from support.tenancy import info_number, measured_memory, tenant_info
 from support.watch_load import CREATED, KEYS_EACH, PASSWORD, Storms, secret
@@ -91,6 +91,43 @@ class Watching:
         self.client.value("FLUSHALL")
         self.report.equal("EXEC when it is quiet", outcomes, [bool(n % 2) for n in range(50)])
 
+    def opposed(self, rounds: int) -> None:
+        """Two transactions that each write what the other watches: at most one runs."""
+        with self.connect() as left, self.connect() as right:
+            both = ran = 0
+            for _ in range(rounds):
+                self.client.value("MSET", "left", 1, "right", 1)
+                for client in (left, right):
+                    client.value("WATCH", "left", "right")
+                for client, key in ((left, "left"), (right, "right")):
+                    client.send_raw(
+                        encode(["MULTI"]) + encode(["SET", key, 0]) + encode(["EXEC"])
+                    )
+                replies = [[client.read() for _ in range(3)] for client in (left, right)]
+                executed = sum(not reply[-1].is_null for reply in replies)
+                both += executed == 2
+                ran += executed > 0
+        self.report.equal("opposed transactions that both ran", both, 0)
+        self.report.check("opposed transactions that ran", ran > 0, ran)
+
+    def torn(self, rounds: int) -> None:
+        """Tenants are made by one MSET and read meanwhile: a command sees both keys or none."""
+        keys = ["tenant:left:k", "tenant:right:k"]
+        with self.connect() as writer, self.connect() as reader:
+            torn = seen = 0
+            for _ in range(rounds):
+                writer.send("MSET", keys[0], 1, keys[1], 1)
+                replies = reader.pipeline(
+                    [["MGET", *keys], ["MULTI"], ["GET", keys[0]], ["GET", keys[0]], ["EXEC"]]
+                )
+                for values in (replies[0].native(), replies[-1].native()):
+                    torn += values[0] != values[1]
+                    seen += values[0] is not None
+                writer.read()
+                writer.value("DEL", *keys)
+        self.report.equal("torn reads of new tenants", torn, 0)
+        self.report.check("reads of new tenants", self.server.is_redis or seen > 0, seen)
+
 
 def main() -> int:
     """The storm; 0 when every check held."""
@@ -131,6 +168,9 @@ def main() -> int:
             grown = watching.used() - used
             report.measured("memory is back", redis or grown < SLACK_BYTES, f"{grown} bytes")
             watching.quiet()
+            watching.opposed(int(options.seconds * 1500))
+            watching.torn(int(options.seconds * 800))
+            watching.client.value("FLUSHALL")
             report.equal("charged as before", watching.charged(), before)
             report.check("the server is alive", server.alive())
     return report.finish()

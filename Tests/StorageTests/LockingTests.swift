@@ -185,7 +185,7 @@ import Testing
         let registry = store.registry
         let first = registry.keyspace(registry.server, 0)
         store.set("early")
-        guard let hold = KeyList(store.worker).hold(andAllOf: [first]) else {
+        guard let hold = KeyList(store.worker).hold(and: [], andAllOf: [first]) else {
             Issue.record("no keyspace was dropped")
             return
         }

@@ -34,13 +34,13 @@ final class Store {
     /// own.
     func with<Result>(
         _ key: String, _ tenant: TenantReference? = nil, creating: Bool = true,
-        _ body: (Bytes, borrowing Hold) -> Result
+        _ options: HoldOptions = [], _ body: (Bytes, borrowing Hold) -> Result
     ) -> Result {
         worker.pointee.participant.enter()
         defer { worker.pointee.participant.leave() }
         return Array(key.utf8).withBytes { key in
             let keyspace = registry.keyspace(tenant ?? registry.server, 0)
-            let hold = Hold(worker, key, in: keyspace, creating: creating)
+            let hold = Hold(worker, key, in: keyspace, creating: creating, options)
             let result = body(key, hold)
             hold.end()
             return result

@@ -176,6 +176,36 @@ extension Store {
         #expect(watcher.isDirty)
     }
 
+    /// A record is there for clients before it is loaded. So its first load breaks no watch, but what
+    /// follows does. `~` stands for a negative entry: the record is known not to exist.
+    @Test(arguments: [
+        // before the watch, after it, whether it breaks
+        ("", "r", false), ("", "~", false), ("", "rr", true), ("", "~r", true), ("", "r~", true),
+        ("", "~~", false), ("", "~xr", true), ("", "rx", true), ("", "w", true), ("", "~w", true),
+        ("r", "r", true), ("r", "~", true), ("~", "r", true), ("~", "~", false), ("~", "x", false),
+        ("~", "xr", true), ("rx", "r", false), ("~x", "~", false),
+    ])
+    func recordsAreLoaded(before: String, after: String, breaks: Bool) throws {
+        let store = try Store()
+        func apply(_ steps: String) {
+            for step in steps {
+                store.with("k", nil, step == "w" ? [] : .record) { key, keys in
+                    switch step {
+                    case "~": keys.setAbsent(0, until: keys.now + 1000)
+                    case "x": if let found = keys.findAny(0) { keys.remove(found) }
+                    default: keys.setString(0, key, replacing: keys.findAny(0), .remove)
+                    }
+                }
+            }
+        }
+        apply(before)
+        let watcher = Watcher(store, ["k"])
+        apply(after)
+        #expect(watcher.isBroken == breaks)
+        watcher.end()
+        #expect(store.waiting == (0, 0))
+    }
+
     @Test func aWholeDatabaseGoes() throws {
         let store = try Store()
         let keyspace = store.registry.keyspace(store.registry.server, 0)

@@ -62,14 +62,15 @@ public struct Call {
     private func runMany(
         _ command: any KeyCommand.Type, _ reply: inout ReplyWriter
     ) -> Refusal? {
-        while true {  // Bound: a keyspace is dropped once; the next turn finds or makes another.
+        // Why before the first key is added: adding a key may make its tenant, and a refused
+        // command must not leave one behind.
+        if namesTooLongKey {
+            let home = Hold(worker, homeOf: keyspace.pointee.tenant, keyspace.pointee.number)
+            return refuse(home, .keyTooLong, &reply)
+        }
+        while true {  // Bound: `KeyList.hold`.
             let keys = KeyList(worker, options)
-            if let refusal = addKeys(to: keys) {
-                keys.abandon()
-                let home = Hold(
-                    worker, homeOf: keyspace.pointee.tenant, keyspace.pointee.number)
-                return refuse(home, refusal, &reply)
-            }
+            addKeys(to: keys)
             if let hold = keys.hold() { return run(command, hold, &reply) }
         }
     }
@@ -117,11 +118,9 @@ public struct Call {
     public func run(
         _ command: any KeyCommand.Type, inside outer: borrowing Hold, _ reply: inout ReplyWriter
     ) {
+        if namesTooLongKey { return reply.error(Refusal.keyTooLong.text(entry, arguments)) }
         let keys = KeyList(inside: outer, options)
-        if let refusal = addKeys(to: keys) {
-            keys.abandon()
-            return reply.error(refusal.text(entry, arguments))
-        }
+        addKeys(to: keys)
         guard let hold = keys.holdInside() else {
             return reply.error(Refusal.undeclaredKey.text(entry, arguments))
         }
@@ -147,14 +146,30 @@ public struct Call {
 
 // Which keys a call names.
 extension Call {
-    /// Adds the call's keys to `keys`. Returns a refusal if they cannot be added. The command's
-    /// arity has been checked.
-    public func addKeys(to keys: borrowing KeyList) -> Refusal? {
+    /// Whether one of the call's keys is longer than a key can be. The command's arity has been
+    /// checked.
+    public var namesTooLongKey: Bool {
+        let index = Int(entry.pointee.singleKey)
+        if index > 0 { return arguments[index].count > Entry.keySizeMax }
+        var isTooLong = false
+        if let range = entry.pointee.keyRange {
+            guard let indices = range.range(count: arguments.count) else { return false }
+            for index in stride(from: indices.lowerBound, to: indices.upperBound, by: range.step)
+            where arguments[index].count > Entry.keySizeMax { isTooLong = true }
+            return isTooLong
+        }
+        _ = entry.pointee.spec.forEachKey(arguments) { index, _ in
+            if arguments[index].count > Entry.keySizeMax { isTooLong = true }
+        }
+        return isTooLong
+    }
+
+    /// Adds the call's keys to `keys`. None of them is too long.
+    public func addKeys(to keys: borrowing KeyList) {
         let index = Int(entry.pointee.singleKey)
         if index > 0 {
-            guard arguments[index].count <= Entry.keySizeMax else { return .keyTooLong }
-            keys.add(arguments[index], in: keyspace, creating: entry.pointee.singleKeyCreates)
-            return nil
+            return keys.add(
+                arguments[index], in: keyspace, creating: entry.pointee.singleKeyCreates)
         }
         if let range = entry.pointee.keyRange { return add(range, to: keys) }
         if entry.pointee.flags.contains(.otherDatabase), case .key(let command) = entry.pointee.run,
@@ -162,49 +177,29 @@ extension Call {
         {
             return add(crossing, to: keys)
         }
-        // Why all sizes before the first key is added: adding a key may make its tenant, and a
-        // refused command must not leave one behind.
-        var isTooLong = false
-        _ = entry.pointee.spec.forEachKey(arguments) { index, _ in
-            if arguments[index].count > Entry.keySizeMax { isTooLong = true }
-        }
-        if isTooLong { return .keyTooLong }
         // If the count is not a number, the request names no keys; the command itself replies the
         // error.
         _ = entry.pointee.spec.forEachKey(arguments) { index, access in
             keys.add(arguments[index], in: keyspace, creating: access.mayCreate)
         }
-        return nil
     }
 
-    private func add(_ range: CommandTable.KeyRange, to keys: borrowing KeyList) -> Refusal? {
-        guard let indices = range.range(count: arguments.count) else { return nil }
+    private func add(_ range: CommandTable.KeyRange, to keys: borrowing KeyList) {
+        guard let indices = range.range(count: arguments.count) else { return }
         // Safety: the arguments outlive the call, and nothing here keeps the slices.
         let slices = unsafe arguments.slices(indices)
-        var index = 0
-        while index < slices.count {
-            if unsafe slices[index].count > Entry.keySizeMax { return .keyTooLong }
-            index += range.step
-        }
         unsafe keys.add(slices, step: range.step, in: keyspace, creating: range.creates)
-        return nil
     }
 
-    private func add(
-        _ command: any CrossDatabaseCommand.Type, to keys: borrowing KeyList
-    ) -> Refusal? {
+    private func add(_ command: any CrossDatabaseCommand.Type, to keys: borrowing KeyList) {
         let target = command.target(
             arguments, selected: keyspace.pointee.number,
             databaseCount: worker.settings.databaseCount)
-        guard arguments[1].count <= Entry.keySizeMax,
-            (target?.key.count ?? 0) <= Entry.keySizeMax
-        else { return .keyTooLong }
         keys.add(arguments[1], in: keyspace, creating: false)
         if let target {
             let other = worker.keyspace(keyspace.pointee.tenant, target.database)
             keys.add(target.key, in: other, creating: true)
         }
-        return nil
     }
 
     /// For each key, whether the command may create it.

@@ -15,7 +15,12 @@ public enum RENAME: KeyCommand {
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
         guard keys.find(0) != nil else { return reply.error(.noSuchKey) }
-        if !keys.isSameKey(0, 1) { _ = keys.move(from: 0, to: 1) }
+        if !keys.isSameKey(0, 1) {
+            if let refusal = keys.refusalOfMove(from: 0, to: 1) { return reply.error(refusal) }
+            // Why again: making room may have evicted it.
+            guard keys.find(0) != nil else { return reply.error(.noSuchKey) }
+            _ = keys.move(from: 0, to: 1)
+        }
         reply.ok()
     }
 }
@@ -33,6 +38,7 @@ public enum RENAMENX: KeyCommand {
     ) {
         guard keys.find(0) != nil else { return reply.error(.noSuchKey) }
         guard !keys.isSameKey(0, 1), keys.find(1) == nil else { return reply.integer(0) }
+        if let refusal = keys.refusalOfMove(from: 0, to: 1) { return reply.error(refusal) }
         reply.integer(keys.move(from: 0, to: 1) ? 1 : 0)
     }
 }

@@ -156,6 +156,11 @@ public enum SMOVE: KeyCommand {
         if source.address == target?.address {
             return reply.integer(SetValue(source).contains(member) ? 1 : 0)
         }
+        guard SetValue(source).contains(member) else { return reply.integer(0) }
+        let arriving = member.count + (target == nil ? keys.key(1).count : 0)
+        if let refusal = keys.refusal(ofArrival: arriving, isNew: target == nil, at: 1) {
+            return reply.error(refusal)
+        }
         guard let found = keys.find(0), keys.removeSetMember(found, member) != .absent else {
             return reply.integer(0)
         }

@@ -115,6 +115,7 @@ struct ConnectionTable: ~Copyable {
         return places[index].connection
     }
 
-    /// All connections at this moment. Each pointer is valid until its connection is closed.
+    /// All connections at this moment. Each pointer is valid until its connection is closed, which
+    /// serving or sending to any connection may do.
     var all: [ConnectionReference] { places.compactMap(\.connection) }
 }

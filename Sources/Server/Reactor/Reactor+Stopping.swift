@@ -14,7 +14,8 @@ extension Reactor {
         isStopping = true
         stopDeadline = now + Reactor.stopPatience
         if number == 0 { stopListening() }
-        for connection in connections.all { drain(connection) }
+        // Why tokens: serving one connection may send and close others.
+        for token in connections.all.map({ $0.pointee.token }) { connections.find(token).map(drain) }
     }
 
     /// Also serves clients whose connection the system has already accepted.

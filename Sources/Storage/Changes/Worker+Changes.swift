@@ -66,7 +66,14 @@ extension Reference where Pointee == Worker {
         _ key: Bytes, _ entry: Entry?, _ hash: Hash, _ reason: ChangeReason, _ event: ChangeEvent,
         in shard: ShardReference
     ) {
-        if shard.pointee.listeners.contains(.waiters) { tell(hash, from: .live, in: shard) }
+        if shard.pointee.listeners.contains(.waiters) {
+            // To clients a negative entry is no key. It replaces no live one (`setAbsent`).
+            let old: Presence = event == .inserted || entry?.isAbsent == true ? .none : .live
+            let new: Presence = entry?.isAbsent == false ? .live : .none
+            tell(
+                hash, from: old, to: new, isLoad: reason == .record && event == .inserted,
+                in: shard)
+        }
         if shard.isObserved { registry.observer?.didChange(key, entry, reason, event, in: shard) }
     }
 

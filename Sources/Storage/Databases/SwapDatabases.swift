@@ -13,7 +13,7 @@ extension Reference where Pointee == Worker {
         while true {  // Bound: a keyspace is dropped once, then made anew.
             let left = registry.keyspace(tenant, first)
             let right = registry.keyspace(tenant, second)
-            guard let hold = KeyList(self).hold(andAllOf: [left, right]) else { continue }
+            guard let hold = KeyList(self).hold(and: [], andAllOf: [left, right]) else { continue }
             swapContents(left, right)
             return hold.end()
         }

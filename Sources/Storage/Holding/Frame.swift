@@ -70,6 +70,8 @@ struct Frame {
     var commonKeyspace: KeyspaceReference?
     /// Whether the outer level has every key that was asked for, if these come as bytes.
     var namesAll = true
+    /// Whether a key names a tenant that does not exist (`KeyList.add`).
+    var hasStrays = false
 
     // Safety: `capacity` elements each, allocated here, grown by `reserve`, freed with the worker.
     var room: UnsafeMutablePointer<ResolvedKey>

@@ -165,6 +165,31 @@ extension Hold {
         return refusal
     }
 
+    /// Why the tenant of the key at `ordinal` has no room for it and `growth` bytes: for commands
+    /// that Redis runs at any limit, and that may still bring a key or bytes to a tenant (RENAME,
+    /// SMOVE). With `isNew` it gets one key more. Invalidates slots, like `refusal(ofGrowth:)`.
+    public func refusal(ofArrival growth: Int, isNew: Bool, at ordinal: Int) -> LimitRefusal? {
+        let shard = self[ordinal].shard
+        let tenant = shard.tenant
+        guard shard.isLimited else { return refusal(ofGrowth: growth, at: ordinal) }
+        let keysMax = tenant.pointee.keysMax.value
+        if isNew, keysMax != .max, tenant.keyCount >= keysMax, !hasRoomForKey(tenant, keysMax) {
+            shard.pointee.usage.rejected += 1
+            return .tenantKeys(limit: keysMax, used: tenant.keyCount)
+        }
+        if growth > 0, !hasRoom(forGrowth: growth, tenant) {
+            shard.pointee.usage.rejected += 1
+            return .tenantMemory
+        }
+        return refusal(ofGrowth: growth, at: ordinal)
+    }
+
+    private func hasRoomForKey(_ tenant: TenantReference, _ keysMax: Int) -> Bool {
+        let worker = frame.pointee.worker
+        if worker.removeExpired(of: tenant), tenant.keyCount < keysMax { return true }
+        return tenant.atLimit == .evict && worker.makeRoom(in: tenant, keysMax: keysMax - 1)
+    }
+
     private func hasRoom(forGrowth growth: Int, _ tenant: TenantReference) -> Bool {
         let memoryMax = tenant.pointee.memoryMax.value
         guard memoryMax != .max else { return true }

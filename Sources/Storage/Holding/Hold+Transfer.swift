@@ -26,6 +26,16 @@ extension Hold {
         return true
     }
 
+    /// Why the target's tenant has no room for the entry at `source` under the key at `target`, for
+    /// `move`. In one tenant a move only grows by what the new key is longer. Invalidates slots.
+    public func refusalOfMove(from source: Int, to target: Int) -> LimitRefusal? {
+        let isInside = self[source].shard.tenant == self[target].shard.tenant
+        let arriving = isInside ? key(target).count - key(source).count : size(source)
+        return refusal(
+            ofArrival: max(0, arriving - size(target)), isNew: !isInside && size(target) == 0,
+            at: target)
+    }
+
     /// Puts a copy of the entry at `source` under the key at `target`, and replaces what was there.
     /// False if there is no source, as in `move`.
     public func copy(from source: Int, to target: Int) -> Bool {

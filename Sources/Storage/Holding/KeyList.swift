@@ -37,6 +37,7 @@ public struct KeyList: ~Copyable {
         frame.pointee.commonKeyspace = nil
         frame.pointee.recordMisses = nil
         frame.pointee.namesAll = true
+        frame.pointee.hasStrays = false
         frame.pointee.worker.pointee.depth += 1
     }
 
@@ -51,14 +52,19 @@ public struct KeyList: ~Copyable {
 
     /// Adds a key that lives in `keyspace`, or in the keyspace of the tenant that it names. With
     /// `creating`, a tenant that no key has named before is made. A read looks in `keyspace` if
-    /// that tenant does not exist; no key there matches a pattern, so it finds nothing.
+    /// that tenant does not exist; no key there matches a pattern, so it finds nothing. Such a key
+    /// is a stray: `hold` checks that its tenant still does not exist when all shards are locked.
     public borrowing func add(_ key: Bytes, in keyspace: KeyspaceReference, creating: Bool) {
         let worker = frame.pointee.worker
         if count == frame.pointee.capacity { frame.pointee.reserve(count + 1) }
         if let outer { return add(key, in: keyspace, from: outer) }
         noteKeyspace(keyspace)
         let hash = Hash(key)
-        let home = worker.home(of: key, in: keyspace, creating: creating)
+        var home = keyspace
+        if worker.routes(keyspace), let id = worker.tenantID(in: key) {
+            home = worker.home(ofTenant: id, in: keyspace, creating: creating)
+            if home == keyspace { frame.pointee.hasStrays = true }
+        }
         frame.pointee.keys[count] = ResolvedKey(key: key, hash: hash, shard: home.shard(hash))
         frame.pointee.keyCount += 1
     }
@@ -90,6 +96,7 @@ public struct KeyList: ~Copyable {
                         home = last.home
                     } else {
                         home = worker.home(ofTenant: id, in: keyspace, creating: creating)
+                        if home == keyspace { frame.pointee.hasStrays = true }
                         last = (id, home)
                     }
                 }
@@ -134,8 +141,9 @@ public struct KeyList: ~Copyable {
     public consuming func abandon() {}
 
     /// Locks the shards of all keys in ascending order, each once. Returns nil, with nothing held,
-    /// if a keyspace was dropped since its key was added. The keys must then be collected again. A
-    /// keyspace is dropped once, so the next try finds or makes another.
+    /// if a keyspace was dropped since its key was added, or if the tenant of a stray was made. The
+    /// keys must then be collected again. A keyspace is dropped once and a tenant made once, so the
+    /// next try finds or makes another.
     public consuming func hold() -> Hold? {
         precondition(outer == nil)
         let frame = self.frame
@@ -144,14 +152,16 @@ public struct KeyList: ~Copyable {
         return Hold(frame)
     }
 
-    /// `hold` that also locks every shard of `keyspaces`: for EXEC with commands on whole
-    /// databases.
-    public consuming func hold(andAllOf keyspaces: [KeyspaceReference]) -> Hold? {
+    /// `hold` that also locks `shards` and every shard of `keyspaces`: for EXEC, the shards of the
+    /// keys that the session watches, and the databases that its commands take as a whole.
+    public consuming func hold(
+        and shards: [ShardReference], andAllOf keyspaces: [KeyspaceReference]
+    ) -> Hold? {
+        guard !shards.isEmpty || !keyspaces.isEmpty else { return hold() }
         precondition(outer == nil)
         let frame = self.frame
         discard self
-        guard frame.lock(andAllOf: keyspaces) else { return nil }
-        return Hold(frame)
+        return frame.lockKeys(and: shards, keyspaces) ? Hold(frame) : nil
     }
 
     /// The hold inside the outer one. Returns nil if the outer does not name one of the keys.

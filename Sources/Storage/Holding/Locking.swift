@@ -126,13 +126,17 @@ extension Reference where Pointee == Frame {
         return true
     }
 
-    /// Locks the shards of all keys and every shard of `keyspaces`.
-    func lock(andAllOf keyspaces: [KeyspaceReference]) -> Bool {
-        var count = pointee.keyCount
+    /// `lockKeys` that also locks `shards` and every shard of `keyspaces`.
+    func lockKeys(and shards: [ShardReference], _ keyspaces: [KeyspaceReference]) -> Bool {
+        var count = pointee.keyCount + shards.count
         for keyspace in keyspaces { count += keyspace.shardCount }
         pointee.reserve(count)
         for index in 0..<pointee.keyCount { pointee.locked[index] = pointee.keys[index].shard }
         var next = pointee.keyCount
+        for shard in shards {
+            pointee.locked[next] = shard
+            next += 1
+        }
         for keyspace in keyspaces {
             for index in 0..<keyspace.shardCount {
                 pointee.locked[next] = keyspace.shard(at: index)
@@ -207,21 +211,45 @@ extension Reference where Pointee == Frame {
         return kept
     }
 
-    /// Acquires the first `count` locks of `locked`. If one of the shards is dead, releases all,
-    /// gives the level back and returns false.
+    /// Acquires the first `count` locks of `locked`. If one of the shards is dead, or the tenant of
+    /// a stray exists by now, releases all, gives the level back and returns false.
     private func acquire(first count: Int) -> Bool {
         let shards = pointee.locked
         for index in 0..<count {
             shards[index].acquire()
-            guard shards[index].pointee.isDead else { continue }
-            for held in 0...index { shards[held].release() }
-            pointee.keyCount = 0
-            pointee.lockedCount = 0
-            pointee.worker.pointee.depth = 0
-            return false
+            if shards[index].pointee.isDead { return giveUp(first: index + 1) }
         }
         pointee.lockedCount = count
-        return true
+        return pointee.hasStrays && strayHasHome ? giveUp(first: count) : true
+    }
+
+    /// Releases the first `count` locks of `locked` and gives the level back. Returns false.
+    ///
+    /// Why nothing is settled: nothing has changed. And a tenant that a key has just made stays for
+    /// the next try; it would be dropped as empty.
+    private func giveUp(first count: Int) -> Bool {
+        for index in 0..<count { pointee.locked[index].release() }
+        pointee.keyCount = 0
+        pointee.lockedCount = 0
+        pointee.worker.pointee.depth = 0
+        return false
+    }
+
+    /// Whether the tenant of a stray was made before all shards were locked.
+    ///
+    /// Why asked again: another command may have made the tenants of two strays and set both keys
+    /// after one was looked for and before the other was. All shards are held now, so if none of
+    /// these tenants exists, none of their keys did at this moment.
+    @inline(never)
+    private var strayHasHome: Bool {
+        for index in 0..<pointee.keyCount {
+            let resolved = pointee.keys[index]
+            let keyspace = resolved.shard.pointee.keyspace
+            if pointee.worker.home(of: resolved.key, in: keyspace, creating: false) != keyspace {
+                return true
+            }
+        }
+        return false
     }
 
     /// Whether this level, the outermost, holds the lock of `shard`.

@@ -39,12 +39,17 @@ extension Table {
 
 extension UnsafeMutablePointer where Pointee == Waiter {
     /// Whether a change of the key from `old` to `new` breaks a watch. It does if clients saw a key
-    /// at any time since the watch began. Only this function reads and changes `beganExpired`.
+    /// at any time since the watch began, except for a record that was loaded for the first time.
+    /// After the watch began, only this function reads and changes its flags.
     ///
     /// As in Redis: an entry that had expired before the watch began may be removed or replaced by
     /// another expired one. An entry that expires later counts as changed, even while it is still
     /// there.
-    func isBroken(from old: Presence, to new: Presence) -> Bool {
+    func isBroken(from old: Presence, to new: Presence, isLoad: Bool = false) -> Bool {
+        if isLoad, pointee.flags.contains(.beganUnloaded) {
+            pointee.flags.remove(.beganUnloaded)
+            return false
+        }
         if old == .live || new == .live { return true }
         guard old == .none || pointee.flags.contains(.beganExpired) else { return true }
         if new == .expired {
@@ -65,13 +70,17 @@ extension UnsafeMutablePointer where Pointee == Waiter {
 }
 
 extension Reference where Pointee == Worker {
-    /// Tells the waiters for the key of `hash` that it was written or removed; `old` says what
-    /// clients found before. The shard is held and has waiters.
+    /// Tells the waiters for the key of `hash` that it was written or removed: what clients found
+    /// before and what they find now. With `isLoad` a record, or that there is none, was put where
+    /// there was no entry. The shard is held and has waiters.
     ///
     /// A broken watch is over: its waiter is removed. So if a thousand sessions watch a key, its
     /// first change tells a thousand, and the next ones none.
     @inline(never)
-    func tell(_ hash: Hash, from old: Presence, in shard: ShardReference) {
+    func tell(
+        _ hash: Hash, from old: Presence, to new: Presence = .none, isLoad: Bool = false,
+        in shard: ShardReference
+    ) {
         guard let first = shard.pointee.waiters.first(hash) else { return }
         var bytes = 0
         // Why backwards: only removing the first waiter needs a look-up.
@@ -79,7 +88,7 @@ extension Reference where Pointee == Worker {
         while true {  // Bound: the queue.
             let isFirst = waiter == first
             let previous = waiter.pointee.previous
-            if waiter.isBroken(from: old, to: .none) {
+            if waiter.isBroken(from: old, to: new, isLoad: isLoad) {
                 bytes += shard.pointee.waiters.remove(waiter).bytes
                 waiter.breakWatch()
                 waiter.letGo()

@@ -52,6 +52,9 @@ struct Waiter: ~Copyable {
         /// The key's entry had expired when the watch began, and is still there. Clients saw no key
         /// then and see none now.
         static let beganExpired = Flags(rawValue: 1 << 1)
+        /// The key has had no entry since the watch began, not even a negative one. So clients have
+        /// not seen yet whether there is a record, and loading it changes nothing for them.
+        static let beganUnloaded = Flags(rawValue: 1 << 2)
     }
 
     fileprivate init(

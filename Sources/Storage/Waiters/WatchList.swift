@@ -33,6 +33,11 @@ public struct WatchList: ~Copyable {
     /// Number of watched keys.
     public var count: Int { waiters.count }
 
+    /// The shards of the watched keys, without those whose waiters have been let go. A shard may
+    /// come several times.
+    // Safety: as in `withShard(of:)`, they can be locked until the end of the tick.
+    public var shards: [ShardReference] { waiters.values.compactMap { $0.pointee.shard } }
+
     /// Whether a key has changed since its watch began. An expired key that is still there counts
     /// as unchanged here; `Worker.isBroken` checks for those.
     // Order: acquiring, so that a thread that sees a change here also sees it in the shard.
@@ -50,7 +55,7 @@ extension Reference where Pointee == Worker {
             let shard = home(of: key, in: keyspace, creating: true).shard(hash)
             let place = WatchList.Place(hash: hash.bits, shard: shard)
             guard list.waiters[place] == nil else { return }
-            if let waiter = withShard(shard, { beginWatch(hash, in: $0, list.flag) }) {
+            if let waiter = withShard(shard, { beginWatch(key, hash, in: $0, list.flag) }) {
                 list.waiters[place] = waiter
                 return
             }
@@ -58,14 +63,19 @@ extension Reference where Pointee == Worker {
     }
 
     private func beginWatch(
-        _ hash: Hash, in shard: ShardReference, _ flag: UnsafeMutablePointer<Atomic<Bool>>
+        _ key: Bytes, _ hash: Hash, in shard: ShardReference,
+        _ flag: UnsafeMutablePointer<Atomic<Bool>>
     ) -> WaiterReference {
-        let presence = shard.pointee.table.presence(hash, now: now)
+        let flags: Waiter.Flags =
+            switch shard.pointee.table.presence(hash, now: now) {
+            case .expired: .beganExpired
+            case .none where shard.pointee.table.find(hash, key) == nil: .beganUnloaded
+            default: []
+            }
         let waiter = Block.allocate(MemoryLayout<Waiter>.size)
             .bindMemory(to: Waiter.self, capacity: 1)
         waiter.initialize(
-            hash, .watch, presence == .expired ? .beganExpired : [],
-            owner: UnsafeMutableRawPointer(flag), shard: shard)
+            hash, .watch, flags, owner: UnsafeMutableRawPointer(flag), shard: shard)
         chargeWaiters(of: shard, shard.pointee.waiters.add(waiter).bytes)
         return waiter
     }
