@@ -113,18 +113,19 @@ class Watching:
     def torn(self, rounds: int) -> None:
         """Tenants are made by one MSET and read meanwhile: a command sees both keys or none."""
         keys = ["tenant:left:k", "tenant:right:k"]
+        made = encode(["MSET", keys[0], 1, keys[1], 1]) + encode(["DEL", *keys])
+        reads = [["MGET", *keys], ["MULTI"], ["GET", keys[0]], ["GET", keys[0]], ["EXEC"]] * 20
         with self.connect() as writer, self.connect() as reader:
             torn = seen = 0
             for _ in range(rounds):
-                writer.send("MSET", keys[0], 1, keys[1], 1)
-                replies = reader.pipeline(
-                    [["MGET", *keys], ["MULTI"], ["GET", keys[0]], ["GET", keys[0]], ["EXEC"]]
-                )
-                for values in (replies[0].native(), replies[-1].native()):
-                    torn += values[0] != values[1]
-                    seen += values[0] is not None
-                writer.read()
-                writer.value("DEL", *keys)
+                writer.send_raw(made * 4000)
+                for _ in range(5):
+                    replies = reader.pipeline(reads)
+                    for values in (reply.native() for reply in replies[0::5] + replies[4::5]):
+                        torn += values[0] != values[1]
+                        seen += values[0] is not None
+                for _ in range(8000):
+                    writer.read()
         self.report.equal("torn reads of new tenants", torn, 0)
         self.report.check("reads of new tenants", self.server.is_redis or seen > 0, seen)
 
@@ -169,7 +170,7 @@ def main() -> int:
             report.measured("memory is back", redis or grown < SLACK_BYTES, f"{grown} bytes")
             watching.quiet()
             watching.opposed(int(options.seconds * 1500))
-            watching.torn(int(options.seconds * 800))
+            watching.torn(int(options.seconds * 8))
             watching.client.value("FLUSHALL")
             report.equal("charged as before", watching.charged(), before)
             report.check("the server is alive", server.alive())

@@ -104,6 +104,12 @@ private final class Peer {
         }
     }
 
+    /// Puts requests into the socket; no tick follows.
+    func put(_ lines: String...) {
+        let text = lines.map { $0 + "\r\n" }.joined()
+        _ = Glibc.send(descriptor, text, text.utf8.count, Int32(MSG_NOSIGNAL))
+    }
+
     func ask(_ line: String) -> String? {
         send(line)
         return receive()
@@ -359,5 +365,36 @@ private let hour: Milliseconds = 3_600_000
         #expect(keyspace.keyCount == 1)
         bench.jump(milliseconds: 2 * hour)
         #expect(keyspace.keyCount == 0)
+    }
+}
+
+/// What closes a connection while the reactor has others in hand.
+@Suite struct ReactorClosingTests {
+    /// Draining one connection may send all replies, which closes a client that said QUIT.
+    @Test func stoppingClosesOthersMeanwhile() throws {
+        let bench = try Bench()
+        let reader = try bench.connect()
+        reader.send("SETRANGE big 2000000 x")
+        _ = reader.receive()
+        let leaving = try bench.connect()
+        leaving.put("QUIT")
+        bench.reactor.receive(leaving.connection)
+        #expect(bench.reactor.connections.count == 2 && bench.reactor.answered.count == 1)
+        reader.put("GET big")
+        bench.reactor.beginStop()
+        #expect(leaving.receive() == "+OK\r\n" && leaving.receive() == nil)
+        #expect(bench.reactor.connections.count <= 1)
+    }
+
+    /// A session may be killed while its own command waits for all threads to stand still. What it
+    /// sent behind that command does not run.
+    @Test func aKilledSessionRunsNoMore() throws {
+        let bench = try Bench()
+        let victim = try bench.connect()
+        let session = victim.connection.pointee.session.state
+        bench.server.forEachSession { $0.id == session.pointee.id }
+        #expect(session.pointee.closesAfterReply && victim.connection.pointee.isClosing)
+        bench.turn()
+        #expect(victim.receive() == nil && bench.reactor.connections.count == 0)
     }
 }

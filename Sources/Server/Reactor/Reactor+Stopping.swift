@@ -15,7 +15,8 @@ extension Reactor {
         stopDeadline = now + Reactor.stopPatience
         if number == 0 { stopListening() }
         // Why tokens: serving one connection may send and close others.
-        for token in connections.all.map({ $0.pointee.token }) { connections.find(token).map(drain) }
+        let tokens = connections.all.map { $0.pointee.token }
+        for token in tokens { connections.find(token).map(drain) }
     }
 
     /// Also serves clients whose connection the system has already accepted.
