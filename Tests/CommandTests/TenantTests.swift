@@ -138,7 +138,7 @@ import Testing
         try registry.setSecret(id: second, digest: [3])
         #expect(registry.tenant(secretDigest: [2]) == nil)
         #expect(registry.tenant(secretDigest: [3])?.id.array == second)
-        try registry.delete(id: first)
+        try registry.delete(try #require(first.withBytes { registry.find($0) }))
         #expect(registry.tenant(secretDigest: [1]) == nil)
         try registry.setSecret(id: second, digest: [1])
         try registry.setSecret(id: second, digest: nil)
@@ -169,7 +169,11 @@ import Testing
         for number in 0..<5000 { database.run("SET", "t:7:\(number)", "v") }
         let charged = database.registry.settledMemory.load(ordering: .relaxed) - before
         #expect(charged > 5000 * 24)
-        try database.registry.delete(id: Array("7".utf8))
+        let tenant = try #require(
+            Bytes("7" as StaticString).array.withBytes {
+                database.registry.find($0)
+            })
+        try database.registry.delete(tenant)
         #expect(database.registry.settledMemory.load(ordering: .relaxed) == before)
         #expect(database.run("GET", "t:7:1") == "$-1\r\n")
         #expect(database.registry.departed.usage.writes == 5000)

@@ -83,13 +83,20 @@ public enum TENANT_DELETE: SessionCommand {
         let id = arguments[2].array
         let server = context.server
         let registry = context.registry
-        // Why all threads stand still: no session may join the tenant between the two steps.
-        let refusal: TenantRegistry.Refusal? = server.whileStandingStill {
+        // Why all threads stand still: no session may join the tenant before it is deleted. Why it
+        // is looked for inside: while this thread waits, another may delete it and create the next.
+        let problem: String? = server.whileStandingStill {
+            guard let tenant = id.withBytes({ registry.find($0) }) else { return TENANT.missing }
+            guard tenant != registry.server else {
+                return "ERR the server's own tenant cannot be deleted"
+            }
             server.closeSessions(of: tenant)
-            do throws(TenantRegistry.Refusal) { try registry.delete(id: id) } catch { return error }
+            do throws(TenantRegistry.Refusal) { try registry.delete(tenant) } catch {
+                return TENANT.text(of: error)
+            }
             return nil
         }
-        if let refusal { return reply.error(TENANT.text(of: refusal)) }
+        if let problem { return reply.error(problem) }
         context.saved(&reply)
     }
 }

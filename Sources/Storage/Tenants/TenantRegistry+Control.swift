@@ -101,12 +101,13 @@ extension TenantRegistry {
         control.withLock { $0.digests[id] }
     }
 
-    /// Deletes the tenant; the reclaimer's thread frees its keys. The caller has already ended its
-    /// sessions.
-    public func delete(id: [UInt8]) throws(Refusal) {
-        guard let tenant = id.withBytes({ find($0) }), tenant.pointee.origin != .server else {
-            throw .missing
-        }
+    /// Deletes the tenant; the reclaimer's thread frees its keys. The caller found the tenant in
+    /// this tick and has already ended its sessions.
+    ///
+    /// Why a tenant and no id: the id may name another one by now, whose sessions go on.
+    public func delete(_ tenant: TenantReference) throws(Refusal) {
+        guard tenant.pointee.origin != .server else { throw .missing }
+        let id = tenant.id.array
         let isMine = control.withLock { control in
             guard !tenant.pointee.isGone else { return false }
             tenant.pointee.isGone = true
