@@ -109,6 +109,31 @@ import Testing
         #expect(turns() == 10)
     }
 
+    /// An administrator can lift the quota of such a tenant although no key names it.
+    @Test func aTenantThatHasGoneCanHaveAnotherPlan() throws {
+        var limits = Limits()
+        limits.operationsPerDay = 20
+        let database = try Self.database(plans: [
+            Plan(name: "default", limits: limits), Plan(name: "pro", limits: Limits()),
+        ])
+        let registry = database.registry
+        let id = Array("7".utf8)
+        #expect(registry.planName(of: id) == nil)
+        while database.run("SET", "t:7:a", "1") == "+OK\r\n" { database.run("DEL", "t:7:a") }
+        #expect(id.withBytes { registry.find($0) } == nil)
+        #expect(registry.planName(of: id) == "default")
+        #expect(throws: TenantRegistry.Refusal.unknownPlan) {
+            try registry.setPlan(id: id, plan: "nosuch")
+        }
+        try registry.setPlan(id: id, plan: "pro")
+        #expect(registry.planName(of: id) == "pro")
+        #expect(database.run("SET", "t:7:a", "1") == "+OK\r\n")
+        #expect(Self.plan(database, "7") == "pro")
+        #expect(throws: TenantRegistry.Refusal.missing) {
+            try registry.setPlan(id: Array("8".utf8), plan: "pro")
+        }
+    }
+
     /// Only the new keys of a command count, and each counts once.
     @Test(arguments: [Limits.AtLimit.reject, .evict])
     func keysThatAreOnlyReadTakeNoRoom(atLimit: Limits.AtLimit) throws {
