@@ -49,6 +49,8 @@ public final class Server: @unchecked Sendable {
     private(set) var memoryAtStart = 0
     let memoryPeak = Atomic<Int>(0)
     let tenantsFileLock = Mutex<Void>(())
+    /// Held while the setting `passwordRequired` is found and stored.
+    let passwordRequiredLock = Mutex<Void>(())
     /// INFO's run_id, drawn at start.
     let runID: String
 
