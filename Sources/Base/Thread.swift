@@ -8,11 +8,11 @@ public struct Thread: @unchecked Sendable {
     private let id: pthread_t
 
     private final class Body {
-        let name: String
+        let name: [CChar]
         let run: @Sendable () -> Void
 
         init(_ name: String, _ run: @escaping @Sendable () -> Void) {
-            self.name = name
+            self.name = Array(name.utf8CString)
             self.run = run
         }
     }
@@ -28,7 +28,9 @@ public struct Thread: @unchecked Sendable {
                 // Safety: the context is the one reference that passRetained made.
                 let body = Unmanaged<Body>.fromOpaque(context).takeRetainedValue()
                 _ = martlet_set_thread_name(body.name)
-                body.run()
+                // Why held until then: a thread that allocates or frees something takes an arena of
+                // the allocator, 120 KB, and the reclaimer's may wait forever before it does.
+                withExtendedLifetime(body) { body.run() }
                 return nil
             }, body.toOpaque())
         guard status == 0 else {

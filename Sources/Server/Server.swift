@@ -49,6 +49,8 @@ public final class Server: @unchecked Sendable {
     private(set) var memoryAtStart = 0
     let memoryPeak = Atomic<Int>(0)
     let tenantsFileLock = Mutex<Void>(())
+    /// Held while the setting `passwordRequired` is found and stored.
+    let passwordRequiredLock = Mutex<Void>(())
     /// INFO's run_id, drawn at start.
     let runID: String
 
@@ -137,6 +139,11 @@ public final class Server: @unchecked Sendable {
     /// Serves until SIGTERM, SIGINT or SHUTDOWN; returns the exit status.
     public func run() -> Int32 {
         blockSignals()
+        // Why now: starting a thread may block, and later values are freed under shards' locks.
+        guard reclaimer.start() else {
+            Log.standard.write(.warning, "the system refused to start the reclaimer's thread")
+            return 1
+        }
         startRecords()
         guard addSpecialDescriptors() else {
             let reason = String(cString: strerror(errno))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import CAllocator
 import CLinux
 import Synchronization
 
@@ -25,10 +26,13 @@ import Synchronization
 /// Invariants:
 /// 1. `pendingSize` is what the parts in the queue will give back, with all that their entries own,
 ///    to the byte: every part subtracts what it frees.
-/// 2. If the queue is not empty, a thread is about to check it.
+/// 2. If the queue is not empty, the thread is about to check it.
 public final class Reclaimer: Sendable {
     private let queue = Mutex<[Garbage]>([])
-    private let isRunning = Atomic<Bool>(false)
+    private let isStarted = Atomic<Bool>(false)
+    let isRunning = Atomic<Bool>(false)
+    /// Raised when `isRunning` is set; the thread sleeps on it.
+    private let semaphore = Semaphore()
     private let wasWoken = Atomic<Bool>(false)
     /// Entries that wait to be freed.
     public let pendingCount = Atomic<Int>(0)
@@ -150,12 +154,36 @@ public final class Reclaimer: Sendable {
         ensureRunning()
     }
 
-    /// Starts a thread for the queue, unless one runs. The thread ends when the queue is empty, so
-    /// an idle server has none. If no thread can be started, the caller frees everything.
+    /// Starts the thread, which never ends, unless it was started. Returns false if the system
+    /// refuses.
+    ///
+    /// The server calls this before it serves: most garbage is queued under a shard's lock, whose
+    /// holder must not block, and starting a thread may. Waking one does not. Tests need not call
+    /// it.
+    public func start() -> Bool {
+        if isStarted.exchange(true, ordering: .acquiringAndReleasing) { return true }
+        let hasStarted = startThread {
+            while true {  // Bound: none; the thread lives as long as the process.
+                self.semaphore.wait()
+                self.drain()
+                // Why: its cache of freed memory would stay as large as the work made it.
+                mallctl("thread.tcache.flush", nil, nil, nil, 0)
+            }
+        }
+        if !hasStarted { isStarted.store(false, ordering: .releasing) }
+        return hasStarted
+    }
+
+    /// Wakes the thread unless it runs.
     private func ensureRunning() {
         // Order: sequentially consistent, as in `drain`.
         guard !isRunning.exchange(true, ordering: .sequentiallyConsistent) else { return }
-        if !startThread({ self.drain() }) { drain() }
+        if start() {
+            semaphore.post()
+        } else {
+            // The queue waits for the next call, and for threads that press back.
+            isRunning.store(false, ordering: .sequentiallyConsistent)
+        }
     }
 
     private func drain() {

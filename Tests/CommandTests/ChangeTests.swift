@@ -99,7 +99,9 @@ import Testing
             case 0: database.run("FLUSHDB")
             case 1: database.run("FLUSHALL")
             case 2...4: database.run("SWAPDB", "\(below(3))", "\(below(3))")
-            case 5, 6: try? registry.delete(id: Array("\(below(5))".utf8))
+            case 5, 6:
+                let found = Array("\(below(5))".utf8).withBytes { registry.find($0) }
+                if let found { try? registry.delete(found) }
             case 7...14: database.select(below(3))
             case 15...30: database.database.advance(milliseconds: Int64(below(100)))
             case 31...40: tick { _ = worker.sweepExpired(budgetMicroseconds: 10_000) }

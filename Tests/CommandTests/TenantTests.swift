@@ -109,6 +109,31 @@ import Testing
         #expect(turns() == 10)
     }
 
+    /// An administrator can lift the quota of such a tenant although no key names it.
+    @Test func aTenantThatHasGoneCanHaveAnotherPlan() throws {
+        var limits = Limits()
+        limits.operationsPerDay = 20
+        let database = try Self.database(plans: [
+            Plan(name: "default", limits: limits), Plan(name: "pro", limits: Limits()),
+        ])
+        let registry = database.registry
+        let id = Array("7".utf8)
+        #expect(registry.planName(of: id) == nil)
+        while database.run("SET", "t:7:a", "1") == "+OK\r\n" { database.run("DEL", "t:7:a") }
+        #expect(id.withBytes { registry.find($0) } == nil)
+        #expect(registry.planName(of: id) == "default")
+        #expect(throws: TenantRegistry.Refusal.unknownPlan) {
+            try registry.setPlan(id: id, plan: "nosuch")
+        }
+        try registry.setPlan(id: id, plan: "pro")
+        #expect(registry.planName(of: id) == "pro")
+        #expect(database.run("SET", "t:7:a", "1") == "+OK\r\n")
+        #expect(Self.plan(database, "7") == "pro")
+        #expect(throws: TenantRegistry.Refusal.missing) {
+            try registry.setPlan(id: Array("8".utf8), plan: "pro")
+        }
+    }
+
     /// Only the new keys of a command count, and each counts once.
     @Test(arguments: [Limits.AtLimit.reject, .evict])
     func keysThatAreOnlyReadTakeNoRoom(atLimit: Limits.AtLimit) throws {
@@ -138,7 +163,7 @@ import Testing
         try registry.setSecret(id: second, digest: [3])
         #expect(registry.tenant(secretDigest: [2]) == nil)
         #expect(registry.tenant(secretDigest: [3])?.id.array == second)
-        try registry.delete(id: first)
+        try registry.delete(try #require(first.withBytes { registry.find($0) }))
         #expect(registry.tenant(secretDigest: [1]) == nil)
         try registry.setSecret(id: second, digest: [1])
         try registry.setSecret(id: second, digest: nil)
@@ -169,7 +194,11 @@ import Testing
         for number in 0..<5000 { database.run("SET", "t:7:\(number)", "v") }
         let charged = database.registry.settledMemory.load(ordering: .relaxed) - before
         #expect(charged > 5000 * 24)
-        try database.registry.delete(id: Array("7".utf8))
+        let tenant = try #require(
+            Bytes("7" as StaticString).array.withBytes {
+                database.registry.find($0)
+            })
+        try database.registry.delete(tenant)
         #expect(database.registry.settledMemory.load(ordering: .relaxed) == before)
         #expect(database.run("GET", "t:7:1") == "$-1\r\n")
         #expect(database.registry.departed.usage.writes == 5000)

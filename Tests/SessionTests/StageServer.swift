@@ -19,6 +19,10 @@ final class StageServer: QuietServer, @unchecked Sendable {
     /// Where AUTH looks for the tenant whose id is the password.
     var registry: TenantRegistry?
     var records: [[(name: String, value: String)]] = []
+    /// What other threads do while a command waits for the standstill.
+    var beforeStandstill: (() -> Void)?
+    /// The tenants whose sessions were closed.
+    var closedTenants: [TenantReference] = []
 
     static func host(
         plans: [Plan] = [], _ prepare: (StageServer) -> Void = { _ in }
@@ -64,6 +68,11 @@ final class StageServer: QuietServer, @unchecked Sendable {
         for session in sessions where body(session.pointee) { closed.append(session.pointee.id) }
     }
 
+    override func whileStandingStill<Result>(_ body: () -> Result) -> Result {
+        beforeStandstill?()
+        return body()
+    }
+
     override func pause(until deadline: Milliseconds, onlyWrites: Bool) {
         let left = deadline - Clock.nowMilliseconds
         notes.append("pause \((left + 500) / 1000) \(onlyWrites ? "writes" : "all")")
@@ -83,6 +92,7 @@ final class StageServer: QuietServer, @unchecked Sendable {
 
     override func closeSessions(of tenant: TenantReference) {
         notes.append("close \(tenant.id.string)")
+        closedTenants.append(tenant)
     }
 
     override func invalidateRecord(id: [UInt8], on worker: WorkerReference) -> Int {

@@ -98,6 +98,36 @@ import Testing
         #expect(server.notes.contains("close a"), "its sessions end")
     }
 
+    /// While TENANT DELETE waits for the standstill, others delete the tenant and create the next.
+    @Test func theTenantWhoseSessionsCloseIsDeleted() throws {
+        let (host, server) = Self.host()
+        let registry = host.registry
+        let id = Array("acme".utf8)
+        func tenant() throws -> TenantReference {
+            try #require(id.withBytes { registry.find($0) })
+        }
+        let client = Client(host)
+        client.converse("TENANT CREATE acme SECRET s0 => +OK")
+        let first = try tenant()
+        var second: TenantReference?
+        server.beforeStandstill = {
+            try? registry.delete(first)
+            try? registry.create(id: id, plan: nil, secretDigest: [1])
+            second = id.withBytes { registry.find($0) }
+        }
+        client.converse("TENANT DELETE acme => +OK")
+        #expect(second != nil && second != first)
+        #expect(server.closedTenants == [second])
+        client.converse("TENANT LIST => *0")
+
+        server.beforeStandstill = nil
+        client.converse("TENANT CREATE acme => +OK")
+        let third = try tenant()
+        server.beforeStandstill = { try? registry.delete(third) }
+        client.converse("TENANT DELETE acme => -ERR no such tenant")
+        #expect(server.closedTenants == [second])
+    }
+
     @Test func theServersOwnTenantStays() {
         let (host, _) = Self.host()
         let client = Client(host)

@@ -95,29 +95,39 @@ import Testing
         #expect(reclaimer.freedCount.value > 503 + 9000)
     }
 
-    @Test func withoutAThreadTheCallerFrees() {
-        let reclaimer = Reclaimer(startThread: { _ in false })
+    @Test func withoutAThreadTheQueueWaits() {
+        let mayStart = Shared(Atomic(false))
+        let reclaimer = Reclaimer(startThread: {
+            mayStart.value.load(ordering: .relaxed) && Reclaimer.startThread($0)
+        })
+        #expect(!reclaimer.start())
         for turn in 1...2 {
             reclaimer.free(.table(Self.set(5000)))
-            #expect(reclaimer.freedCount.value == turn * 5000)
-            #expect(reclaimer.pendingSize.value == 0)
+            #expect(reclaimer.pendingCount.value == turn * 5000)
         }
+        reclaimer.freeParts(.max)
+        #expect(reclaimer.freedCount.value == 10_000 && reclaimer.pendingSize.value == 0)
+        mayStart.value.store(true, ordering: .relaxed)
+        reclaimer.free(.table(Self.set(5000)))
+        Self.expectSoon { reclaimer.freedCount.value == 15_000 }
     }
 
-    @Test func eachBatchIsFreedByAThreadOfItsOwn() {
+    /// Garbage is queued under shards' locks, where no thread may be started.
+    @Test func oneThreadFreesEveryBatch() {
         let starts = Shared(Atomic(0))
-        let reclaimer = Reclaimer(startThread: { body in
+        let reclaimer = Reclaimer(startThread: {
             starts.value.wrappingAdd(1, ordering: .relaxed)
-            body()
-            return true
+            return Reclaimer.startThread($0)
         })
+        #expect(reclaimer.start() && reclaimer.start())
         for turn in 1...3 {
             reclaimer.free(.table(Self.set(1000)))
-            #expect(starts.value.value == turn)
-            #expect(reclaimer.pendingSize.value == 0)
+            Self.expectSoon { reclaimer.freedCount.value == turn * 1000 }
+            Self.expectSoon { !reclaimer.isRunning.load(ordering: .relaxed) }
         }
         reclaimer.free(.table(Self.set(64)))
-        #expect(starts.value.value == 3, "little is freed by the caller")
+        #expect(reclaimer.freedCount.value == 3000, "little is freed by the caller")
+        #expect(reclaimer.pendingSize.value == 0 && starts.value.value == 1)
     }
 
     private final class Shared<Value: ~Copyable & Sendable>: Sendable {

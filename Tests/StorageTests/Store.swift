@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Tenancy
+import Testing
 
 @testable import Storage
 
@@ -28,6 +29,10 @@ final class Store {
 
     func tenant(_ id: String) -> TenantReference? {
         Array(id.utf8).withBytes { registry.find($0) }
+    }
+
+    func delete(_ id: String) throws {
+        try registry.delete(try #require(tenant(id)))
     }
 
     /// Runs `body` with the key's shard held, in the database of `tenant`, or else in the server's

@@ -151,7 +151,7 @@ extension Store {
         let before = store.registry.settledMemory.value
         let watcher = Watcher(store, (0..<100).map { "t:acme:\($0)" } + ["own"])
         #expect(!watcher.isBroken)
-        try store.registry.delete(id: Array("acme".utf8))
+        try store.delete("acme")
         // Its memory is gone before the session ends its watches.
         Reclamation.collectAll()
         store.tick()
@@ -257,7 +257,8 @@ extension Store {
             }
             for _ in 0..<5 { change(name(&random), worker, keyspace) }
             if random.next(below: 8) == 0 {
-                try? registry.delete(id: Array("\(random.next(below: 4))".utf8))
+                let found = Array("\(random.next(below: 4))".utf8).withBytes { registry.find($0) }
+                if let found { try? registry.delete(found) }
             }
             // A session's own change always breaks its own watch.
             if !list.isDirty {

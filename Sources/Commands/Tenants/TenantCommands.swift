@@ -23,6 +23,7 @@ public enum TENANT: Command {
             "ERR a tenant's id is 1 to \(KeyPattern.tenantSizeMax) printable characters "
                 + "without blanks"
         case .secretInUse: "ERR another tenant has that secret"
+        case .notCreated: "ERR only a created tenant can have a secret"
         }
     }
 
@@ -74,22 +75,23 @@ public enum TENANT_DELETE: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        guard let tenant = context.registry.find(arguments[2]) else {
-            return reply.error(TENANT.missing)
-        }
-        guard tenant != context.registry.server else {
-            return reply.error("ERR the server's own tenant cannot be deleted")
-        }
         let id = arguments[2].array
         let server = context.server
         let registry = context.registry
-        // Why all threads stand still: no session may join the tenant between the two steps.
-        let refusal: TenantRegistry.Refusal? = server.whileStandingStill {
+        // Why all threads stand still: no session may join the tenant before it is deleted. Why it
+        // is looked for inside: while this thread waits, another may delete it and create the next.
+        let problem: String? = server.whileStandingStill {
+            guard let tenant = id.withBytes({ registry.find($0) }) else { return TENANT.missing }
+            guard tenant != registry.server else {
+                return "ERR the server's own tenant cannot be deleted"
+            }
             server.closeSessions(of: tenant)
-            do throws(TenantRegistry.Refusal) { try registry.delete(id: id) } catch { return error }
+            do throws(TenantRegistry.Refusal) { try registry.delete(tenant) } catch {
+                return TENANT.text(of: error)
+            }
             return nil
         }
-        if let refusal { return reply.error(TENANT.text(of: refusal)) }
+        if let problem { return reply.error(problem) }
         context.saved(&reply)
     }
 }
@@ -104,14 +106,13 @@ public enum TENANT_PLAN: SessionCommand {
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
         guard arguments.count <= 4 else { return reply.error(.syntax) }
-        guard let tenant = context.registry.find(arguments[2]) else {
+        let id = arguments[2].array
+        guard let plan = context.registry.planName(of: id) else {
             return reply.error(TENANT.missing)
         }
-        guard arguments.count == 4 else {
-            return reply.bulk(context.registry.describe(tenant).plan)
-        }
+        guard arguments.count == 4 else { return reply.bulk(plan) }
         do throws(TenantRegistry.Refusal) {
-            try context.registry.setPlan(id: arguments[2].array, plan: arguments[3].string)
+            try context.registry.setPlan(id: id, plan: arguments[3].string)
         } catch {
             return reply.error(TENANT.text(of: error))
         }
@@ -130,15 +131,12 @@ public enum TENANT_SECRET: SessionCommand {
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
         guard arguments.count <= 4 else { return reply.error(.syntax) }
-        guard let tenant = context.registry.find(arguments[2]) else {
+        guard context.registry.find(arguments[2]) != nil else {
             return reply.error(TENANT.missing)
         }
         let id = arguments[2].array
         guard arguments.count == 4 else {
             return reply.bulk(context.registry.secretDigest(of: id) == nil ? "none" : "set")
-        }
-        guard tenant.pointee.origin == .created else {
-            return reply.error("ERR only a created tenant can have a secret")
         }
         var secret: [UInt8]?
         var made: String?

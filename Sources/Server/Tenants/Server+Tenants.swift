@@ -92,8 +92,11 @@ extension Server {
     /// Makes sessions begin unauthenticated if there is a secret or a password to authenticate
     /// with.
     func refreshPasswordRequired() {
-        let isRequired = registry.hasSecrets || !configuration.text("requirepass").isEmpty
-        settings.values.pointee.passwordRequired.set(isRequired ? 1 : 0)
+        // Why a lock: of two concurrent calls the later one must also have looked later.
+        passwordRequiredLock.withLock { _ in
+            let isRequired = registry.hasSecrets || !configuration.text("requirepass").isEmpty
+            settings.values.pointee.passwordRequired.set(isRequired ? 1 : 0)
+        }
         settings.values.pointee.rightsGeneration.wrappingAdd(1, ordering: .relaxed)
     }
 

@@ -131,8 +131,9 @@ extension Reference where Pointee == Tenant {
         return limits
     }
 
-    /// Applies a plan's limits and takes back the leases given out under the old ones.
-    func apply(_ limits: Limits, planIndex: Int) {
+    /// Stores a plan's limits. Under the registry's control lock, so that all are of one plan.
+    /// `takeBackLeases` follows, unless the tenant is new.
+    func store(_ limits: Limits, planIndex: Int) {
         pointee.planIndex.set(planIndex)
         pointee.memoryMax.set(limits.memory ?? .max)
         pointee.keysMax.set(limits.keys ?? .max)
@@ -141,9 +142,14 @@ extension Reference where Pointee == Tenant {
         pointee.bandwidthPerDay.set(limits.bandwidthPerDay ?? .max)
         pointee.connectionsMax.set(limits.connections ?? .max)
         pointee.atLimit.set(Limits.AtLimit.allCases.firstIndex(of: limits.atLimit) ?? 0)
-        // Order: the limits are stored before the keyspaces are looked for, and a thread that makes
-        // a keyspace reads the limits after publishing it: one of the two sees the other.
-        atomicMemoryFence(ordering: .sequentiallyConsistent)
+    }
+
+    /// Takes back the leases given out under the limits before the last ones. Outside the control
+    /// lock, because a shard's lock is taken before that one.
+    ///
+    /// Order: the limits were stored under the control lock, and keyspaces are published under it.
+    /// So either this finds a new keyspace, or the thread that made it finds the limits.
+    func takeBackLeases() {
         forEachKeyspace { keyspace in
             keyspace.forEachShard(isLocked: false) { $0.returnLeases() }
             noteLimits(in: keyspace)

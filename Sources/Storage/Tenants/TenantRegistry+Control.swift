@@ -7,7 +7,7 @@ import Tenancy
 // The control plane: what TENANT commands, directives and records do to tenants.
 extension TenantRegistry {
     public enum Refusal: Error, Equatable, Sendable {
-        case exists, missing, unknownPlan, badID, secretInUse
+        case exists, missing, unknownPlan, badID, secretInUse, notCreated
     }
 
     /// What is known of a tenant without counting.
@@ -25,33 +25,50 @@ extension TenantRegistry {
         guard !id.isEmpty, id.count <= KeyPattern.tenantSizeMax,
             id.allSatisfy({ ASCII.isPrintable($0) && $0 != 32 })
         else { throw .badID }
-        let named = try planIndex(plan)
-        let index = plan == nil ? control.withLock { $0.assignedPlans[id] ?? named } : named
-        if let existing = id.withBytes({ find($0) }), existing.pointee.origin != .implicit {
-            throw .exists
-        }
-        if let secretDigest { try enter(secretDigest, for: id) }
-        var tenant: TenantReference
-        repeat {  // Bound: a tenant that goes meanwhile is not found in the next turn.
-            tenant = id.withBytes { findOrMakeImplicit($0) }
-        } while !takeOver(tenant)
-        tenant.apply(limits(index), planIndex: index)
-    }
-
-    /// Makes an implicit tenant permanent. Returns false if it is gone.
-    private func takeOver(_ tenant: TenantReference) -> Bool {
-        control.withLock { _ in
-            guard !tenant.pointee.isGone else { return false }
+        let named = try plan.map { name throws(Refusal) in try planIndex(name) }
+        // Why one critical section: two creators must not both succeed, and no session may find by
+        // its secret a tenant that still goes with its last key.
+        let tenant = try control.withLock { control throws(Refusal) in
+            if let found = id.withBytes({ find($0) }), found.pointee.origin != .implicit {
+                throw .exists
+            }
+            if let secretDigest { try control.enter(secretDigest, for: id) }
+            let plan = named ?? control.assignedPlans[id] ?? 0
+            let tenant = id.withBytes { id in
+                index.findOrInsert(id) { make(id, .created, control, plan: plan) }
+            }
             tenant.pointee.origin = .created
-            return true
+            tenant.store(control.plans[plan].limits, planIndex: plan)
+            return tenant
         }
+        tenant.takeBackLeases()
     }
 
+    /// Sets the plan of a tenant, or of one that keys named and that has gone with a used budget:
+    /// else it could come back only as used up as it went.
     public func setPlan(id: [UInt8], plan: String) throws(Refusal) {
         let index = try planIndex(plan)
-        guard let tenant = id.withBytes({ find($0) }) else { throw .missing }
-        if tenant.pointee.origin == .implicit { control.withLock { $0.assign(index, to: id) } }
-        tenant.apply(limits(index), planIndex: index)
+        let tenant = try control.withLock { control throws(Refusal) -> TenantReference? in
+            let tenant = id.withBytes { find($0) }
+            guard tenant != nil || control.hasDeparted(id) else { throw .missing }
+            if tenant == nil || tenant?.pointee.origin == .implicit {
+                control.assign(index, to: id)
+            }
+            tenant?.store(control.plans[index].limits, planIndex: index)
+            return tenant
+        }
+        tenant?.takeBackLeases()
+    }
+
+    /// The name of the plan that `setPlan` changes; nil if there is none to change.
+    public func planName(of id: [UInt8]) -> String? {
+        control.withLock { control in
+            if let tenant = id.withBytes({ find($0) }) {
+                return control.plans[tenant.pointee.planIndex.value].name
+            }
+            return control.hasDeparted(id)
+                ? control.plans[control.assignedPlans[id] ?? 0].name : nil
+        }
     }
 
     /// Assigns the plan of a record's plan column: now if the tenant exists, and whenever a key
@@ -69,15 +86,16 @@ extension TenantRegistry {
                 .warning,
                 "a record names plan '\(plan ?? "")', which no tenant-plan directive declares")
         }
-        let hasChanged = control.withLock { control in
+        let changed = control.withLock { control -> TenantReference? in
             let before = control.assignedPlans[id]
             control.assignedPlans[id] = plan == nil ? nil : index
-            return plan != nil || before != nil
+            guard plan != nil || before != nil, let tenant = id.withBytes({ find($0) }),
+                tenant != server, tenant.pointee.planIndex.value != index
+            else { return nil }
+            tenant.store(control.plans[index].limits, planIndex: index)
+            return tenant
         }
-        guard hasChanged, let tenant = id.withBytes({ find($0) }), tenant != server,
-            tenant.pointee.planIndex.value != index
-        else { return }
-        tenant.apply(limits(index), planIndex: index)
+        changed?.takeBackLeases()
     }
 
     /// The number of undeclared plans that are logged.
@@ -85,14 +103,21 @@ extension TenantRegistry {
 
     /// Replaces the tenant's secret, or removes it if `digest` is nil.
     public func setSecret(id: [UInt8], digest: [UInt8]?) throws(Refusal) {
-        guard id.withBytes({ find($0) }) != nil else { throw .missing }
-        if let digest { return try enter(digest, for: id) }
-        control.withLock { $0.forgetSecret(of: id) }
+        try control.withLock { control throws(Refusal) in
+            guard let tenant = id.withBytes({ find($0) }) else { throw .missing }
+            guard tenant.pointee.origin == .created else { throw .notCreated }
+            guard let digest else { return control.forgetSecret(of: id) }
+            try control.enter(digest, for: id)
+        }
     }
 
     public func tenant(secretDigest: [UInt8]) -> TenantReference? {
-        guard let id = control.withLock({ $0.secrets[secretDigest] }) else { return nil }
-        return id.withBytes { find($0) }
+        control.withLock { control in
+            guard let id = control.secrets[secretDigest], let tenant = id.withBytes({ find($0) })
+            else { return nil }
+            // Why: other tenants go without closing sessions.
+            return tenant.pointee.origin == .created ? tenant : nil
+        }
     }
 
     public var hasSecrets: Bool { control.withLock { !$0.secrets.isEmpty } }
@@ -101,12 +126,13 @@ extension TenantRegistry {
         control.withLock { $0.digests[id] }
     }
 
-    /// Deletes the tenant; the reclaimer's thread frees its keys. The caller has already ended its
-    /// sessions.
-    public func delete(id: [UInt8]) throws(Refusal) {
-        guard let tenant = id.withBytes({ find($0) }), tenant.pointee.origin != .server else {
-            throw .missing
-        }
+    /// Deletes the tenant; the reclaimer's thread frees its keys. The caller found the tenant in
+    /// this tick and has already ended its sessions.
+    ///
+    /// Why a tenant and no id: the id may name another one by now, whose sessions go on.
+    public func delete(_ tenant: TenantReference) throws(Refusal) {
+        guard tenant.pointee.origin != .server else { throw .missing }
+        let id = tenant.id.array
         let isMine = control.withLock { control in
             guard !tenant.pointee.isGone else { return false }
             tenant.pointee.isGone = true
@@ -184,8 +210,6 @@ extension TenantRegistry {
         control.withLock { ($0.departed, $0.departedCount) }
     }
 
-    private func limits(_ index: Int) -> Limits { control.withLock { $0.plans[index].limits } }
-
     private func planIndex(_ name: String?) throws(Refusal) -> Int {
         guard let name else { return 0 }
         let index = control.withLock { control in
@@ -194,20 +218,18 @@ extension TenantRegistry {
         guard let index else { throw .unknownPlan }
         return index
     }
-
-    private func enter(_ digest: [UInt8], for id: [UInt8]) throws(Refusal) {
-        let entered = control.withLock { control in
-            if let holder = control.secrets[digest], holder != id { return false }
-            control.forgetSecret(of: id)
-            control.secrets[digest] = id
-            control.digests[id] = digest
-            return true
-        }
-        guard entered else { throw .secretInUse }
-    }
 }
 
 extension TenantRegistry.Control {
+    mutating func enter(
+        _ digest: [UInt8], for id: [UInt8]
+    ) throws(TenantRegistry.Refusal) {
+        if let holder = secrets[digest], holder != id { throw .secretInUse }
+        forgetSecret(of: id)
+        secrets[digest] = id
+        digests[id] = digest
+    }
+
     mutating func forgetSecret(of id: [UInt8]) {
         if let digest = digests.removeValue(forKey: id) { secrets[digest] = nil }
     }
@@ -215,5 +237,10 @@ extension TenantRegistry.Control {
     /// Remembers the plan of an implicit tenant, however often it comes and goes.
     mutating func assign(_ plan: Int, to id: [UInt8]) {
         assignedPlans[id] = plan == 0 ? nil : plan
+    }
+
+    /// Whether an implicit tenant `id` is gone whose use of the day counts when it comes back.
+    func hasDeparted(_ id: [UInt8]) -> Bool {
+        id.withBytes { departedBudgets.find($0) } != nil
     }
 }

@@ -113,29 +113,22 @@ public final class TenantRegistry: Sendable {
     func findOrMakeImplicit(_ id: Bytes) -> TenantReference {
         if let found = index.find(id) { return found }
         guard id.buffer.allSatisfy({ $0 >= 32 && $0 != 127 }) else { return server }
-        let plan = planForNewTenant(id)
-        let tenant = index.findOrInsert(id) {
-            let tenant = Tenant.make(id: id, origin: .implicit)
-            tenant.apply(plan.limits, planIndex: plan.index)
-            if let budget = plan.budget { tenant.pointee.budget = budget }
-            chargeStructure(tenant, tenant.ownSize)
-            return tenant
+        // Why one critical section: a plan assigned meanwhile is seen here, or finds the tenant.
+        return control.withLock { control in
+            let plan = control.assignedPlans.isEmpty ? 0 : control.assignedPlans[id.array] ?? 0
+            return index.findOrInsert(id) { make(id, .implicit, control, plan: plan) }
         }
-        // Order: a record read between the two lookups found no tenant to give its plan to.
-        let newest = planForNewTenant(id)
-        if newest.index != plan.index, tenant.pointee.origin == .implicit {
-            tenant.apply(newest.limits, planIndex: newest.index)
-        }
-        return tenant
     }
 
-    private func planForNewTenant(
-        _ id: Bytes
-    ) -> (limits: Limits, index: Int, budget: Budget?) {
-        control.withLock { control in
-            let index = control.assignedPlans.isEmpty ? 0 : control.assignedPlans[id.array] ?? 0
-            return (control.plans[index].limits, index, control.departedBudgets.find(id))
-        }
+    /// A new tenant for the index.
+    func make(
+        _ id: Bytes, _ origin: Tenant.Origin, _ control: Control, plan: Int
+    ) -> TenantReference {
+        let tenant = Tenant.make(id: id, origin: origin)
+        tenant.store(control.plans[plan].limits, planIndex: plan)
+        if let budget = control.departedBudgets.find(id) { tenant.pointee.budget = budget }
+        chargeStructure(tenant, tenant.ownSize)
+        return tenant
     }
 
     /// Database `number` of `tenant`, made if it does not exist.
@@ -183,8 +176,7 @@ public final class TenantRegistry: Sendable {
             return word
         }
         guard let keyspace = KeyspaceReference(address: made) else { return nil }
-        // Order: see `Tenant.apply`.
-        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        // Order: after the control lock was held to publish the keyspace; see `takeBackLeases`.
         tenant.noteLimits(in: keyspace)
         return keyspace
     }
