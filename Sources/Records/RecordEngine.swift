@@ -73,12 +73,12 @@ public final class RecordEngine: Sendable {
     /// Drops all keys of the row that this lookup names, as `TENANT INVALIDATE` and `RECORDS
     /// INVALIDATE` do. Reads the row to learn its other keys: the outcome is `.loaded` if it
     /// exists, `.missing` if not. If PostgreSQL is away, only the named key is dropped, and the
-    /// outcome is unavailable.
+    /// outcome is unavailable. If the row is being loaded meanwhile, it is loaded once more.
     public func invalidate(_ key: RecordKey, waiter: RecordWaiter?) {
         post(.drop(key, waiter: waiter), waiter, key.source)
     }
 
-    /// Drops all keys of a source.
+    /// Drops all keys of a source. Rows that are being loaded meanwhile are loaded once more.
     public func invalidateAll(source: Int) { inbox.post(.dropAll(source: source)) }
 
     public func statistics() -> RecordStatistics { board.read() }

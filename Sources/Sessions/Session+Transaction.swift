@@ -115,9 +115,8 @@ extension Session {
             return refuse(.limit(limit), call, on: &thread, &reply)
         }
         if !absent.isEmpty { excuseAbsent(thread) }
-        let misses = missingRecords(queued, hold, on: thread)
-        if !absent.isEmpty { endExcuse(thread) }
-        if let misses {
+        if let misses = missingRecords(queued, hold, on: thread) {
+            endExcuse(thread)
             hold.end()
             return awaitRecords(misses, call, on: &thread, &reply)
         }
@@ -130,6 +129,7 @@ extension Session {
         let database = state.pointee.database
         let errors = reply.errorCount
         let keylessCount = runAll(queued, hold, list, on: &thread, &reply)
+        endExcuse(thread)
         queuedErrorCount = reply.errorCount - errors
         thread.unmutedFrom = reply.count
         hold.returnOverdrafts()
@@ -207,11 +207,12 @@ extension Session {
 
     /// The call of a queued request in database `number`.
     private func call(
-        _ request: Queued, _ arguments: Arguments, _ number: Int, _ worker: WorkerReference
+        _ request: Queued, _ arguments: Arguments, _ number: Int, _ worker: WorkerReference,
+        recordMisses: RecordMissesReference? = nil
     ) -> Call {
         Call(
             request.entry, arguments, size: request.size, state, on: worker,
-            in: worker.keyspace(state.pointee.tenant, number), recordMisses: nil)
+            in: worker.keyspace(state.pointee.tenant, number), recordMisses: recordMisses)
     }
 
     /// The database that a queued SELECT selects; nil for one that will fail, and for all other
@@ -288,10 +289,11 @@ extension Session {
         let started = martlet_ticks()
         switch request.entry.pointee.run {
         case .key(let command):
-            call(request, arguments, state.pointee.database, thread.worker)
-                .run(
-                    command, inside: hold, first: request.firstKey, count: request.keyCount,
-                    &reply)
+            call(
+                request, arguments, state.pointee.database, thread.worker,
+                recordMisses: thread.recordMisses
+            )
+            .run(command, inside: hold, first: request.firstKey, count: request.keyCount, &reply)
         case .session(let command):
             var context = CommandContext(
                 worker: thread.worker, session: state, server: thread.server,

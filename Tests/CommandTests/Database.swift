@@ -17,10 +17,11 @@ final class Database {
 
     init(
         families: [Family] = Families.all, plans: [Plan] = [], patterns: [KeyPattern] = [],
-        observer: (any ChangeObserver)? = nil
+        isReserved: (@Sendable (Bytes) -> Bool)? = nil, observer: (any ChangeObserver)? = nil
     ) {
         registry = TenantRegistry(
-            settings: settings, plans: plans, patterns: patterns, threads: 2, observer: observer)
+            settings: settings, plans: plans, patterns: patterns, threads: 2,
+            isReserved: isReserved, observer: observer)
         worker = Worker.make(registry: registry, settings: settings)
         table = CommandTable(families)
         session = SessionReference.make(

@@ -13,9 +13,13 @@ final class SessionDatabase {
     let server: QuietServer
     let session: SessionReference
 
-    init(patterns: [String] = [], observer: (any ChangeObserver)? = nil) throws {
+    init(
+        patterns: [String] = [], isReserved: (@Sendable (Bytes) -> Bool)? = nil,
+        observer: (any ChangeObserver)? = nil
+    ) throws {
         database = Database(
-            patterns: try patterns.map { try KeyPattern($0) }, observer: observer)
+            patterns: try patterns.map { try KeyPattern($0) }, isReserved: isReserved,
+            observer: observer)
         server = QuietServer(database.table)
         session = database.session
     }

@@ -25,6 +25,19 @@ import Testing
         #expect(breaker.state == .closed(failures: 0))
     }
 
+    /// A trial whose end nobody reports does not close the source for ever.
+    @Test func theBreakerOutlivesALostTrial() {
+        var breaker = RecordBreaker(threshold: 1, timeoutMilliseconds: 60_000)
+        #expect(breaker.fail(nowMilliseconds: 0) == true)
+        for trial in 1...3 as ClosedRange<Int64> {
+            #expect(breaker.admits(nowMilliseconds: trial * 60_000 - 1) == false)
+            #expect(breaker.admits(nowMilliseconds: trial * 60_000) == true)
+            #expect(breaker.name == "half-open")
+        }
+        breaker.succeed()
+        #expect(breaker.state == .closed(failures: 0))
+    }
+
     @Test func pausesDoubleWithinTheirBounds() {
         var low = RecordBackoff()
         var high = RecordBackoff()
@@ -110,7 +123,9 @@ import Testing
         #expect(flights.nextBatch(limit: 3) == .init(lane: 2, values: [[0], [1], [2]]))
         flights.settleQueued(key(0, 3), .found)
         #expect(flights.nextBatch(limit: 3) == .init(lane: 0, values: [[4]]))
-        flights.sendAgain(.init(lane: 0, values: [[0], [4]]), attemptsMax: 3, alone: true)
+        #expect(
+            flights.sendAgain(.init(lane: 0, values: [[0], [4]]), attemptsMax: 3, alone: true)
+                == false)
         #expect(flights.nextBatch(limit: 3) == .init(lane: 0, values: [[0]]))
         #expect(flights.nextBatch(limit: 3) == .init(lane: 0, values: [[4]]))
         #expect(flights.nextBatch(limit: 3) == .init(lane: 2, values: [[3], [4]]))
@@ -125,13 +140,17 @@ import Testing
         }
         let batch = RecordFlights.Batch(lane: 0, values: [[1]])
         #expect(flights.nextBatch(limit: 9) == batch)
-        flights.sendAgain(batch, attemptsMax: 2)
+        #expect(flights.sendAgain(batch, attemptsMax: 2) == false)
         flights.failQueued(source: 1)
         #expect(flights.takeAnswers() == [.init(waiter: waiter(2), isFound: nil, source: 1)])
         flights.expire(now: 0)
         #expect(flights.takeAnswers() == [.init(waiter: waiter(0), isFound: nil, source: 0)])
         #expect(flights.nextDeadline == 1)
-        while let next = flights.nextBatch(limit: 9) { flights.sendAgain(next, attemptsMax: 2) }
+        var failures = 0
+        while let next = flights.nextBatch(limit: 9) {
+            if flights.sendAgain(next, attemptsMax: 2) { failures += 1 }
+        }
+        #expect(failures == 2)
         #expect(flights.takeAnswers() == [.init(waiter: waiter(1), isFound: nil, source: 0)])
         flights.expire(now: 9)
         #expect(flights.takeAnswers().isEmpty)
@@ -140,6 +159,37 @@ import Testing
             key(0, 1), request: flights.open(waiter(8), count: 1, source: 0, deadline: 20))
         flights.failAll()
         #expect(flights.takeAnswers() == [.init(waiter: waiter(8), isFound: nil, source: 0)])
+    }
+
+    @Test func whatIsNoAttemptDoesNotFail() {
+        var flights = RecordFlights(lanes: lanes)
+        _ = flights.join(key(0, 1), request: nil)
+        for _ in 0..<10 {
+            guard let batch = flights.nextBatch(limit: 9) else { break }
+            #expect(flights.sendAgain(batch, attemptsMax: nil) == false)
+        }
+        guard let batch = flights.nextBatch(limit: 9) else { return }
+        #expect(flights.sendAgain(batch, attemptsMax: 2) == false && flights.flightCount == 1)
+    }
+
+    @Test func anInvalidationCoversOlderLoads() {
+        let key = RecordKey(source: 0, lookup: 1, value: [7])
+        let other = RecordKey(source: 1, lookup: 1, value: [7])
+        var invalidations = RecordInvalidations(sourceCount: 2)
+        var moments = [invalidations.moment]
+        for change in [{ $0.add(key) }, { $0.add(source: 1) }, { $0.add(key) }]
+            as [(inout RecordInvalidations) -> Void]
+        {
+            change(&invalidations)
+            moments.append(invalidations.moment)
+        }
+        #expect(moments.map { invalidations.cover(key, sentAt: $0) } == [true, true, true, false])
+        #expect(
+            moments.map { invalidations.cover(other, sentAt: $0) } == [true, true, false, false])
+        invalidations.forget(until: moments[2])
+        #expect(invalidations.cover(key, sentAt: moments[2]) && invalidations.keyCount == 1)
+        invalidations.forget(until: moments[3])
+        #expect(!invalidations.cover(key, sentAt: moments[3]) && invalidations.keyCount == 0)
     }
 }
 

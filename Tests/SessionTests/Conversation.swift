@@ -23,7 +23,9 @@ final class Host {
         isRecordKey: (@Sendable (Bytes) -> Bool)? = nil,
         server make: (CommandTable) -> QuietServer = { QuietServer($0) }
     ) {
-        registry = TenantRegistry(settings: settings, plans: plans, patterns: patterns, threads: 2)
+        registry = TenantRegistry(
+            settings: settings, plans: plans, patterns: patterns, threads: 2,
+            isReserved: isRecordKey)
         worker = Worker.make(registry: registry, settings: settings)
         let table = CommandTable(Families.all)
         server = make(table)

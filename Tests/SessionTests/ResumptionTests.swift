@@ -75,4 +75,56 @@ import Testing
             #expect(client.suspension == nil && client.takeReplies() == reply)
         }
     }
+
+    /// EXEC loads what it reads before it runs. If a record is gone when its command runs, nobody
+    /// knows whether there is a row.
+    @Test func aTransactionThatLosesARecordSaysSo() {
+        let client = Client(host())
+        client.converse(
+            """
+            SET user:1 row => +OK
+            MULTI => +OK
+            GET user:1 => +QUEUED
+            SWAPDB 0 1 => +QUEUED
+            GET user:1 => +QUEUED
+            MGET other user:1 => +QUEUED
+            EXISTS other => +QUEUED
+            EXEC => *5 $3 row +OK -TRYAGAIN the record changes faster than it can be loaded
+              -TRYAGAIN the record changes faster than it can be loaded :0
+            """)
+        #expect(client.state.pointee.transaction.isOpen == false)
+        client.send(["GET", "user:1"])
+        #expect(client.suspension == .records([Array("user:1".utf8)]))
+    }
+
+    /// What the transaction itself removes is gone, as in Redis. Afterwards it is loaded again.
+    @Test func aTransactionSeesItsOwnRemovals() {
+        let client = Client(host())
+        client.converse(
+            """
+            MSET user:1 a user:2 b user:3 c user:4 d other o => +OK
+            MULTI => +OK
+            DEL user:1 => +QUEUED
+            GETDEL user:2 => +QUEUED
+            MOVE user:3 1 => +QUEUED
+            MGET user:1 user:2 user:3 => +QUEUED
+            RENAME other user:4 => +QUEUED
+            GET user:4 => +QUEUED
+            EXEC => *6 :1 $1 b :1 *3 $-1 $-1 $-1 +OK -TRYAGAIN the record changes faster than it can
+              be loaded
+            """)
+        client.send(["GET", "user:1"])
+        #expect(client.suspension == .records([Array("user:1".utf8)]))
+    }
+
+    /// The absence of a record is known for the whole transaction that waited for it.
+    @Test func absentIsAnAnswerThroughoutATransaction() {
+        let client = Client(host())
+        client.send(["MULTI"], ["GET", "user:1"], ["MGET", "user:1", "user:1"], ["EXEC"])
+        _ = client.takeReplies()
+        client.resume(.absent)
+        #expect(client.takeReplies() == "*2\r\n$-1\r\n*2\r\n$-1\r\n$-1\r\n")
+        client.send(["GET", "user:1"])
+        #expect(client.suspension == .records([Array("user:1".utf8)]))
+    }
 }

@@ -17,8 +17,7 @@ public struct Call {
     public let worker: WorkerReference
     /// The keyspace that the session selected. A key that names a tenant lives in that tenant's.
     let keyspace: KeyspaceReference
-    /// Collects misses on record keys. Nil without record sources, and inside EXEC, which loads all
-    /// records that its commands read before they run.
+    /// Collects misses on record keys. Nil without record sources.
     let recordMisses: RecordMissesReference?
 
     @inline(__always)
@@ -94,8 +93,12 @@ public struct Call {
         command.run(arguments, hold, &reply)
         if let misses, !misses.pointee.keys.isEmpty {
             reply.truncate(to: mark)
-            hold.end()
-            return .recordsMissing
+            guard hold.isInner else {
+                hold.end()
+                return .recordsMissing
+            }
+            misses.pointee.keys = []
+            return refuse(hold, .recordChangesTooFast, &reply)
         }
         hold.end(
             isRead: flags.contains(.readOnly), isWrite: flags.contains(.write), bytesIn: size,
@@ -105,12 +108,34 @@ public struct Call {
 
     /// Runs a command of a transaction. Its keys are `count` of `outer`'s, starting with `first`. A
     /// refusal, for example by memory, is the command's reply.
+    ///
+    /// EXEC has loaded all records that its commands read, but one may have been evicted since. Its
+    /// reader cannot wait and must not be told that there is no such row, so it is refused.
     public func run(
         _ command: any KeyCommand.Type, inside outer: borrowing Hold, first: Int, count: Int,
         _ reply: inout ReplyWriter
     ) {
-        _ = run(
+        let refusal = run(
             command, Hold(inside: outer, first: first, count: count, options), &reply)
+        if let recordMisses, refusal == nil, entry.pointee.flags.contains(.write),
+            keyspace.answersRecords
+        {
+            excuse(first..<first + count, of: outer, recordMisses)
+        }
+    }
+
+    /// What a command of the transaction has removed is gone for those behind it, as in Redis. That
+    /// excludes a target: a record's key does not keep what is moved to it.
+    @inline(never)
+    private func excuse(
+        _ ordinals: Range<Int>, of outer: borrowing Hold, _ misses: RecordMissesReference
+    ) {
+        for ordinal in ordinals
+        where !outer.isCached(ordinal) && misses.pointee.isToBeLoaded(outer.key(ordinal))
+            && !createdKeys[ordinal - ordinals.lowerBound]
+        {
+            misses.pointee.excused.insert(outer.key(ordinal).array)
+        }
     }
 
     /// Runs a command whose keys come as bytes, inside a script's hold. A refusal, also of a key

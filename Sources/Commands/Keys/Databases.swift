@@ -124,7 +124,7 @@ public enum SWAPDB: SessionCommand {
     public static let spec = CommandSpec(
         "swapdb", arity: 3, [.write, .fast, .wholeDatabase, .swapsDatabases],
         usage: "index1:integer index2:integer", since: "4.0.0",
-        complexity: "O(N) in the number of shards and of watched keys.",
+        complexity: "O(N) in the number of shards and watched keys; of keys if records enter.",
         summary: "Swaps two databases.",
         categories: ["keyspace", "dangerous"])
 

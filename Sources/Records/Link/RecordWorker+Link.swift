@@ -74,8 +74,9 @@ extension RecordWorker {
                 $0.flushes += 1
             }
         }
-        for case .load(let batch, _) in pending {
-            flights.sendAgain(batch, attemptsMax: options.attemptsMax)
+        // Why uncounted: the loss counts as one failure of every source.
+        for case .load(let load) in pending {
+            _ = flights.sendAgain(load.batch, attemptsMax: options.attemptsMax)
         }
         loadsOutstanding = 0
         report(.warning, "records: connection lost: \(reason)")

@@ -4,16 +4,18 @@
 ///
 /// While closed, it admits every load and counts failures in a row. At the threshold it opens, and
 /// requests fail at once. After the timeout it admits one load as a trial: success closes the
-/// breaker, failure opens it again. A new connection closes it before the timeout, because the
-/// reason to spare the database is gone.
+/// breaker, failure opens it again. If a trial's end is not reported within the timeout, the next
+/// load is another trial. A new connection closes the breaker at once, because the reason to spare
+/// the database is gone.
 ///
 /// Pure: each call passes the time, in milliseconds of the monotonic clock.
 struct RecordBreaker: Sendable {
     enum State: Equatable, Sendable {
         case closed(failures: Int)
         case open(untilMilliseconds: Int64)
-        /// A trial is under way.
-        case halfOpen
+        /// A trial is under way. Why it ends with time: no path by which a load can end may leave
+        /// the source closed off for ever.
+        case halfOpen(untilMilliseconds: Int64)
     }
 
     let threshold: Int
@@ -25,14 +27,13 @@ struct RecordBreaker: Sendable {
         self.timeoutMilliseconds = timeoutMilliseconds
     }
 
-    /// Whether a new load may be sent now. If open, answering yes begins the trial.
+    /// Whether a new load may be sent now. Unless closed, answering yes begins a trial.
     mutating func admits(nowMilliseconds: Int64) -> Bool {
         switch state {
         case .closed: return true
-        case .halfOpen: return false
-        case .open(let until):
+        case .open(let until), .halfOpen(let until):
             guard nowMilliseconds >= until else { return false }
-            state = .halfOpen
+            state = .halfOpen(untilMilliseconds: nowMilliseconds + timeoutMilliseconds)
             return true
         }
     }

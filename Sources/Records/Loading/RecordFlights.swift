@@ -153,14 +153,17 @@ struct RecordFlights {
         }
     }
 
-    /// Queues rows again whose load did not happen. Rows tried `attemptsMax` times fail.
-    mutating func sendAgain(_ batch: Batch, attemptsMax: Int, alone: Bool = false) {
+    /// Queues rows again that must be fetched once more. Rows tried `attemptsMax` times fail; with
+    /// nil this is no attempt. Returns whether any failed: the caller counts the failure.
+    mutating func sendAgain(_ batch: Batch, attemptsMax: Int?, alone: Bool = false) -> Bool {
+        var hasFailed = false
         for value in batch.values {
             let key = Key(lane: batch.lane, value: value)
             guard var flight = flights[key], flight.isSent else { continue }
-            flight.attempts += 1
-            guard flight.attempts < attemptsMax else {
+            if attemptsMax != nil { flight.attempts += 1 }
+            guard flight.attempts < attemptsMax ?? .max else {
                 settle(key, .unavailable)
+                hasFailed = true
                 continue
             }
             counter += 1
@@ -173,6 +176,7 @@ struct RecordFlights {
                 queues[batch.lane].append((value, counter))
             }
         }
+        return hasFailed
     }
 
     /// Fails the flights of a source that were not sent yet.

@@ -7,6 +7,7 @@ extension RecordWorker {
         case .request(let keys, let waiter, let isForced): takeRequest(keys, waiter, isForced)
         case .drop(let key, let waiter): takeDrop(key, waiter)
         case .dropAll(let source):
+            invalidations.add(source: source)
             cache.removeAll(source: source)
             board.update(source) { $0.flushes += 1 }
         case .connected(let arrival): adopt(arrival)
@@ -80,6 +81,7 @@ extension RecordWorker {
 
     private func takeDrop(_ key: RecordKey, _ waiter: RecordWaiter?) {
         let name = catalog.sources[key.source].lookups[key.lookup].key(for: key.value)
+        if loadsOutstanding > 0 { invalidations.add(key) }
         drop(key.source, name)
         let request = open(waiter, count: 1, source: key.source)
         guard isText(key.value) else {
@@ -123,8 +125,9 @@ extension RecordWorker {
         board.update(lane.source) { $0.batches += 1 }
         let parameter = RecordSQL.array(batch.values)
         // Why: a load that could not be sent is among the pending ones and is sent again.
-        send(.load(batch, statement: name)) { $0.sendExecute(name: name, parameter: parameter) }
-        if lostReason != nil { flights.sendAgain(batch, attemptsMax: options.attemptsMax) }
+        let load = Load(batch: batch, statement: name, sentAt: invalidations.moment)
+        send(.load(load)) { $0.sendExecute(name: name, parameter: parameter) }
+        if lostReason != nil { _ = flights.sendAgain(batch, attemptsMax: options.attemptsMax) }
     }
 
     /// Prepares a lookup's load under a name never used before on any connection.
@@ -150,40 +153,74 @@ extension RecordWorker {
             if statements[index].name == name {
                 statements[index].failure = RecordError(message, code: code)
             }
-        case .load(let batch, let statement):
+        case .load(let load):
             loadsOutstanding -= 1
             switch reply {
-            case .rows(let rows): takeRows(rows, batch)
-            case .failure(let code, let message): loadFailed(batch, statement, code, message)
-            case .done, .sync: loadFailed(batch, statement, "XX000", "an answer without rows")
+            case .rows(let rows): takeRows(rows, load)
+            case .failure(let code, let message): loadFailed(load, code, message)
+            case .done, .sync: loadFailed(load, "XX000", "an answer without rows")
             }
+            // Order: replies arrive in the order of the loads.
+            invalidations.forget(until: load.sentAt)
         }
     }
 
-    private func takeRows(_ rows: [[[UInt8]?]], _ batch: RecordFlights.Batch) {
-        let lane = flights.lanes[batch.lane]
+    private func takeRows(_ rows: [[[UInt8]?]], _ load: Load) {
+        let lane = flights.lanes[load.batch.lane]
         let source = catalog.sources[lane.source]
         var found: Set<[UInt8]> = []
+        var outdated: Set<[UInt8]> = []
         for row in rows where row.count == source.lookups.count + 3 {
             if let value = row[lane.lookup] { found.insert(value) }
-            if lane.purpose == .load {
-                install(row, lane.source)
-            } else {
+            if lane.purpose == .drop {
                 dropRow(row, lane.source)
+            } else if !isOutdated(row, lane.source, load) {
+                install(row, lane.source)
+            } else if let value = row[lane.lookup] {
+                outdated.insert(value)
             }
         }
-        for value in batch.values {
-            let isFound = found.contains(value)
-            if !isFound, lane.purpose == .load {
-                installNegative(lane.source, source.lookups[lane.lookup].key(for: value))
+        var again: [[UInt8]] = []
+        for value in load.batch.values {
+            let key = RecordKey(source: lane.source, lookup: lane.lookup, value: value)
+            if outdated.contains(value) || invalidations.cover(key, sentAt: load.sentAt) {
+                again.append(value)
+            } else {
+                settle(value, isFound: found.contains(value), load.batch, lane)
             }
-            flights.settle(
-                RecordFlights.Key(lane: batch.lane, value: value), isFound ? .found : .missing)
         }
+        // Why without a limit: each time, a client has invalidated the row once more.
+        _ = flights.sendAgain(.init(lane: load.batch.lane, values: again), attemptsMax: nil)
         breakers[lane.source].succeed()
         board.update(lane.source) {
             $0.rows += UInt64(rows.count)
             $0.breaker = "closed"
+        }
+    }
+
+    /// Settles a row of a batch. Without a row, only its requested key is known.
+    private func settle(
+        _ value: [UInt8], isFound: Bool, _ batch: RecordFlights.Batch, _ lane: RecordFlights.Lane
+    ) {
+        if !isFound {
+            let name = catalog.sources[lane.source].lookups[lane.lookup].key(for: value)
+            switch lane.purpose {
+            case .load: installNegative(lane.source, name)
+            // Why once more: a load that was sent before may have cached it.
+            case .drop: drop(lane.source, name)
+            }
+        }
+        flights.settle(
+            RecordFlights.Key(lane: batch.lane, value: value), isFound ? .found : .missing)
+    }
+
+    /// Whether a row was invalidated, under any of its keys, since it was requested.
+    private func isOutdated(_ row: [[UInt8]?], _ source: Int, _ load: Load) -> Bool {
+        guard invalidations.moment > load.sentAt else { return false }
+        return catalog.sources[source].lookups.indices.contains { lookup in
+            guard let value = row[lookup] else { return false }
+            let key = RecordKey(source: source, lookup: lookup, value: value)
+            return invalidations.cover(key, sentAt: load.sentAt)
         }
     }
 
@@ -230,9 +267,9 @@ extension RecordWorker {
     /// Whether a change of this source's rows would be announced.
     private func isKept(_ source: Int) -> Bool { isProven && isWatched[source] }
 
-    private func loadFailed(
-        _ batch: RecordFlights.Batch, _ statement: String, _ code: String, _ message: String
-    ) {
+    private func loadFailed(_ load: Load, _ code: String, _ message: String) {
+        let batch = load.batch
+        let statement = load.statement
         let lane = flights.lanes[batch.lane]
         let index = batch.lane / 2
         var error = RecordError(message, code: code)
@@ -251,12 +288,13 @@ extension RecordWorker {
         switch kind {
         case .lost:
             lostReason = error.message
-            flights.sendAgain(batch, attemptsMax: options.attemptsMax)
-        case .retry: flights.sendAgain(batch, attemptsMax: options.attemptsMax)
-        case .badValue: valueRefused(batch, lane)
-        case .prepareAgain:
-            flush(lane.source)
-            flights.sendAgain(batch, attemptsMax: options.attemptsMax)
+            _ = flights.sendAgain(batch, attemptsMax: options.attemptsMax)
+        case .badValue: valueRefused(load, lane)
+        case .retry, .prepareAgain:
+            if kind == .prepareAgain { flush(lane.source) }
+            if flights.sendAgain(batch, attemptsMax: options.attemptsMax) {
+                countFailure(lane.source, error.message)
+            }
         case .schema, .load:
             if kind == .schema { flush(lane.source) }
             fail(batch)
@@ -272,16 +310,14 @@ extension RecordWorker {
 
     /// The column's type cannot hold one of the values. A single value is missing; the values of a
     /// batch are tried one by one.
-    private func valueRefused(_ batch: RecordFlights.Batch, _ lane: RecordFlights.Lane) {
+    private func valueRefused(_ load: Load, _ lane: RecordFlights.Lane) {
+        let batch = load.batch
         guard batch.values.count == 1, let value = batch.values.first else {
-            flights.sendAgain(batch, attemptsMax: options.attemptsMax + 1, alone: true)
+            // Why without a limit: alone, each of them gets an answer.
+            _ = flights.sendAgain(batch, attemptsMax: nil, alone: true)
             return
         }
-        if lane.purpose == .load {
-            let lookup = catalog.sources[lane.source].lookups[lane.lookup]
-            installNegative(lane.source, lookup.key(for: value))
-        }
-        flights.settle(RecordFlights.Key(lane: batch.lane, value: value), .missing)
+        settle(value, isFound: false, batch, lane)
         breakers[lane.source].succeed()
     }
 

@@ -22,7 +22,15 @@ final class RecordWorker: RecordPumpHandler {
         case settings
         case triggers(source: Int)
         case prepare(statement: Int, name: String)
-        case load(RecordFlights.Batch, statement: String)
+        case load(Load)
+    }
+
+    /// A batch that was sent.
+    struct Load {
+        let batch: RecordFlights.Batch
+        let statement: String
+        /// The moment of `invalidations` at which it was sent.
+        let sentAt: UInt64
     }
 
     enum Phase: Equatable {
@@ -58,6 +66,7 @@ final class RecordWorker: RecordPumpHandler {
     let connector: RecordConnector
 
     var flights: RecordFlights
+    var invalidations: RecordInvalidations
     /// The first lane of each source. A lookup has two lanes, for loading and for dropping.
     let laneStarts: [Int]
     var breakers: [RecordBreaker]
@@ -114,6 +123,7 @@ final class RecordWorker: RecordPumpHandler {
             }
         }
         flights = RecordFlights(lanes: lanes)
+        invalidations = RecordInvalidations(sourceCount: catalog.sources.count)
         laneStarts = starts
         statements = Array(repeating: Statement(), count: lanes.count / 2)
         breakers = catalog.sources.map { _ in

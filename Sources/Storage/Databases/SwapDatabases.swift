@@ -52,7 +52,30 @@ extension Reference where Pointee == Worker {
             right.putAll(fromLeft)
         }
         didSwap(left, right)
+        for keyspace in [left, right] where keyspace.answersRecords { dropRecords(of: keyspace) }
         statistics.pointee.changes.bump()
+    }
+}
+
+extension Reference where Pointee == Worker {
+    /// Drops the records that a swap has brought to the database that answers records. The caller
+    /// holds all its shards.
+    ///
+    /// Why: changes of rows are looked up only there, and these entries were elsewhere. Their rows
+    /// may have changed; and an entry does not tell a row from a value that a client wrote.
+    private func dropRecords(of keyspace: KeyspaceReference) {
+        guard let isRecord = registry.isReserved else { return }
+        for index in 0..<keyspace.shardCount {
+            let shard = keyspace.shard(at: index)
+            var keys: [[UInt8]] = []
+            shard.pointee.table.forEach { if isRecord($0.key) { keys.append($0.key.array) } }
+            for key in keys {
+                key.withBytes { key in
+                    guard let slot = shard.pointee.table.find(Hash(key), key) else { return }
+                    remove(slot, from: &shard.pointee.table, .record, in: shard)
+                }
+            }
+        }
     }
 }
 

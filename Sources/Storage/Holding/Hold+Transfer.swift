@@ -4,16 +4,24 @@ import Glibc
 
 // Moving and copying whole entries: RENAME, MOVE, COPY. Source and target may lie in different
 // databases and in keyspaces of different tenants.
+//
+// A value that is moved or copied to a record's key is not kept: the key's next reader loads the
+// row. Why: the value may be a row that was moved away before, to another key or database. Changes
+// of rows are looked up only under the record's key, so this one may be out of date.
 extension Hold {
     /// Gives the entry at `source` the key at `target`, in the target's keyspace, and replaces what
     /// was there. Value and expiry stay, and the move counts as an access. A large collection is
     /// not copied. The caller has found a source. Without one, nothing moves, the target is still
-    /// removed, and the result is false.
+    /// removed, and the result is false. At a record's key the entry ends.
     public func move(from source: Int, to target: Int) -> Bool {
         if let replaced = find(target) { remove(replaced) }
         // Why only now: the removal above invalidates slots.
         guard let found = find(source) else { return false }
         let resolved = self[target]
+        guard !isRecord(resolved) else {
+            remove(found)
+            return true
+        }
         if !frame.pointee.options.contains(.leavesAccessTime) { noteAccess(found) }
         let old = found.entry
         let nested = old.ownedSize
@@ -42,10 +50,16 @@ extension Hold {
         if let replaced = find(target) { remove(replaced) }
         guard let found = find(source) else { return false }
         let resolved = self[target]
+        guard !isRecord(resolved) else { return true }
         let access = Access.initial(now: now, settings: settings)
         let copied = found.entry.copy(key: resolved.key, access: access)
         insert(copied, nested: copied.ownedSize, resolved)
         return true
+    }
+
+    private func isRecord(_ resolved: ResolvedKey) -> Bool {
+        guard let isReserved = frame.pointee.worker.registry.isReserved else { return false }
+        return resolved.shard.pointee.keyspace.answersRecords && isReserved(resolved.key)
     }
 
     /// Takes the entry out of its table without what its value owns, which another entry has now.

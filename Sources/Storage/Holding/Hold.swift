@@ -53,6 +53,9 @@ public struct Hold: ~Copyable {
     /// How many keys the command names.
     public var count: Int { frame.pointee.keyCount }
 
+    /// Whether this is a part of another hold, which owns the locks.
+    public var isInner: Bool { frame.pointee.options.contains(.inner) }
+
     /// The time of the command.
     @inline(__always)
     public var now: Milliseconds { frame.pointee.worker.now }
