@@ -176,8 +176,8 @@ extension Store {
         #expect(watcher.isDirty)
     }
 
-    /// A record is there for clients before it is loaded. So its first load breaks no watch, but what
-    /// follows does. `~` stands for a negative entry: the record is known not to exist.
+    /// A record is there for clients before it is loaded. So its first load breaks no watch, but
+    /// what follows does. `~` stands for a negative entry: the record is known not to exist.
     @Test(arguments: [
         // before the watch, after it, whether it breaks
         ("", "r", false), ("", "~", false), ("", "rr", true), ("", "~r", true), ("", "r~", true),

@@ -93,17 +93,26 @@ public struct Call {
         command.run(arguments, hold, &reply)
         if let misses, !misses.pointee.keys.isEmpty {
             reply.truncate(to: mark)
-            guard hold.isInner else {
-                hold.end()
-                return .recordsMissing
-            }
-            misses.pointee.keys = []
-            return refuse(hold, .recordChangesTooFast, &reply)
+            return missed(misses, hold, &reply)
         }
         hold.end(
             isRead: flags.contains(.readOnly), isWrite: flags.contains(.write), bytesIn: size,
             bytesOut: reply.count - mark)
         return nil
+    }
+
+    /// Ends the hold of a command that missed records, and whose reply was taken back. Inside EXEC
+    /// the command is refused, outside it waits for them.
+    @inline(never)
+    private func missed(
+        _ misses: RecordMissesReference, _ hold: consuming Hold, _ reply: inout ReplyWriter
+    ) -> Refusal {
+        guard hold.isInner else {
+            hold.end()
+            return .recordsMissing
+        }
+        misses.pointee.keys = []
+        return refuse(hold, .recordChangesTooFast, &reply)
     }
 
     /// Runs a command of a transaction. Its keys are `count` of `outer`'s, starting with `first`. A
@@ -143,13 +152,18 @@ public struct Call {
     public func run(
         _ command: any KeyCommand.Type, inside outer: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        if namesTooLongKey { return reply.error(Refusal.keyTooLong.text(entry, arguments)) }
+        if namesTooLongKey { return refuse(.keyTooLong, &reply) }
         let keys = KeyList(inside: outer, options)
         addKeys(to: keys)
         guard let hold = keys.holdInside() else {
-            return reply.error(Refusal.undeclaredKey.text(entry, arguments))
+            return refuse(.undeclaredKey, &reply)
         }
         _ = run(command, hold, &reply)
+    }
+
+    @inline(never)
+    private func refuse(_ refusal: Refusal, _ reply: inout ReplyWriter) {
+        reply.error(refusal.text(entry, arguments))
     }
 
     /// Replies why the command does not run, unless it waits. Charges its bytes to the tenant of
@@ -176,13 +190,21 @@ extension Call {
     public var namesTooLongKey: Bool {
         let index = Int(entry.pointee.singleKey)
         if index > 0 { return arguments[index].count > Entry.keySizeMax }
-        var isTooLong = false
         if let range = entry.pointee.keyRange {
             guard let indices = range.range(count: arguments.count) else { return false }
-            for index in stride(from: indices.lowerBound, to: indices.upperBound, by: range.step)
-            where arguments[index].count > Entry.keySizeMax { isTooLong = true }
-            return isTooLong
+            var index = indices.lowerBound
+            while index < indices.upperBound {
+                if arguments[index].count > Entry.keySizeMax { return true }
+                index += range.step
+            }
+            return false
         }
+        return namesTooLongKeySomewhere
+    }
+
+    @inline(never)
+    private var namesTooLongKeySomewhere: Bool {
+        var isTooLong = false
         _ = entry.pointee.spec.forEachKey(arguments) { index, _ in
             if arguments[index].count > Entry.keySizeMax { isTooLong = true }
         }
