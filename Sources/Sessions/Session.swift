@@ -33,7 +33,7 @@ public struct Session: ~Copyable {
     public enum Suspension: Equatable, Sendable {
         /// Until these record keys are loaded or have failed.
         case records([[UInt8]])
-        /// Until the tenant's budget is refilled: so many milliseconds.
+        /// For this many milliseconds, until the tenant's budget is refilled.
         case throttled(Milliseconds)
         /// Until CLIENT UNPAUSE or the pause's end.
         case paused

@@ -139,7 +139,7 @@ extension CommandContext {
             name = found.id.array
         }
         guard tenant == session.pointee.tenant || !isInsideTransaction else {
-            // Why: EXEC holds the shards of one tenant only.
+            // Why: EXEC holds only shards of tenants that its session sees.
             return "ERR a transaction cannot change its tenant"
         }
         guard enter(tenant) else { return "ERR max number of clients reached" }

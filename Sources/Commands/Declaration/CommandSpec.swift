@@ -168,6 +168,7 @@ public struct KeyAccess: OptionSet, Sendable {
     public static let overwrite = KeyAccess(rawValue: 4)
     public static let remove = KeyAccess(rawValue: 8)
     public static let access = KeyAccess(rawValue: 16)
+    // The command may create the key: its tenant is then made, and the limit of keys is checked.
     public static let update = KeyAccess(rawValue: 32)
     public static let insert = KeyAccess(rawValue: 64)
     public static let delete = KeyAccess(rawValue: 128)

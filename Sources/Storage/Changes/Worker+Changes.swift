@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Notification of changes: every change of a key passes through here, before and after it is made.
+// Notification of changes: every change of a key passes through here, before and after it is made,
+// except the deletion of a tenant, which tells by itself.
 // All of it runs under the lock of the shard.
 extension Reference where Pointee == Shard {
     @inline(__always)
@@ -99,7 +100,7 @@ extension Reference where Pointee == Worker {
             tell(Hash(slot.entry.key), from: reason == .expired ? .expired : .live, in: shard)
         }
         guard shard.isObserved else { return table.remove(slot, shrinking: shrinking) }
-        // Why a copy: the key's bytes go with the entry.
+        // Why a copy: the key's bytes are freed with the entry.
         let key = slot.entry.key.array
         willRemove(slot, from: table, in: shard)
         table.remove(slot, shrinking: shrinking)

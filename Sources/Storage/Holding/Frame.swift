@@ -15,10 +15,10 @@ public struct HoldOptions: OptionSet, Sendable {
 
     /// The command inserts nothing, so it may leave expired keys in place while clients are paused.
     @inlinable public static var readOnly: HoldOptions { HoldOptions(rawValue: 1) }
-    /// Reads leave the access time alone (CLIENT NO-TOUCH).
+    /// The command leaves the access times of its keys alone (CLIENT NO-TOUCH).
     @inlinable public static var leavesAccessTime: HoldOptions { HoldOptions(rawValue: 2) }
 
-    /// The records thread makes the changes, and observers learn that.
+    /// The hold loads or drops a record; observers get `.record` as the reason.
     @inlinable public static var record: HoldOptions { HoldOptions(rawValue: 128) }
 
     /// All keys live in one tenant's keyspace, so the first key's shard answers for the tenant.
@@ -68,7 +68,7 @@ struct Frame {
     var recordMisses: RecordMissesReference?
     /// The keyspace of all keys added so far; nil if two differ, or if keys may name tenants.
     var commonKeyspace: KeyspaceReference?
-    /// Whether the outer level has every key that was asked for, if these come as bytes.
+    /// Whether the outer level has every key added so far. Only for keys that come as bytes.
     var namesAll = true
     /// Whether a key names a tenant that does not exist (`KeyList.add`).
     var hasStrays = false

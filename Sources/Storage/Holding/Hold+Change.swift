@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Changing entries. Every change of a key passes through one of these, which changes the shard's
-// table and tells the key's waiters.
+// Changing entries. Every change that a handler makes in place passes through one of these, which
+// changes the shard's table and tells the key's waiters.
 extension Hold {
     /// The reason that observers get for the command's changes.
     private var reason: ChangeReason {

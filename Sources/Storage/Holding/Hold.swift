@@ -117,6 +117,16 @@ public struct Hold: ~Copyable {
     }
 
     // MARK: - Finding
+    //
+    //                     counts a hit     notes       removes a
+    //                     or a miss        access      negative entry
+    //     find                                         yes
+    //     read            yes              yes
+    //     peek            yes
+    //     readToReplace   yes              yes         yes
+    //     findAny                                                      (finds it too)
+    //
+    // All of them remove an expired entry first.
 
     /// The entry of the key at `ordinal`, for a command that changes it. Counts nothing. Removes an
     /// expired entry, and also a negative one, because the write that follows is newer.

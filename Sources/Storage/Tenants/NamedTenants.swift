@@ -10,8 +10,8 @@ import CLinux
 /// step prefetches for all keys of the batch before it waits for the first. A tenant that the key
 /// before has named, which is the usual case, is looked up once.
 ///
-/// What `find` returns stays valid until the thread's tick ends (`Reclamation`), but may be dead by
-/// then.
+/// What `find` has found stays valid until the thread's tick ends (`Reclamation`), but may be dead
+/// by then.
 struct NamedTenants {
     private struct Named {
         /// A view of the first key that names the tenant.

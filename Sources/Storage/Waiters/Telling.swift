@@ -3,7 +3,7 @@ import Base
 import Synchronization
 
 // Tells waiters what happened to a key. A change of one key goes through `tell`, a change of a
-// whole shard through `tellAll`.
+// whole shard through `tellAll`; the deletion of a tenant lets its waiters go.
 
 /// What clients find under the keys of one hash.
 enum Presence {
