@@ -129,7 +129,7 @@ extension Session {
         let database = state.pointee.database
         let errors = reply.errorCount
         let keylessCount = runAll(queued, hold, list, on: &thread, &reply)
-        endExcuse(thread)
+        if thread.recordMisses != nil { endExcuse(thread) }
         queuedErrorCount = reply.errorCount - errors
         thread.unmutedFrom = reply.count
         hold.returnOverdrafts()

@@ -124,21 +124,24 @@ public struct Call {
         _ command: any KeyCommand.Type, inside outer: borrowing Hold, first: Int, count: Int,
         _ reply: inout ReplyWriter
     ) {
-        let refusal = run(
-            command, Hold(inside: outer, first: first, count: count, options), &reply)
-        if let recordMisses, refusal == nil, entry.pointee.flags.contains(.write),
-            keyspace.answersRecords
-        {
-            excuse(first..<first + count, of: outer, recordMisses)
+        if let recordMisses {
+            return run(command, inside: outer, first..<first + count, recordMisses, &reply)
         }
+        _ = run(command, Hold(inside: outer, first: first, count: count, options), &reply)
     }
 
-    /// What a command of the transaction has removed is gone for those behind it, as in Redis. That
-    /// excludes a target: a record's key does not keep what is moved to it.
+    /// The same where there are records. What the command has removed is gone for those behind it,
+    /// as in Redis. That excludes a target: a record's key does not keep what is moved to it.
     @inline(never)
-    private func excuse(
-        _ ordinals: Range<Int>, of outer: borrowing Hold, _ misses: RecordMissesReference
+    private func run(
+        _ command: any KeyCommand.Type, inside outer: borrowing Hold, _ ordinals: Range<Int>,
+        _ misses: RecordMissesReference, _ reply: inout ReplyWriter
     ) {
+        let hold = Hold(
+            inside: outer, first: ordinals.lowerBound, count: ordinals.count, options)
+        guard run(command, hold, &reply) == nil, entry.pointee.flags.contains(.write),
+            keyspace.answersRecords
+        else { return }
         for ordinal in ordinals
         where !outer.isCached(ordinal) && misses.pointee.isToBeLoaded(outer.key(ordinal))
             && !createdKeys[ordinal - ordinals.lowerBound]
