@@ -125,7 +125,8 @@ public struct Call {
         _ reply: inout ReplyWriter
     ) {
         if let recordMisses {
-            return run(command, inside: outer, first..<first + count, recordMisses, &reply)
+            return runAmongRecords(
+                command, inside: outer, first..<first + count, recordMisses, &reply)
         }
         _ = run(command, Hold(inside: outer, first: first, count: count, options), &reply)
     }
@@ -133,7 +134,7 @@ public struct Call {
     /// The same where there are records. What the command has removed is gone for those behind it,
     /// as in Redis. That excludes a target: a record's key does not keep what is moved to it.
     @inline(never)
-    private func run(
+    private func runAmongRecords(
         _ command: any KeyCommand.Type, inside outer: borrowing Hold, _ ordinals: Range<Int>,
         _ misses: RecordMissesReference, _ reply: inout ReplyWriter
     ) {
