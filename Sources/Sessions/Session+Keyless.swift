@@ -15,8 +15,7 @@ import Wire
 /// Invariants:
 /// 1. It is empty whenever `serve` returns: a client that sees a reply finds it counted.
 /// 2. It is empty while a command without keys runs that is not flagged `countedLater`. So such a
-///    command never sees counters or changes a tenant before earlier commands are
-///    counted.
+///    command never sees counters or changes a tenant before earlier commands are counted.
 struct KeylessTally {
     /// How many commands one check covers.
     static let commandsMax = 32

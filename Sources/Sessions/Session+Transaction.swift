@@ -129,7 +129,6 @@ extension Session {
         let database = state.pointee.database
         let errors = reply.errorCount
         let keylessCount = runAll(queued, hold, list, on: &thread, &reply)
-        if thread.recordMisses != nil { endExcuse(thread) }
         queuedErrorCount = reply.errorCount - errors
         thread.unmutedFrom = reply.count
         hold.returnOverdrafts()
@@ -318,6 +317,8 @@ extension Session {
     }
 
     mutating func endTransaction(on thread: inout ServingThread) {
+        // Why here: EXEC may end before it looks for the records that it waited for.
+        endExcuse(thread)
         state.pointee.transaction.reset()
         thread.worker.unwatchAll(&state.pointee.watched)
     }

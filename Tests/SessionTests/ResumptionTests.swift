@@ -76,6 +76,19 @@ import Testing
         }
     }
 
+    /// That a record does not exist is known to the request that waited for it, and not to those
+    /// behind it if that request ends without looking.
+    @Test func whatIsAbsentEndsWithTheTransaction() {
+        let client = Client(host())
+        client.send(["WATCH", "w"], ["MULTI"], ["GET", "user:1"], ["EXEC"])
+        #expect(client.suspension == .records([Array("user:1".utf8)]))
+        #expect(Client(client.host, id: 2).ask("SET", "w", "1") == "+OK\r\n")
+        client.resume(.absent)
+        #expect(client.suspension == nil && client.takeReplies().hasSuffix("*-1\r\n"))
+        client.send(["GET", "user:1"])
+        #expect(client.suspension == .records([Array("user:1".utf8)]))
+    }
+
     /// EXEC loads what it reads before it runs. If a record is gone when its command runs, nobody
     /// knows whether there is a row.
     @Test func aTransactionThatLosesARecordSaysSo() {

@@ -143,9 +143,10 @@ public struct Call {
         guard run(command, hold, &reply) == nil, entry.pointee.flags.contains(.write),
             keyspace.answersRecords
         else { return }
+        lazy var created = createdKeys
         for ordinal in ordinals
         where !outer.isCached(ordinal) && misses.pointee.isToBeLoaded(outer.key(ordinal))
-            && !createdKeys[ordinal - ordinals.lowerBound]
+            && !created[ordinal - ordinals.lowerBound]
         {
             misses.pointee.excused.insert(outer.key(ordinal).array)
         }

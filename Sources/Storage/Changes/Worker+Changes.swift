@@ -2,8 +2,7 @@
 import Base
 
 // Notification of changes: every change of a key passes through here, before and after it is made,
-// except the deletion of a tenant, which tells by itself.
-// All of it runs under the lock of the shard.
+// except the deletion of a tenant, which tells by itself. All of it runs under the shard's lock.
 extension Reference where Pointee == Shard {
     @inline(__always)
     var isObserved: Bool { pointee.listeners.contains(.observer) }

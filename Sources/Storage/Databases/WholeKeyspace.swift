@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Operations on a whole database: flush, swap, scan, random key. They lock one shard at a time,
-// unless the caller holds all of them (inside EXEC). A shard made since EXEC took its locks is then
-// skipped, because waiting for it would break the order of locks.
+// Operations on a whole database: walking it, flushing it, a random key. They lock one shard at a
+// time, unless the caller holds all of them (inside EXEC). A shard made since EXEC took its locks
+// is then skipped, because waiting for it would break the order of locks.
 extension Reference where Pointee == Worker {
     /// Calls `body` with every shard of `keyspace` under its lock, and settles memory after each.
     /// Inside EXEC, skips shards that are not held: they were made since, and the transaction does

@@ -126,7 +126,7 @@ public struct Hold: ~Copyable {
     //     readToReplace   yes              yes         yes
     //     findAny                                                      (finds it too)
     //
-    // All of them remove an expired entry first.
+    // None of them finds an expired entry; they remove it, but for reads while clients are paused.
 
     /// The entry of the key at `ordinal`, for a command that changes it. Counts nothing. Removes an
     /// expired entry, and also a negative one, because the write that follows is newer.
