@@ -19,7 +19,7 @@ from support.driver import Report, parser, run, seed_of, wait_until
 from support.mixed_load import CREATED, PASSWORD, ROWS, run_mix
 from support.postgres import Postgres
 from support.records import directives, setup
-from support.resp import Client
+from support.resp import Client, ReplyError
 from support.server import Directive, Server, is_redis
 from support.tenancy import info_number, measured_memory, tenant_info
 
@@ -68,8 +68,14 @@ def check_accounts(report: Report, client: Client) -> None:
     names = tenant_names(client)
     wrong = []
     for name in names:
-        charged = int(tenant_info(client, name)["memory"])
-        measured = measured_memory(client, name)
+        try:
+            charged = int(tenant_info(client, name)["memory"])
+            measured = measured_memory(client, name)
+        except ReplyError as error:
+            # A tenant that only keys named goes with its last key, which may expire meanwhile.
+            if name in tenant_names(client):
+                wrong.append((name, str(error)))
+            continue
         if charged != measured:
             wrong.append((name, charged, measured))
     report.check("memory of every tenant", not wrong, wrong[:3] or len(names))
