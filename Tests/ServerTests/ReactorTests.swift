@@ -56,7 +56,7 @@ private final class Bench {
 
     func connect() throws -> Peer {
         var ends: [Int32] = [-1, -1]
-        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         try #require(socketpair(AF_UNIX, type, 0, &ends) == 0)
         reactor.connectionCount.wrappingAdd(1, ordering: .relaxed)
         reactor.mailbox.post(
@@ -84,12 +84,22 @@ private final class Peer {
         self.connection = connection
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // Why: a process that another test starts meanwhile has a copy of the descriptor for a
+        // moment, and the connection would stay open until it closes that.
+        shutdown(descriptor, Int32(SHUT_RDWR))
+        close(descriptor)
+    }
 
     func send(_ lines: String...) {
+        put(lines)
+        bench.turn()
+    }
+
+    /// Puts requests into the socket; no tick follows.
+    func put(_ lines: [String]) {
         let text = lines.map { $0 + "\r\n" }.joined()
         _ = Glibc.send(descriptor, text, text.utf8.count, Int32(MSG_NOSIGNAL))
-        bench.turn()
     }
 
     /// The replies since the last call; nil if the server has closed the connection.
@@ -102,12 +112,6 @@ private final class Peer {
             if count < 0 { return text }
             text += String(decoding: room[..<count], as: UTF8.self)
         }
-    }
-
-    /// Puts requests into the socket; no tick follows.
-    func put(_ lines: String...) {
-        let text = lines.map { $0 + "\r\n" }.joined()
-        _ = Glibc.send(descriptor, text, text.utf8.count, Int32(MSG_NOSIGNAL))
     }
 
     func ask(_ line: String) -> String? {
@@ -377,10 +381,10 @@ private let hour: Milliseconds = 3_600_000
         reader.send("SETRANGE big 2000000 x")
         _ = reader.receive()
         let leaving = try bench.connect()
-        leaving.put("QUIT")
+        leaving.put(["QUIT"])
         bench.reactor.receive(leaving.connection)
         #expect(bench.reactor.connections.count == 2 && bench.reactor.answered.count == 1)
-        reader.put("GET big")
+        reader.put(["GET big"])
         bench.reactor.beginStop()
         #expect(leaving.receive() == "+OK\r\n" && leaving.receive() == nil)
         #expect(bench.reactor.connections.count <= 1)
