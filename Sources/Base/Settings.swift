@@ -33,10 +33,20 @@ public struct Settings: ~Copyable {
     public let bulkSizeMax = Number(512 << 20)
     public let queryBufferLimit = Number(1 << 30)
     /// Output limits of normal clients: a hard one, and a soft one that a client may exceed for
-    /// `outputSoftSeconds`; 0 means no limit.
-    public let outputHardLimit = Number(0)
-    public let outputSoftLimit = Number(0)
+    /// `outputSoftSeconds`; `outputUnlimited` means no limit.
+    public let outputHardLimit = Number(Settings.outputUnlimited)
+    public let outputSoftLimit = Number(Settings.outputUnlimited)
     public let outputSoftSeconds = Number(0)
+    /// `maxmemory-clients`: the most that all clients' buffers may hold, in bytes; if negative, in
+    /// percent of `maxmemory`, or of the memory there is; 0 means no limit.
+    public let clientMemoryMax = Number(0)
+    /// What `clientMemoryMax` means in bytes, and the most that a client's replies may take: three
+    /// quarters of that, or `outputHardLimit` if that is less. Both are derived
+    /// (`SettingsReference.derive`).
+    public let clientMemoryLimit = Number(Int.max)
+    public let replySizeMax = Number(Settings.outputUnlimited)
+    /// The memory that the process can use: its container's, else the machine's.
+    public let availableMemory = Number(Int.max)
     public let clientCountMax = Number(10_000)
     /// Seconds that a client may be idle; 0 means forever.
     public let idleTimeoutSeconds = Number(0)
@@ -51,6 +61,12 @@ public struct Settings: ~Copyable {
     public let databaseCount = Number(16)
     /// Who may use DEBUG: nobody (0), everybody (1), clients on this machine (2).
     public let debugCommand = Number(0)
+
+    /// The least that a percentage of `maxmemory-clients` stands for: some ordinary clients.
+    public static let clientMemoryLimitMin = 8 << 20
+
+    /// Why not Int.max: sizes can be added to it.
+    public static let outputUnlimited = 1 << 62
 
     public init() {}
 }
@@ -104,8 +120,29 @@ extension SettingsReference {
     @inlinable @inline(__always) public var queryBufferLimit: Int {
         values.pointee.queryBufferLimit.value
     }
+    @inlinable @inline(__always) public var outputHardLimit: Int {
+        values.pointee.outputHardLimit.value
+    }
     @inlinable @inline(__always) public var outputSoftLimit: Int {
         values.pointee.outputSoftLimit.value
+    }
+    /// Computes the numbers that depend on several directives. Called after each change of one.
+    public func derive() {
+        let given = values.pointee.clientMemoryMax.value
+        let whole = memoryMax > 0 ? memoryMax : values.pointee.availableMemory.value
+        let limit =
+            given == 0
+            ? Int.max
+            : given > 0 ? given : max(Settings.clientMemoryLimitMin, whole / 100 * -given)
+        values.pointee.clientMemoryLimit.set(limit)
+        values.pointee.replySizeMax.set(min(limit / 4 * 3, outputHardLimit))
+    }
+
+    @inlinable @inline(__always) public var clientMemoryLimit: Int {
+        values.pointee.clientMemoryLimit.value
+    }
+    @inlinable @inline(__always) public var replySizeMax: Int {
+        values.pointee.replySizeMax.value
     }
     @inlinable @inline(__always) public var clientCountMax: Int {
         values.pointee.clientCountMax.value

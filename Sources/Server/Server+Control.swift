@@ -94,18 +94,14 @@ extension Server: ServerControl {
                 for connection in reactor.connections.all {
                     let state = connection.pointee.session.state
                     guard state.pointee.tenant == tenant else { continue }
-                    connection.pointee.isKilled = true
-                    connection.pointee.isClosing = true
                     reactor.worker.unwatchAll(&state.pointee.watched)
                     state.pointee.transaction.reset()
-                    tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
                     registry.nobody.pointee.connections.wrappingAdd(1, ordering: .relaxed)
                     // Why nobody and unauthenticated: a session may be in the middle of a command
                     // that waits for this standstill, and must not continue with more rights.
-                    state.pointee.tenant = registry.nobody
+                    state.pointee.move(to: registry.nobody, registry)
                     state.pointee.isAuthenticated = false
-                    state.pointee.closesAfterReply = true
-                    reactor.mailbox.post(.close(token: connection.pointee.token))
+                    reactor.kill(connection)
                 }
             }
         }

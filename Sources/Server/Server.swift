@@ -44,6 +44,8 @@ public final class Server: @unchecked Sendable {
     private static let sweepMicroseconds = 500
     /// The start, on the clocks that measure command statistics.
     let startedAtTicks = martlet_ticks()
+    /// The rate of `martlet_ticks`, as far as a short measurement shows.
+    let ticksPerMillisecond = Clock.measureTicksPerMillisecond()
     let startedAtNanoseconds = Clock.monotonicNanoseconds
     /// Bytes allocated when the server was ready, and the most that any reading showed.
     private(set) var memoryAtStart = 0
@@ -79,6 +81,11 @@ public final class Server: @unchecked Sendable {
         recordEngine = try makeRecordEngine()
         configuration.observe { [weak self] names in
             if names.contains("requirepass") { self?.refreshPasswordRequired() }
+        }
+        registry.limitsObserver.withLock { observer in
+            observer = { [weak self] in
+                self?.reactors.forEach { $0.mailbox.post(.limitsChanged) }
+            }
         }
         memoryAtStart = memoryFigures().allocated
         registry.measureOtherMemory(now: Clock.nowMilliseconds)
@@ -296,10 +303,7 @@ public final class Server: @unchecked Sendable {
                     // Why now: requests that it has already sent must not run behind the command
                     // that killed it, not even the rest of a batch whose command waits for this
                     // standstill to end.
-                    connection.pointee.isKilled = true
-                    connection.pointee.isClosing = true
-                    connection.pointee.session.state.pointee.closesAfterReply = true
-                    reactor.mailbox.post(.close(token: connection.pointee.token))
+                    reactor.kill(connection)
                 }
             }
         }

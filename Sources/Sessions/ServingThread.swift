@@ -23,6 +23,12 @@ public struct ServingThread: ~Copyable {
     public let recordMisses: RecordMissesReference?
     var list = ArgumentList()
     var keyless = KeylessTally()
+    /// `martlet_ticks` when the last command ended or the last batch was parsed.
+    var lastTicks: UInt64 = 0
+    /// How long a session may run before others have their turn.
+    let sliceTicks: UInt64
+    /// How long the session that was served last has run.
+    public internal(set) var ticksServed: UInt64 = 0
     /// Where the replies begin that CLIENT REPLY has not been applied to yet. EXEC applies it
     /// itself, reply by reply.
     var unmutedFrom = 0
@@ -30,8 +36,10 @@ public struct ServingThread: ~Copyable {
 
     public init(
         worker: WorkerReference, server: any ServerControl, pause: PauseState,
-        commandStatistics: CommandStatistics, recordMisses: RecordMissesReference?
+        commandStatistics: CommandStatistics, recordMisses: RecordMissesReference?,
+        sliceTicks: UInt64 = .max
     ) {
+        self.sliceTicks = sliceTicks
         self.worker = worker
         precondition(RequestBatch.count <= Worker.batchSize)
         commands = UncountedReference(keeping: server.commands)

@@ -62,8 +62,9 @@ extension Session {
             }
         }
         if context.action == .close { state.pointee.closesAfterReply = true }
+        thread.lastTicks = martlet_ticks()
         count(
-            call.entry, ticks: martlet_ticks() &- started,
+            call.entry, ticks: thread.lastTicks &- started,
             failed: reply.errorCount - queuedErrorCount > errors, on: thread)
         let rest = takeUncharged()
         chargeKeyless(

@@ -61,9 +61,10 @@ extension Session {
         let errors = reply.errorCount
         let started = martlet_ticks()
         let refusal = call.run(command, prefetch, &reply)
-        let elapsed = martlet_ticks() &- started
+        thread.lastTicks = martlet_ticks()
         if !absent.isEmpty { endExcuse(thread) }
         guard let refusal else {
+            let elapsed = thread.lastTicks &- started
             count(call.entry, ticks: elapsed, failed: reply.errorCount > errors, on: thread)
             recordAttempts = 0
             return nil

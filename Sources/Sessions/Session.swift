@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import CLinux
 import Commands
 import Storage
 import Wire
@@ -48,11 +49,14 @@ public struct Session: ~Copyable {
         public enum Next: Equatable, Sendable {
             /// Receive, and pass the rest together with the new bytes.
             case receive
-            /// The reply buffer is full: send, then continue with the rest.
-            case send
+            /// The reply buffer is full, or the session has run long enough: send, give others
+            /// their turn, then continue with the rest.
+            case yield
             case suspend
             /// Send all replies, then close.
             case close
+            /// Close at once and send nothing: the replies are larger than the client's limit.
+            case closeUnsent
         }
     }
 
@@ -84,30 +88,40 @@ public struct Session: ~Copyable {
         return false
     }
 
+    /// Bytes that the session holds beside the connection's buffers.
+    public var heldSize: Int { state.pointee.heldSize + parser.heldSize }
+
     /// How many bytes the front request needs before it can be complete; a hint.
     public var bytesAwaited: Int { parser.bytesAwaited }
 
     /// Answers the requests in `bytes`, which follow the bytes consumed before. Appends replies to
-    /// the thread's buffer.
+    /// the thread's buffer, whose ceiling is what the client's output limit allows.
     public mutating func serve(_ bytes: Bytes, on thread: inout ServingThread) -> Served {
         precondition(suspension == nil, "a suspended session was served")
         parser.bulkSizeMax = thread.worker.settings.bulkSizeMax
+        parser.planSizeMax = state.pointee.tenant.pointee.memoryMax.value
         var offset = 0
         var reply = ReplyWriter(
             thread.replies, version: state.pointee.protocolVersion,
             countingErrorsIn: thread.errorTally)
         let replyStart = reply.count
+        let start = (replies: replyStart, ticks: martlet_ticks())
+        thread.lastTicks = start.ticks
         while true {  // Bound: each turn consumes at least one request, or ends.
             let parsed = parseBatch(bytes.suffix(from: offset), on: &thread)
             var index = 0
             while index < parsed.count {
+                if thread.lastTicks &- start.ticks > thread.sliceTicks {
+                    parser.reset()
+                    return finish(offset, .yield, start, &thread)
+                }
                 let request = thread.batch.reference(index)
                 if request.pointee.argumentCount > 0 {
                     reply.version = state.pointee.protocolVersion
                     if let suspension = run(request.pointee, on: &thread, &reply) {
                         self.suspension = suspension
                         parser.reset()
-                        return finish(offset, .suspend, replyStart, &thread)
+                        return finish(offset, .suspend, start, &thread)
                     }
                 } else if state.pointee.replyMode != .on {
                     // As in Redis, CLIENT REPLY SKIP also skips an empty request.
@@ -115,35 +129,45 @@ public struct Session: ~Copyable {
                 }
                 offset += request.pointee.size
                 index += 1
+                if reply.isOverfull {
+                    reply.truncate(to: replyStart)
+                    return finish(offset, .closeUnsent, start, &thread)
+                }
                 if state.pointee.closesAfterReply {
-                    return finish(offset, .close, replyStart, &thread)
+                    return finish(offset, .close, start, &thread)
                 }
                 if reply.count - replyStart >= Session.replySizeMax {
                     parser.reset()
-                    return finish(offset, .send, replyStart, &thread)
+                    return finish(offset, .yield, start, &thread)
                 }
             }
             switch parsed.end {
-            case .full: continue
-            case .needMore: return finish(offset, .receive, replyStart, &thread)
+            case .full: thread.lastTicks = martlet_ticks()
+            case .needMore: return finish(offset, .receive, start, &thread)
             case .malformed(let error):
                 let mark = reply.count
                 reply.error(error.message)
                 applyReplyMode(mark, reply)
-                return finish(bytes.count, .close, replyStart, &thread)
+                return finish(bytes.count, .close, start, &thread)
             }
         }
     }
 
     private mutating func finish(
-        _ consumed: Int, _ next: Served.Next, _ replyStart: Int, _ thread: inout ServingThread
+        _ consumed: Int, _ next: Served.Next, _ start: (replies: Int, ticks: UInt64),
+        _ thread: inout ServingThread
     ) -> Served {
         thread.list.removeAll()
         thread.countKeyless()
+        thread.ticksServed = thread.lastTicks &- start.ticks
         state.pointee.bytesIn += consumed
-        state.pointee.bytesOut += thread.replies.pointee.count - replyStart
+        state.pointee.bytesOut += thread.replies.pointee.count - start.replies
         return Served(consumed: consumed, next: next)
     }
+
+    /// Makes the session wait for its tenant's budget before it serves anything: other sessions of
+    /// the tenant wait already.
+    public mutating func putOff() { suspension = .throttled(0) }
 
     /// Ends a suspension: the next `serve` begins with the request that waited.
     public mutating func resume(_ resumption: Resumption) {

@@ -123,6 +123,8 @@ public struct Statistics: ~Copyable {
     /// Clients closed because a request, or the replies that they did not read, exceeded a limit.
     public let closedForInput = Counter(0)
     public let closedForOutput = Counter(0)
+    /// Clients closed because clients together held too much.
+    public let evictedClients = Counter(0)
 
     init() {}
 
@@ -144,6 +146,7 @@ public struct Statistics: ~Copyable {
         authenticationsRefused.set(0)
         closedForInput.set(0)
         closedForOutput.set(0)
+        evictedClients.set(0)
     }
 }
 

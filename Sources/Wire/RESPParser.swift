@@ -24,11 +24,17 @@ public struct RESPParser: ~Copyable {
         case invalidMultibulkLength, invalidBulkLength, expectedDollar(UInt8)
         case tooBigMultibulkCount, tooBigBulkCount, tooBigInline, unbalancedQuotes
         case unauthenticatedMultibulk, unauthenticatedBulk
+        /// An argument is larger than all that the tenant's plan lets it store.
+        case largerThanPlan(size: Int, limit: Int)
 
         /// Redis's text, without the leading minus. Bytes, as it may show one that the client sent.
         public var message: [UInt8] {
             if case .expectedDollar(let byte) = self {
                 return Array("ERR Protocol error: expected '$', got '".utf8) + [byte, 39]
+            }
+            if case .largerThanPlan(let size, let limit) = self {
+                let text = "ERR max request size exceeded. Limit: \(limit) bytes, "
+                return Array((text + "Actual: \(size) bytes").utf8)
             }
             return Array("ERR Protocol error: \(reason)".utf8)
         }
@@ -44,6 +50,7 @@ public struct RESPParser: ~Copyable {
             case .unbalancedQuotes: "unbalanced quotes in request"
             case .unauthenticatedMultibulk: "unauthenticated multibulk length"
             case .unauthenticatedBulk: "unauthenticated bulk length"
+            case .largerThanPlan: "too large"
             }
         }
     }
@@ -65,10 +72,18 @@ public struct RESPParser: ~Copyable {
 
     /// The longest bulk, from `proto-max-bulk-len`.
     public var bulkSizeMax = 512 << 20
+    /// What the tenant's plan lets it store; a longer bulk is refused before its bytes arrive.
+    public var planSizeMax = Int.max
     /// Whether the client has authenticated: before that, requests are kept tiny.
     public var isAuthenticated = true
 
     public init() {}
+
+    /// Bytes that it keeps for an unfinished request, and for the last inline command.
+    public var heldSize: Int {
+        pending.capacity * MemoryLayout<(offset: Int, count: Int)>.stride
+            + inlineArguments.capacity
+    }
 
     /// How many bytes must be there before another call can get further; a hint for reading large
     /// arguments.
@@ -225,6 +240,9 @@ public struct RESPParser: ~Copyable {
             size <= Int64(bulkSizeMax)
         else { return .malformed(.invalidBulkLength) }
         if size > 16_384 && !isAuthenticated { return .malformed(.unauthenticatedBulk) }
+        if Int(size) > planSizeMax {
+            return .malformed(.largerThanPlan(size: Int(size), limit: planSizeMax))
+        }
         scanned = end + 2
         return .value(Int(size))
     }
@@ -257,7 +275,7 @@ public struct RESPParser: ~Copyable {
         guard let arguments = InlineCommand.split(bytes[0..<end]) else {
             return .malformed(.unbalancedQuotes)
         }
-        inlineArguments.removeAll()
+        inlineArguments.removeAll(keepingCapacity: inlineArguments.capacity <= 1024)
         for argument in arguments { inlineArguments.append(argument) }
         var offset = 0
         for argument in arguments {

@@ -8,6 +8,9 @@ import Glibc
 /// wire.
 ///
 /// It is a view of a buffer that the thread owns, so it may be copied and costs nothing to make.
+///
+/// The buffer has a ceiling: what the client's output limit allows beyond what waits already. A
+/// reply that would pass it is dropped while it is made, and its client is closed.
 public struct ReplyWriter {
     // Safety: the thread's reply buffer, which outlives the command that this writer is handed to.
     @usableFromInline let buffer: Reference<ByteBuffer>
@@ -33,6 +36,14 @@ public struct ReplyWriter {
 
     /// Bytes in the buffer; with `truncate` a reply can be taken back.
     public var count: Int { buffer.pointee.count }
+
+    /// Whether the replies have passed the client's limit. All that is written now is dropped, and
+    /// the session ends with the command: a loop that a client can make long stops here.
+    @inline(__always)
+    public var isOverfull: Bool { buffer.pointee.isOverfull }
+
+    /// How many more bytes of replies the client's limit allows.
+    public var room: Int { buffer.pointee.roomBelowCeiling }
 
     /// Takes back what was written since `count` was `mark`.
     public func truncate(to mark: Int) { buffer.pointee.truncate(to: mark) }
@@ -93,7 +104,7 @@ public struct ReplyWriter {
     @inline(__always)
     func header(_ kind: UInt8, _ value: Int64) {
         // Safety: every byte lies in the room that reserve makes.
-        let target = unsafe buffer.pointee.reserve(ASCIIInteger.countMax + 3)
+        guard let target = unsafe buffer.pointee.reserve(ASCIIInteger.countMax + 3) else { return }
         unsafe target[0] = kind
         let size = unsafe ASCIIInteger.write(value, to: target + 1)
         unsafe target[size + 1] = 13
@@ -104,7 +115,7 @@ public struct ReplyWriter {
     @inline(__always)
     private func line(_ kind: UInt8, _ text: Bytes) {
         // Safety: every byte lies in the room that reserve makes.
-        let target = unsafe buffer.pointee.reserve(text.count + 3)
+        guard let target = unsafe buffer.pointee.reserve(text.count + 3) else { return }
         unsafe target[0] = kind
         unsafe memcpy(target + 1, text.base, text.count)
         unsafe target[text.count + 1] = 13
@@ -117,7 +128,8 @@ public struct ReplyWriter {
     @inline(__always)
     public func bulk(_ bytes: Bytes) {
         // Safety: every byte lies in the room that reserve makes.
-        let target = unsafe buffer.pointee.reserve(bytes.count + ASCIIInteger.countMax + 5)
+        let room = bytes.count + ASCIIInteger.countMax + 5
+        guard let target = unsafe buffer.pointee.reserve(room) else { return }
         unsafe target[0] = UInt8(ascii: "$")
         var size = unsafe ASCIIInteger.write(unsigned: UInt64(bytes.count), to: target + 1) + 1
         unsafe target[size] = 13
@@ -229,6 +241,7 @@ public struct ReplyWriter {
         case .set: set(count)
         case .map: map(count)
         }
+        guard !isOverfull else { return }
         let header = buffer.pointee.bytes(end..<buffer.pointee.count).array
         buffer.pointee.truncate(to: end)
         buffer.pointee.insert(header, at: mark)

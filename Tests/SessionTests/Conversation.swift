@@ -133,7 +133,7 @@ final class Client {
             replies += host.thread.replies.pointee.readable.array
             host.thread.replies.pointee.removeAll()
             next = served.next
-            guard next == .send else { return }
+            guard next == .yield else { return }
             sendCount += 1
         }
     }

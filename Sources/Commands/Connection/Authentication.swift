@@ -159,9 +159,8 @@ extension CommandContext {
             worker.countRejection(registry.keyspace(tenant, 0))
             return false
         }
-        current.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
         worker.unwatchAll(&session.pointee.watched)
-        session.pointee.tenant = tenant
+        session.pointee.move(to: tenant, registry)
         return true
     }
 }

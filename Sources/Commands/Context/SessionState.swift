@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 import Storage
+import Synchronization
 import Wire
 
 /// The state of a client's conversation: its identity, its protocol version, its database, its
@@ -25,7 +26,7 @@ public struct SessionState: ~Copyable {
     public var protocolVersion: UInt8 = 2
     public var database = 0
     /// The tenant whose keys the session sees.
-    public var tenant: TenantReference { didSet { forgetRights() } }
+    public private(set) var tenant: TenantReference { didSet { forgetRights() } }
     public var isAuthenticated: Bool { didSet { forgetRights() } }
     /// Which commands it may run; valid if `rightsGeneration` equals that of the settings.
     public internal(set) var rights = Rights.none
@@ -50,6 +51,8 @@ public struct SessionState: ~Copyable {
     public var lastCommand = -1
     public var bytesIn = 0
     public var bytesOut = 0
+    /// Bytes that its tenant is charged for the buffers of this client (`charge`).
+    public private(set) var chargedSize = 0
     /// Bytes of waiting requests and replies. The connection updates these for CLIENT LIST and the
     /// limits.
     public var queryBufferSize = 0
@@ -59,6 +62,28 @@ public struct SessionState: ~Copyable {
 
     /// The session's identity changed: its rights are computed again before the next command.
     private mutating func forgetRights() { rightsGeneration = -1 }
+
+    /// Bytes that the session itself holds: queued requests, watched keys, names.
+    @inline(__always)
+    public var heldSize: Int {
+        transaction.requests.capacity + watched.heldSize + name.count + clientLibraryName.count
+            + clientLibraryVersion.count
+    }
+
+    /// Charges the session's tenant for `size` bytes of buffers, instead of what it was charged.
+    public mutating func charge(_ size: Int, _ registry: TenantRegistry) {
+        registry.chargeClients(tenant, size - chargedSize)
+        chargedSize = size
+    }
+
+    /// Moves the session, and what is charged for it, to another tenant, which counts the
+    /// connection already.
+    public mutating func move(to other: TenantReference, _ registry: TenantRegistry) {
+        registry.chargeClients(tenant, -chargedSize)
+        registry.chargeClients(other, chargedSize)
+        tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
+        tenant = other
+    }
 
     public enum ReplyMode: Sendable { case on, off, skipNext, skipThis }
 

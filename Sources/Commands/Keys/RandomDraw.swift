@@ -4,9 +4,6 @@ import Wire
 
 /// What HRANDFIELD and SRANDMEMBER share: a count, which if negative allows repetitions.
 enum RandomDraw {
-    /// A negative count may ask for more than the key holds; a larger reply than this is refused.
-    private static let replySizeMax = 256 << 20
-
     /// The count; nil after an error reply. It can be negated without overflow.
     static func count(_ bytes: Bytes, _ reply: inout ReplyWriter) -> Int? {
         guard let count = ASCIIInteger.parse(bytes) else {
@@ -22,21 +19,19 @@ enum RandomDraw {
         return Int(count)
     }
 
+    /// The smallest element, "$0\r\n\r\n".
+    private static let elementSizeMin = 6
+
     /// Replies an array of `count` elements. `draw` writes them, and after each asks `mayGoOn`
-    /// whether to continue. If the reply grows too large, an error replaces it.
+    /// whether to continue. A count whose reply certainly passes the client's limit is refused.
     static func writeRepeating(
         _ count: Int, _ reply: inout ReplyWriter, _ draw: (_ mayGoOn: () -> Bool) -> Void
     ) {
-        let mark = reply.count
-        var isTooLarge = false
+        guard count <= reply.room / elementSizeMin else {
+            return reply.error("ERR value is out of range")
+        }
         reply.array(count)
         let writer = reply
-        draw {
-            isTooLarge = writer.count - mark > replySizeMax
-            return !isTooLarge
-        }
-        guard isTooLarge else { return }
-        reply.truncate(to: mark)
-        reply.error("ERR value is out of range")
+        draw { !writer.isOverfull }
     }
 }

@@ -49,6 +49,7 @@ public enum TENANT_INFO: SessionCommand {
             ("bytes_out", usage.bytesOut), ("expired", usage.expired), ("evicted", usage.evicted),
             ("rejected", usage.rejected),
             ("connections", tenant.pointee.connections.load(ordering: .relaxed)),
+            ("client_memory", tenant.pointee.clientMemory.load(ordering: .relaxed)),
             // Leases count the day's use, and without a daily limit no thread takes one.
             ("commands_today", description.limits.operationsPerDay.map { _ in today.operations }),
             ("bytes_today", description.limits.bandwidthPerDay.map { _ in today.bytes }),

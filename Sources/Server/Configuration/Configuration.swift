@@ -49,9 +49,11 @@ public final class Configuration: Sendable {
         fromEnvironment = Set(variables.values.keys).subtracting(commandLine.values.keys)
             .union(environment["DATABASE_URL"] == nil ? [] : ["postgres-url"])
         self.values = Mutex(values)
+        settings.values.pointee.availableMemory.set(MemorySize.available)
         for directive in Directive.all {
             if let value = values[directive.name] { directive.apply?(settings, value) }
         }
+        settings.derive()
         try checkTenants()
     }
 
@@ -76,6 +78,7 @@ public final class Configuration: Sendable {
         for directive in Directive.all { values[directive.name] = directive.initialValue }
         values["maxmemory"] = .integer(MemorySize.memoryMaxDefault)
         values["client-output-buffer-limit"] = .words(MemorySize.outputLimitDefault)
+        values["client-query-buffer-limit"] = .integer(MemorySize.queryBufferLimitDefault)
         values["threads"] = .integer(threadsDefault(cores: coreCount))
         values["dir"] = .text(TextFile.workingDirectory)
         if let url = environment["DATABASE_URL"] { values["postgres-url"] = .text(url) }
@@ -174,6 +177,7 @@ public final class Configuration: Sendable {
                 values[change.directive.name] = change.value
                 change.directive.apply?(settings, change.value)
             }
+            settings.derive()
         }
         let names = Set(changes.map(\.directive.name))
         observer.withLock({ $0 })?(names)

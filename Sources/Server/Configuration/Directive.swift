@@ -19,6 +19,8 @@ public struct Directive: Sendable {
     public enum Kind: Sendable {
         case integer(ClosedRange<Int>)
         case memory(ClosedRange<Int>)
+        /// A size of at least 0, or 1 % to 100 %, which is kept as a negative number.
+        case memoryOrPercent
         /// An octal number, as file permissions are written.
         case octal
         case bool
@@ -112,6 +114,17 @@ extension Directive {
                 throw Unacceptable("argument must be a memory value")
             }
             return .integer(try Directive.within(range, size))
+        case .memoryOrPercent:
+            if word.hasSuffix("%") {
+                guard let percent = Int(word.dropLast()), (1...100).contains(percent) else {
+                    throw Unacceptable("argument must be a memory or percent value")
+                }
+                return .integer(-percent)
+            }
+            guard let size = MemorySize.parse(word) else {
+                throw Unacceptable("argument must be a memory or percent value")
+            }
+            return .integer(size)
         case .octal:
             guard let mode = Int(word, radix: 8) else {
                 throw Unacceptable("argument couldn't be parsed into an integer")
@@ -167,6 +180,7 @@ extension Directive {
         switch value {
         case .integer(let number):
             if case .octal = kind { return String(number, radix: 8) }
+            if case .memoryOrPercent = kind, number < 0 { return "\(-number)%" }
             return String(number)
         case .bool(let flag): return flag ? "yes" : "no"
         case .text(let text): return text

@@ -43,17 +43,21 @@ extension Directive {
             apply: number { $0.values.pointee.clientCountMax.set($1) }),
         Directive(
             "client-query-buffer-limit", .memory(1 << 20...Int.max), "1gb", isChangeable: true,
-            "Maximum size of an unfinished request.",
+            "Maximum size of an unfinished request. By default a sixteenth of the memory, at most "
+                + "1gb.",
             apply: number { $0.values.pointee.queryBufferLimit.set($1) }),
         Directive(
             "client-output-buffer-limit", .outputLimits, "normal 0 0 0", isChangeable: true,
             "Limits on the replies that wait for a client: a hard limit, a soft limit, and the "
-                + "seconds that a client may exceed the soft one. By default a quarter and a "
-                + "sixteenth of the memory, and 60 s.",
+                + "seconds that a client may exceed the soft one. By default a sixteenth of "
+                + "the memory, a quarter of that, and 60 s.",
             apply: { settings, value in
                 guard case .words(let words) = value, words.count == 4 else { return }
-                settings.values.pointee.outputHardLimit.set(Int(words[1]) ?? 0)
-                settings.values.pointee.outputSoftLimit.set(Int(words[2]) ?? 0)
+                func limit(_ word: String) -> Int {
+                    Int(word).flatMap { $0 > 0 ? $0 : nil } ?? Settings.outputUnlimited
+                }
+                settings.values.pointee.outputHardLimit.set(limit(words[1]))
+                settings.values.pointee.outputSoftLimit.set(limit(words[2]))
                 settings.values.pointee.outputSoftSeconds.set(Int(words[3]) ?? 0)
             }),
         Directive(
@@ -71,6 +75,11 @@ extension Directive {
             "Maximum memory of the process; 0 means no limit. In a container the default is 75 % "
                 + "of its limit.",
             apply: number { $0.values.pointee.memoryMax.set($1) }),
+        Directive(
+            "maxmemory-clients", .memoryOrPercent, "12%", isChangeable: true,
+            "Maximum memory of all clients' buffers, beyond which the largest clients are closed: "
+                + "bytes, or a part of maxmemory (without one, of the memory); 0 means no limit.",
+            apply: number { $0.values.pointee.clientMemoryMax.set($1) }),
         Directive(
             "maxmemory-policy",
             .choice([

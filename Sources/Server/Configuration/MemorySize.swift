@@ -58,17 +58,24 @@ enum MemorySize {
         return paths + ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
     }
 
-    /// The default of `client-output-buffer-limit`: a quarter of the memory as the hard limit, and
-    /// a sixteenth for at most a minute as the soft one.
-    ///
-    /// Redis does not limit normal clients. Here a client that never reads must not take the memory
-    /// of all tenants.
-    static var outputLimitDefault: [String] {
+    /// The memory that the process can use: the container's, else the machine's.
+    static var available: Int {
         let machine = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-        let memory = min(containerLimit ?? .max, machine > 0 ? machine : .max)
-        let hard = max(64 << 20, memory / 4)
+        return min(containerLimit ?? .max, machine > 0 ? machine : .max)
+    }
+
+    /// The default of `client-output-buffer-limit`: a sixteenth of the memory as the hard limit,
+    /// and a quarter of that for at most a minute as the soft one.
+    ///
+    /// Redis does not limit normal clients. Here a client that never reads, or that asks for a huge
+    /// reply, must not take the memory of all tenants.
+    static var outputLimitDefault: [String] {
+        let hard = max(16 << 20, available / 16)
         return ["normal", String(hard), String(hard / 4), "60"]
     }
+
+    /// The default of `client-query-buffer-limit`: Redis's, or less on a small machine.
+    static var queryBufferLimitDefault: Int { min(1 << 30, max(16 << 20, available / 16)) }
 
     /// The default of `maxmemory`: three quarters of the container's limit, else 0, which means no
     /// limit.

@@ -208,6 +208,7 @@ struct Information {
                 "\(server.total { $0.sweepNanoseconds.value } / 1_000_000)"
             ),
             ("evicted_keys", total { $0.evictedKeys.value }),
+            ("evicted_clients", total { $0.evictedClients.value }),
             ("keyspace_hits", total { $0.keyspaceHits.value }),
             ("keyspace_misses", total { $0.keyspaceMisses.value }), ("pubsub_channels", "0"),
             ("pubsub_patterns", "0"), ("total_error_replies", "\(server.errorReplyTotal)"),

@@ -2,6 +2,7 @@
 import Base
 import Networking
 import Sessions
+import Storage
 
 /// A socket and its session, with the bytes that arrived and are not consumed yet, and the replies
 /// that are not sent yet.
@@ -25,21 +26,28 @@ struct Connection: ~Copyable {
     /// The client has closed its side while the session waited. Bytes may have arrived before that
     /// end.
     var knowsOfEnd = false
-    /// CLIENT KILL has marked it; the next tick closes it.
+    /// CLIENT KILL or a limit has marked it; the next tick closes it.
     var isKilled = false
+    /// What its session held when it was last charged for that (`SessionState.heldSize`).
+    var sessionSize = 0
     /// The part of the thread's buffer that holds this tick's replies; empty if start == end.
     var replyStart = 0
     var replyEnd = 0
     /// `input` holds requests that wait until replies are sent.
     var hasUnserved = false
+    /// These requests wait until the client has read much of its output. Nothing is received
+    /// meanwhile.
+    var isHeldBack = false
     /// When the output exceeded its soft limit, and the timer that checks it again when the grace
     /// period ends; nil below the limit.
     var softLimitSince: Milliseconds?
     var softLimitTimer: TimerID?
-    /// The serial of the session's wait (`Wait`), and the timer that ends the wait, if there is
-    /// one; 0 and nil while the session serves.
+    /// The serial of the session's wait (`Wait`); 0 while the session serves.
     var waitSerial: UInt64 = 0
-    var waitTimer: TimerID?
+    /// The tenant in whose `ThrottleQueue` the session waits.
+    var throttledBy: TenantReference?
+    /// Whether the session answered any request when it was served last.
+    var hasAdvanced = false
 
     /// Whether the session waits. It then counts as blocked.
     var isSuspended: Bool { waitSerial != 0 }

@@ -109,6 +109,7 @@ extension Reactor {
         let state = connection.pointee.session.state
         worker.unwatchAll(&state.pointee.watched)
         connection.pointee.session.chargeUnfinished(on: worker)
+        state.pointee.charge(0, server.registry)
         state.pointee.tenant.pointee.connections.wrappingSubtract(1, ordering: .relaxed)
         endWait(connection)
         endSoftLimit(connection)

@@ -18,8 +18,7 @@ extension Reactor {
         watch(connection)
         switch suspension {
         case .throttled(let milliseconds):
-            connection.pointee.waitTimer = timers.add(
-                deadline: now + milliseconds, .refill(wait))
+            queue(connection, wait, milliseconds)
         case .paused: pausedCount += 1
         case .records(let keys): server.loadRecords(keys, reactor: self, wait: wait)
         }
@@ -44,8 +43,8 @@ extension Reactor {
         guard connection.pointee.isSuspended else { return }
         connection.pointee.waitSerial = 0
         connection.pointee.session.state.pointee.isBlocked = false
-        if let timer = connection.pointee.waitTimer.take() { timers.cancel(timer) }
         if connection.pointee.session.suspension == .paused { pausedCount -= 1 }
+        leaveQueue(connection)
         blockedCount.wrappingSubtract(1, ordering: .relaxed)
     }
 

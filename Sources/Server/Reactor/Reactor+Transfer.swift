@@ -88,8 +88,15 @@ extension Reactor {
         connection.pointee.session.state.pointee.lastActiveAt = now
     }
 
-    /// Serves the bytes in the connection's own buffer.
+    /// Serves the connection's bytes in a later tick.
+    private func serveLater(_ connection: ConnectionReference) {
+        connection.pointee.hasUnserved = true
+        unserved.append(connection.pointee.token)
+    }
+
+    /// Serves the bytes in the connection's own buffer, now or when its tenant has its next turn.
     func serveInput(_ connection: ConnectionReference) {
+        if hasHadTurn(connection) { return serveLater(connection) }
         notePeaks(connection)
         let bytes = connection.pointee.input.readable
         guard let consumed = serve(connection, bytes) else { return }
@@ -105,16 +112,32 @@ extension Reactor {
     @inline(__always)
     private func serve(_ connection: ConnectionReference, _ bytes: Bytes) -> Int? {
         guard !connection.pointee.isClosing, !connection.pointee.isSuspended else { return 0 }
+        let waiting = connection.pointee.output.readableCount
+        let limit = replyLimit(connection)
+        if waiting > limit / 4 { return holdBack(connection) ? 0 : nil }
+        if mustQueue(connection) {
+            connection.pointee.session.putOff()
+            suspend(connection)
+            return 0
+        }
         let start = thread.replies.pointee.count
+        // What has been answered in this tick is not in `output` yet.
+        let unsent = connection.pointee.replyEnd - connection.pointee.replyStart
+        thread.replies.pointee.setCeiling(start + max(0, limit - waiting - unsent))
         let served = connection.pointee.session.serve(bytes, on: &thread)
+        noteTurn(connection)
+        connection.pointee.hasAdvanced = served.consumed > 0
         let end = thread.replies.pointee.count
         if end > start { note(connection, start, end) }
+        let sessionSize = connection.pointee.session.state.pointee.heldSize
+        if sessionSize != connection.pointee.sessionSize {
+            connection.pointee.sessionSize = sessionSize
+            charge(connection)
+        }
         switch served.next {
         case .receive:
             break
-        case .send:
-            connection.pointee.hasUnserved = true
-            unserved.append(connection.pointee.token)
+        case .yield: serveLater(connection)
         case .suspend:
             suspend(connection)
         case .close:
@@ -123,6 +146,9 @@ extension Reactor {
                 close(connection)
                 return nil
             }
+        case .closeUnsent:
+            closeForOutput(connection, "its replies pass the limit while they are made")
+            return nil
         }
         if end > Reactor.replyBufferLimit {
             let token = connection.pointee.token
@@ -219,20 +245,53 @@ extension Reactor {
         connection.pointee.output.removeAll(keepingCapacity: false)
         endSoftLimit(connection)
         updateSizes(connection)
+        goOn(connection)
         if !closeIfDone(connection) { watch(connection) }
+    }
+
+    /// The most that the client's replies may take: what its output limit allows, and what all
+    /// clients and those of its tenant may hold. A quarter of the latter is for room in buffers.
+    @inline(__always)
+    private func replyLimit(_ connection: ConnectionReference) -> Int {
+        let tenant = connection.pointee.session.state.pointee.tenant
+        return min(server.settings.replySizeMax, tenant.clientMemoryMax / 4 * 3)
+    }
+
+    /// Serves no more requests of a client that has a quarter of its limit still to read. Why: one
+    /// more reply could pass the limit, which ends the client; a client that reads goes on.
+    /// Returns false if the connection was closed.
+    private func holdBack(_ connection: ConnectionReference) -> Bool {
+        let token = connection.pointee.token
+        connection.pointee.hasUnserved = true
+        connection.pointee.isHeldBack = true
+        checkOutput(connection)
+        return connections.find(token) != nil
+    }
+
+    /// Continues with the requests of a connection that was held back, if it has sent enough.
+    private func goOn(_ connection: ConnectionReference) {
+        guard connection.pointee.isHeldBack,
+            connection.pointee.output.readableCount <= replyLimit(connection) / 8
+        else { return }
+        connection.pointee.isHeldBack = false
+        endSoftLimit(connection)
+        unserved.append(connection.pointee.token)
     }
 
     /// Watches for the socket to become writable, and closes a connection whose client reads too
     /// slowly.
     func checkOutput(_ connection: ConnectionReference) {
         updateSizes(connection)
-        let settings = server.settings.values
+        let settings = server.settings
         let size = connection.pointee.output.readableCount
-        let hard = settings.pointee.outputHardLimit.value
-        let soft = settings.pointee.outputSoftLimit.value
-        var isOver = hard > 0 && size > hard
-        if soft > 0 && size > soft {
-            let patience = Milliseconds(settings.pointee.outputSoftSeconds.value) * 1000
+        let soft = settings.outputSoftLimit
+        var isOver = size > settings.outputHardLimit
+        // Why also one that is held back: it may never read, and must not stay for ever.
+        if size > soft || connection.pointee.isHeldBack {
+            let patience =
+                soft < Settings.outputUnlimited
+                ? Milliseconds(settings.values.pointee.outputSoftSeconds.value) * 1000
+                : Reactor.readingPatience
             let since = connection.pointee.softLimitSince ?? now
             connection.pointee.softLimitSince = since
             isOver = isOver || now - since > patience
@@ -245,13 +304,24 @@ extension Reactor {
         } else {
             endSoftLimit(connection)
         }
-        if isOver {
-            worker.statistics.pointee.closedForOutput.bump()
-            Log.standard.write(
-                .warning, "closing client whose output of \(size) bytes is over its limit")
-            return close(connection)
-        }
+        if isOver { return closeForOutput(connection, "\(size) bytes wait for it") }
+        goOn(connection)
         watch(connection)
+    }
+
+    /// How long a client that is held back may take to read, if no soft limit says it.
+    private static let readingPatience: Milliseconds = 60_000
+
+    /// Closes a client that has passed `client-output-buffer-limit`.
+    @inline(never)
+    private func closeForOutput(_ connection: ConnectionReference, _ reason: String) {
+        worker.statistics.pointee.closedForOutput.bump()
+        let state = connection.pointee.session.state
+        Log.standard.write(
+            .warning,
+            "closing client \(state.pointee.id) at \(state.pointee.address), which has passed its "
+                + "output limit: \(reason)")
+        close(connection)
     }
 
     /// Called when the output is below its soft limit, or the connection ends.
@@ -263,7 +333,8 @@ extension Reactor {
     /// Tells the event loop which events the connection needs.
     func watch(_ connection: ConnectionReference) {
         let isOpen = !connection.pointee.isClosing && !connection.pointee.hasEnded
-        let reading = isOpen && !connection.pointee.isSuspended
+        let reading =
+            isOpen && !connection.pointee.isSuspended && !connection.pointee.isHeldBack
         let interest = Interest(
             reading: reading, writing: !connection.pointee.output.isEmpty,
             end: reading || (isOpen && !connection.pointee.knowsOfEnd))
@@ -279,6 +350,7 @@ extension Reactor {
         state.pointee.queryBufferFree =
             connection.pointee.input.capacity - connection.pointee.input.count
         state.pointee.outputSize = connection.pointee.output.readableCount
+        charge(connection)
         notePeaks(connection)
     }
 
@@ -289,15 +361,15 @@ extension Reactor {
         peaks.note(RecentPeaks.Sizes(input: input, output: output), now: now)
     }
 
-    /// Continues with connections whose replies filled the buffer.
+    /// Continues with connections that have yielded, in the order in which they did.
     func serveUnserved() {
         guard !unserved.isEmpty else { return }
         let tokens = unserved
         unserved = []
         for token in tokens {
-            guard let connection = connections.find(token), connection.pointee.hasUnserved else {
-                continue
-            }
+            guard let connection = connections.find(token), connection.pointee.hasUnserved,
+                !connection.pointee.isHeldBack
+            else { continue }
             connection.pointee.hasUnserved = false
             serveInput(connection)
         }

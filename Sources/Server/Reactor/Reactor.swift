@@ -25,16 +25,20 @@ final class Reactor: @unchecked Sendable {
         case resume(Wait, Resumption)
         /// CLIENT UNPAUSE has ended the pause.
         case unpaused
+        /// The limits of a tenant have changed.
+        case limitsChanged
         /// Closes a connection that was killed.
         case close(token: UInt64)
+        /// Closes the largest clients if all clients together hold too much.
+        case relieve
         /// Drains all connections and stops.
         case stop
     }
 
     /// What a timer does.
     enum Due: Equatable {
-        /// Ends the wait of a session whose tenant had used up its budget.
-        case refill(Wait)
+        /// Serves sessions of a tenant that had used up its budget.
+        case throttled(TenantReference)
         /// Closes a connection whose output has been over the soft limit for too long.
         case softLimit(token: UInt64)
     }
@@ -84,6 +88,8 @@ final class Reactor: @unchecked Sendable {
     /// How many connections this reactor has. The accepting reactor compares these counts.
     let connectionCount = Atomic<Int>(0)
     let blockedCount = Atomic<Int>(0)
+    /// What its largest client held when that was last looked for; 0 when it may be any.
+    let largestClient = Atomic<Int>(0)
 
     static let receiveSize = 64 * 1024
     /// If the thread's reply buffer exceeds this, it is sent early.
@@ -103,7 +109,7 @@ final class Reactor: @unchecked Sendable {
         let thread = ServingThread(
             worker: worker, server: server, pause: server.pauseState,
             commandStatistics: commandStatistics,
-            recordMisses: server.makeRecordMisses())
+            recordMisses: server.makeRecordMisses(), sliceTicks: server.ticksPerMillisecond)
         errorTally = thread.errorTally
         hot = Reference.make(Hot(loop: loop, thread: thread))
         receiveBuffer = .allocate(byteCount: Reactor.receiveSize, alignment: 64)
@@ -139,6 +145,7 @@ final class Reactor: @unchecked Sendable {
         worker.pointee.now = moment.wall
         worker.pointee.monotonicNow = moment.monotonic
         rates.note(now: now)
+        if !turns.isEmpty { turns.removeAll(keepingCapacity: true) }
         if pausedCount > 0 || server.pauseState.isActive { endPauseIfOver() }
         for index in 0..<events { handle(loop.event(index)) }
         sendAll()
@@ -157,8 +164,8 @@ final class Reactor: @unchecked Sendable {
         guard let connection = connections.find(event.token) else { return }
         if connection.pointee.interest.reading {
             // Why not while requests wait: a client's earlier requests are answered before more are
-            // read.
-            if !connection.pointee.hasUnserved { receive(connection) }
+            // read. Why not if its tenant has had its turn: the event comes again in the next tick.
+            if !connection.pointee.hasUnserved, !hasHadTurn(connection) { receive(connection) }
         } else if event.isBroken {
             close(connection)
         } else if event.hasEnded && connection.pointee.isSuspended {
@@ -183,7 +190,9 @@ final class Reactor: @unchecked Sendable {
         case .adopt(let accepted): adopt(accepted)
         case .resume(let wait, let resumption): resume(wait, resumption)
         case .unpaused: endPauseIfOver()
+        case .limitsChanged: resumeAllThrottled()
         case .close(let token): connections.find(token).map(close)
+        case .relieve: relieve()
         case .stop: beginStop()
         }
     }
@@ -221,7 +230,7 @@ final class Reactor: @unchecked Sendable {
     private func runTimers() {
         while let due = timers.takeDue(now: now) {  // Bound: due timers only.
             switch due {
-            case .refill(let wait): resume(wait, .again)
+            case .throttled(let tenant): resumeThrottled(tenant)
             case .softLimit(let token):
                 guard let connection = connections.find(token) else { continue }
                 connection.pointee.softLimitTimer = nil
@@ -309,6 +318,9 @@ extension Reactor {
         var timers = Timers<Due>()
         var answered: [ConnectionReference] = []
         var unserved: [UInt64] = []
+        var turns: [Turn] = []
+        var throttles: [TenantReference: ThrottleQueue] = [:]
+        var throttleTurn: UInt64 = 0
 
         init(loop: consuming EpollLoop, thread: consuming ServingThread) {
             self.loop = loop
@@ -337,10 +349,69 @@ extension Reactor {
         _read { yield hot.pointee.answered }
         _modify { yield &hot.pointee.answered }
     }
+    /// Sessions that wait for their tenant's budget.
+    var throttles: [TenantReference: ThrottleQueue] {
+        _read { yield hot.pointee.throttles }
+        _modify { yield &hot.pointee.throttles }
+    }
+    /// The token of the session that is being resumed from its tenant's queue; else 0.
+    var throttleTurn: UInt64 {
+        get { hot.pointee.throttleTurn }
+        set { hot.pointee.throttleTurn = newValue }
+    }
     /// Connections whose next requests wait until their replies are sent.
     var unserved: [UInt64] {
         _read { yield hot.pointee.unserved }
         _modify { yield &hot.pointee.unserved }
+    }
+}
+
+// Turns: the sessions of one tenant together run for at most about a millisecond in a tick, so that
+// a tenant that sends much work on many connections delays the others by one such turn.
+extension Reactor {
+    /// What a tenant's sessions have run in this tick.
+    struct Turn {
+        let tenant: TenantReference
+        var ticks: UInt64
+    }
+
+    /// The tenants whose sessions have run for long in this tick; usually empty.
+    var turns: [Turn] {
+        _read { yield hot.pointee.turns }
+        _modify { yield &hot.pointee.turns }
+    }
+
+    /// Whether the connection's tenant must wait for the next tick.
+    @inline(__always)
+    func hasHadTurn(_ connection: ConnectionReference) -> Bool {
+        !turns.isEmpty && hasHadTurn(connection.pointee.session.state.pointee.tenant)
+    }
+
+    @inline(never)
+    func hasHadTurn(_ tenant: TenantReference) -> Bool {
+        turns.contains { $0.tenant == tenant && $0.ticks > server.ticksPerMillisecond }
+    }
+
+    /// Notes the time that a session has just run. Shorter ones than 20 microseconds are not noted;
+    /// a batch of ordinary commands takes less.
+    @inline(__always)
+    func noteTurn(_ connection: ConnectionReference) {
+        let ticks = thread.ticksServed
+        if ticks > server.ticksPerMillisecond / 50 { noteTurn(connection, ticks) }
+    }
+
+    /// The most tenants of one tick whose times are noted.
+    private static let turnsMax = 64
+
+    @inline(never)
+    private func noteTurn(_ connection: ConnectionReference, _ ticks: UInt64) {
+        let tenant = connection.pointee.session.state.pointee.tenant
+        for index in turns.indices where turns[index].tenant == tenant {
+            turns[index].ticks += ticks
+            return
+        }
+        guard turns.count < Reactor.turnsMax else { return }
+        turns.append(Turn(tenant: tenant, ticks: ticks))
     }
 }
 

@@ -3,9 +3,10 @@ import Base
 import CAllocator
 import Synchronization
 
-// What `maxmemory` bounds: the whole process, as in Redis. The sizes of tables and of waiting
-// garbage are always known exactly. For all other memory (connections, buffers, the program's own
-// objects) the allocator is asked now and then, because that takes some microseconds.
+// What `maxmemory` bounds: the whole process, as in Redis. The sizes of tables, of waiting garbage
+// and of what clients hold are always known exactly. For all other memory (connections, threads'
+// buffers, the program's own objects) the allocator is asked now and then, because that takes some
+// microseconds.
 extension TenantRegistry {
     /// How long a measurement is used.
     private static let measureInterval: Milliseconds = 100
@@ -18,7 +19,8 @@ extension TenantRegistry {
     /// evicted entries are not freed yet would empty the server.
     @inline(__always)
     public var lastingMemory: Int {
-        settledMemory.load(ordering: .relaxed) + otherMemory.load(ordering: .relaxed)
+        settledMemory.load(ordering: .relaxed) + clientMemory.load(ordering: .relaxed)
+            + otherMemory.load(ordering: .relaxed)
     }
 
     /// Bytes that belong to no tenant any more and wait to be freed.
@@ -39,7 +41,9 @@ extension TenantRegistry {
         var allocated = 0
         var size = MemoryLayout<Int>.size
         guard mallctl("stats.allocated", &allocated, &size, nil, 0) == 0 else { return }
-        let known = settledMemory.load(ordering: .relaxed) + TenantRegistry.unfreedMemory
+        let known =
+            settledMemory.load(ordering: .relaxed) + clientMemory.load(ordering: .relaxed)
+            + TenantRegistry.unfreedMemory
         otherMemory.store(max(0, allocated - known), ordering: .relaxed)
     }
 }

@@ -150,9 +150,11 @@ private struct Candidate {
 }
 
 extension Reference where Pointee == Tenant {
-    /// The tenant's memory divided by its share, which is its plan's limit or else `equalShare`.
+    /// The memory of the tenant and of its clients, divided by its share, which is its plan's limit
+    /// or else `equalShare`.
     fileprivate func ratio(toShare equalShare: Int) -> Double {
         let limit = pointee.memoryMax.value
-        return Double(memoryInUse) / Double(limit == .max ? equalShare : max(1, limit))
+        let size = memoryInUse + pointee.clientMemory.load(ordering: .relaxed)
+        return Double(size) / Double(limit == .max ? equalShare : max(1, limit))
     }
 }

@@ -53,6 +53,8 @@ public struct Tenant: ~Copyable {
     let atLimit: Atomic<Int>
     public let settledMemory = Atomic<Int>(0)
     public let connections = Atomic<Int>(0)
+    /// Bytes that its clients hold (`TenantRegistry.chargeClients`).
+    public let clientMemory = Atomic<Int>(0)
     /// Guards `budget`; taken under a shard's lock, never the other way round.
     let budgetLock = SpinLock()
     var budget = Budget()

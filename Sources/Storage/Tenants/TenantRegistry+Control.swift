@@ -41,7 +41,7 @@ extension TenantRegistry {
             tenant.store(control.plans[plan].limits, planIndex: plan)
             return tenant
         }
-        tenant.takeBackLeases()
+        noteNewLimits(of: tenant)
     }
 
     /// Sets the plan of a tenant, or of one that keys named and that has gone with a used budget:
@@ -57,7 +57,7 @@ extension TenantRegistry {
             tenant?.store(control.plans[index].limits, planIndex: index)
             return tenant
         }
-        tenant?.takeBackLeases()
+        if let tenant { noteNewLimits(of: tenant) }
     }
 
     /// The name of the plan that `setPlan` changes; nil if there is none to change.
@@ -95,7 +95,14 @@ extension TenantRegistry {
             tenant.store(control.plans[index].limits, planIndex: index)
             return tenant
         }
-        changed?.takeBackLeases()
+        if let changed { noteNewLimits(of: changed) }
+    }
+
+    private func noteNewLimits(of tenant: TenantReference) {
+        tenant.takeBackLeases()
+        guard tenant.pointee.connections.load(ordering: .relaxed) > 0 else { return }
+        let observer = limitsObserver.withLock { $0 }
+        observer?()
     }
 
     /// The number of undeclared plans that are logged.

@@ -23,12 +23,16 @@ public final class TenantRegistry: Sendable {
     let isReserved: (@Sendable (Bytes) -> Bool)?
     /// Is notified of every change of every key; nil in a server.
     let observer: (any ChangeObserver)?
+    /// Is called after the limits of a tenant with sessions have changed, without a lock.
+    public let limitsObserver = Mutex<(@Sendable () -> Void)?>(nil)
     let index: TenantIndex
     let control: Mutex<Control>
     /// Bytes of all tenants' tables and structures, as far as settled.
     public let settledMemory = Atomic<Int>(0)
-    /// The other bytes that the process has allocated: buffers, connections, itself. Measured now
-    /// and then.
+    /// Bytes that all clients hold (`chargeClients`).
+    public let clientMemory = Atomic<Int>(0)
+    /// The other bytes that the process has allocated: its threads' buffers, connections, itself.
+    /// Measured now and then.
     let otherMemory = Atomic<Int>(0)
     let otherMemoryMeasuredAt = Atomic<Int64>(0)
     /// A keyspace has 2^bits shards: these for the server's own keyspaces, and for those of created

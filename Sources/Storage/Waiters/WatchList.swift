@@ -33,6 +33,15 @@ public struct WatchList: ~Copyable {
     /// Number of watched keys.
     public var count: Int { waiters.count }
 
+    /// Bytes that the list and its waiters take. Their places in the shards' indexes are charged to
+    /// the tenants of the keys.
+    @inline(__always)
+    public var heldSize: Int { waiters.count &* WatchList.watchSize }  // Bound: memory.
+
+    /// A waiter's block, and its part of the dictionary at the lowest load.
+    private static let watchSize =
+        MemoryLayout<Waiter>.size + 2 * (MemoryLayout<Place>.stride + MemoryLayout<Int>.stride)
+
     /// The shards of the watched keys, without those whose waiters have been let go. A shard may
     /// come several times.
     // Safety: as in `withShard(of:)`, they can be locked until the end of the tick.

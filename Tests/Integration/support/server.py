@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Sequence
 
 from .process import REPOSITORY, die_with_parent, free_port, resident_bytes
 from .resp import Client, ConnectionLost
@@ -38,6 +38,7 @@ class Server:
     """One server process on a free port, in a directory of its own.
 
     `host` is where clients connect, `bind` what the server listens on if that differs.
+    `prepare` runs in the child before the program, for example to limit its memory.
     Use as a context manager: leaving it sends SIGTERM and requires exit 0.
     """
 
@@ -50,6 +51,7 @@ class Server:
         environment: dict[str, str] | None = None,
         config_text: str | None = None,
         bind: str | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self.binary = binary
         self.is_redis = is_redis(binary)
@@ -64,6 +66,7 @@ class Server:
             # Two on any machine, so that commands run concurrently.
             self.directives.append(("threads", os.environ.get("TEST_THREADS", "2")))
         self.environment = environment
+        self.prepare = prepare
         self.process: subprocess.Popen[bytes] | None = None
         self.seconds_to_pong = 0.0
         if config_text is not None:
@@ -96,6 +99,13 @@ class Server:
     def launch(self) -> None:
         """Starts the process and does not wait for it to answer."""
         environment = dict(os.environ, **(self.environment or {}))
+        tie = die_with_parent(signal.SIGKILL)
+
+        def before() -> None:
+            tie()
+            if self.prepare is not None:
+                self.prepare()
+
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command_line(),
@@ -104,7 +114,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
                 env=environment,
-                preexec_fn=die_with_parent(signal.SIGKILL),
+                preexec_fn=before,
             )
 
     def start(self, timeout: float = 10.0) -> "Server":
