@@ -9,7 +9,7 @@ import Testing
 @testable import Storage
 
 /// A server with one reactor. The test decides when it ticks and what its clocks show.
-private final class Bench {
+final class Bench {
     let folder = TemporaryFolder()
     let server: Server
     let reactor: Reactor
@@ -73,7 +73,7 @@ private final class Bench {
 }
 
 /// A client at the other end of a socket.
-private final class Peer {
+final class Peer {
     unowned let bench: Bench
     let descriptor: Int32
     let connection: ConnectionReference

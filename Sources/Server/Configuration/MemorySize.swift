@@ -58,8 +58,8 @@ enum MemorySize {
         return paths + ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
     }
 
-    /// The default of `client-output-buffer-limit`: a quarter of the memory as the hard limit, and
-    /// a sixteenth for at most a minute as the soft one.
+    /// The default of `client-output-buffer-limit` for normal clients: a quarter of the memory as
+    /// the hard limit, and a sixteenth for at most a minute as the soft one.
     ///
     /// Redis does not limit normal clients. Here a client that never reads must not take the memory
     /// of all tenants.
