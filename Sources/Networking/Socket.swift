@@ -84,10 +84,10 @@ public enum Socket {
         return code == 0 ? nil : String(cString: strerror(code))
     }
 
-    /// Sends one datagram to the unix socket at `path`.
+    /// Sends one datagram to the unix socket at `path`, or to that of a name that begins with @.
     public static func sendDatagram(_ text: String, to path: String) throws(Failure) {
         let what = "cannot send to \(path)"
-        var name = try SocketAddress(path: path, what: what)
+        var name = try SocketAddress(path: path, what: what, mayBeNameless: true)
         let fd = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | flags, 0)
         guard fd >= 0 else { throw Failure(what: what, errno: errno) }
         defer { close(fd) }

@@ -69,15 +69,17 @@ public struct SocketAddress {
         withUnsafeMutableBytes(of: &storage) { $0.copyMemory(from: source) }
     }
 
-    /// A unix socket. A path that begins with @ is a name without a file.
-    public init(path: String, what: String) throws(Socket.Failure) {
+    /// A unix socket. With `mayBeNameless`, a path that begins with @ is a name without a file.
+    public init(
+        path: String, what: String, mayBeNameless: Bool = false
+    ) throws(Socket.Failure) {
         var name = sockaddr_un()
         name.sun_family = sa_family_t(AF_UNIX)
         var bytes = Array(path.utf8)
         guard bytes.count < MemoryLayout.size(ofValue: name.sun_path) else {
             throw Socket.Failure(what: what, errno: ENAMETOOLONG)
         }
-        let isNameless = bytes.first == UInt8(ascii: "@")
+        let isNameless = mayBeNameless && bytes.first == UInt8(ascii: "@")
         if isNameless { bytes[0] = 0 }
         withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: bytes) }
         // Why: every byte of a name without a file counts, zero bytes too.

@@ -127,6 +127,8 @@ class Ends:
             resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used + 100, hard))
             for stream in streams:
                 stream.close()
+            with server.client() as late:
+                self.report.equal("and the next when there are some", late.value("PING"), b"PONG")
 
     def process(self) -> None:
         """dir, logfile and pidfile act; healthcheck knows passwords and unix sockets."""
