@@ -220,6 +220,7 @@ class Configurations:
                 lines = server.log().splitlines()
                 fine = clients == b"" and "limit of open files" in lines[-1] and len(lines) == 1
                 self.report.check(f"{title}: the reason", fine, error)
+                server.remove()
                 continue
             with server.client() as client:
                 self.report.equal(title, client.value("PING"), b"PONG")
@@ -228,6 +229,7 @@ class Configurations:
                     self.report.equal(f"{title}: maxclients", found, clients)
                     self.report.check("is logged", f"maxclients is {found.decode()} instead" in server.log())
             server.stop()
+            server.remove()
 
     def accept_errors(self) -> None:
         """When the system refuses to hand over clients, no thread spins, and the log says it once."""
@@ -240,6 +242,7 @@ class Configurations:
             if "no seccomp" in server.log():
                 self.report.skip(name, server.log())
                 server.kill()
+                server.remove()
                 continue
             self.report.check(f"{name}: starts", waited is not None and server.alive(), server.log())
             with connect(server.address, 5):
