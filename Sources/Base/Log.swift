@@ -49,6 +49,17 @@ public final class Log: Sendable {
         return 0
     }
 
+    /// Opens the file at `path` again, behind a program that moved it away. Other threads may write
+    /// meanwhile. Returns errno, or 0; after an error the old file stays open.
+    public func reopen(path: String) -> Int32 {
+        guard !path.isEmpty else { return 0 }
+        let next = Glibc.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
+        guard next >= 0 else { return errno }
+        defer { close(next) }
+        // Why the same number: a thread that writes at this moment has read it.
+        return martlet_duplicate(next, descriptor.load(ordering: .relaxed)) < 0 ? errno : 0
+    }
+
     static func withoutControls(_ message: String) -> String {
         var shown = String.UnicodeScalarView()
         for scalar in message.unicodeScalars {

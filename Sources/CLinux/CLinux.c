@@ -3,6 +3,7 @@
 // different view of glibc's own types.
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <fcntl.h>
 #include <link.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +13,8 @@
 int martlet_accept(int listener, struct sockaddr_storage *address, socklen_t *length) {
     return accept4(listener, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
+
+int martlet_duplicate(int from, int to) { return dup3(from, to, O_CLOEXEC); }
 
 int martlet_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
 
@@ -23,6 +26,20 @@ __attribute__((constructor)) static void draw_hash_seed(void) {
         abort();
     }
 }
+
+static int argument_count;
+static char **arguments;
+
+// Why a constructor: glibc hands it the command line as main gets it. Swift's runtime reads /proc/self/cmdline instead,
+// which a container need not have.
+__attribute__((constructor)) static void keep_arguments(int count, char **values) {
+    argument_count = count;
+    arguments = values;
+}
+
+int martlet_argument_count(void) { return argument_count; }
+
+const char *martlet_argument(int index) { return arguments[index]; }
 
 // Read-only segments are clean pages of files: dropped ones come back when they are touched.
 static int release_segments(struct dl_phdr_info *object, size_t size, void *unused) {

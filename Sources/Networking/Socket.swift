@@ -6,15 +6,37 @@ import Glibc
 /// Opens sockets that listen or connect, and sets the options of accepted ones.
 public enum Socket {
     public struct Failure: Error {
-        public let what: String
-        public let errno: Int32
-        public var message: String { "\(what): \(String(cString: strerror(errno)))" }
+        let what: String
+        let errno: Int32
+        /// Whether the system found no address for a name.
+        public let isUnknownName: Bool
+        public let reason: String
+        public var message: String { "\(what): \(reason)" }
+
+        init(what: String, errno: Int32) {
+            self.init(
+                what: what, errno: errno, isUnknownName: false,
+                reason: String(cString: strerror(errno)))
+        }
+
+        init(what: String, errno: Int32, isUnknownName: Bool, reason: String) {
+            self.what = what
+            self.errno = errno
+            self.isUnknownName = isUnknownName
+            self.reason = reason
+        }
+
+        /// Whether this machine does not have the address.
+        public var isAbsent: Bool {
+            [EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT].contains(errno)
+        }
     }
 
-    /// Listens on `address` (IPv4, IPv6, "*" for all IPv4, "::*" or "::" for all IPv6) and `port`.
-    public static func listen(address: String, port: Int, backlog: Int) throws(Failure) -> Int32 {
-        let what = "cannot listen on \(address) port \(port)"
-        var name = try SocketAddress(address, port: port, what: what)
+    /// Listens on `address`; `what` begins the text of a failure.
+    public static func listen(
+        _ address: SocketAddress, backlog: Int, what: String
+    ) throws(Failure) -> Int32 {
+        var name = address
         let fd = try open(name.family, flags, what)
         set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
         if name.family == AF_INET6 { set(fd, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
@@ -43,31 +65,35 @@ public enum Socket {
         return fd
     }
 
-    /// Connects a blocking socket; no call on it waits longer than the timeout.
-    public static func connect(
-        address: String, port: Int, timeoutSeconds: Int
-    ) throws(Failure) -> Int32 {
-        let what = "cannot connect to \(address) port \(port)"
-        var name = try SocketAddress(address, port: port, what: what)
-        return try connect(&name, timeoutSeconds, what)
-    }
-
-    public static func connect(path: String, timeoutSeconds: Int) throws(Failure) -> Int32 {
-        let what = "cannot connect to unix socket \(path)"
-        var name = try SocketAddress(path: path, what: what)
-        return try connect(&name, timeoutSeconds, what)
-    }
-
-    private static func connect(
-        _ name: inout SocketAddress, _ timeoutSeconds: Int, _ what: String
-    ) throws(Failure) -> Int32 {
-        let fd = try open(name.family, Int32(SOCK_CLOEXEC.rawValue), what)
-        var limit = timeval(tv_sec: timeoutSeconds, tv_usec: 0)
-        for option in [SO_SNDTIMEO, SO_RCVTIMEO] {
-            setsockopt(fd, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
-        }
-        guard name.with({ Glibc.connect(fd, $0, $1) }) == 0 else { throw failed(fd, what) }
+    /// Begins to connect to `address`. The socket becomes writable when it is connected, or when it
+    /// cannot be.
+    public static func beginConnecting(_ address: SocketAddress) throws(Failure) -> Int32 {
+        let what = "cannot connect"
+        var name = address
+        let fd = try open(name.family, flags, what)
+        let status = name.with { Glibc.connect(fd, $0, $1) }
+        guard status == 0 || errno == EINPROGRESS else { throw failed(fd, what) }
         return fd
+    }
+
+    /// The error of a socket that was connecting; nil if it is connected.
+    public static func connectError(_ fd: Int32) -> String? {
+        var code: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        if getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size) != 0 { code = errno }
+        return code == 0 ? nil : String(cString: strerror(code))
+    }
+
+    /// Sends one datagram to the unix socket at `path`, or to that of a name that begins with @.
+    public static func sendDatagram(_ text: String, to path: String) throws(Failure) {
+        let what = "cannot send to \(path)"
+        var name = try SocketAddress(path: path, what: what, mayBeNameless: true)
+        let fd = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | flags, 0)
+        guard fd >= 0 else { throw Failure(what: what, errno: errno) }
+        defer { close(fd) }
+        let bytes = Array(text.utf8)
+        let count = name.with { sendto(fd, bytes, bytes.count, Int32(MSG_NOSIGNAL), $0, $1) }
+        guard count == bytes.count else { throw Failure(what: what, errno: errno) }
     }
 
     private static func open(

@@ -5,11 +5,10 @@ import Networking
 
 /// The verb `healthcheck`: does the server of this configuration answer PING in time?
 ///
-/// It connects to the first TCP address of the server, or to its unix socket if it has no port. A
-/// server whose only credentials are tenants' secrets answers NOAUTH, which also shows that it
-/// serves.
+/// It asks at every address of the server at once. One answer is enough, and any answer shows that
+/// the server serves: it may want a password, or have no place for another client.
 enum HealthCheck {
-    private static let timeoutSeconds = 3
+    private static let patience: Milliseconds = 3000
     private static let replySizeMax = 4096
 
     static func run(_ configuration: Configuration) -> Int32 {
@@ -18,70 +17,125 @@ enum HealthCheck {
         return 1
     }
 
-    /// The problem, or nil.
+    /// Why no address answers; nil if one does.
     private static func problem(_ configuration: Configuration) -> String? {
-        let descriptor: Int32
-        do throws(Socket.Failure) { descriptor = try connect(configuration) } catch {
-            return error.message
+        var problems: [String] = []
+        var attempts: [Attempt] = []
+        for target in targets(configuration) {
+            do throws(Socket.Failure) {
+                for address in try target.addresses() {
+                    let fd = try Socket.beginConnecting(address)
+                    attempts.append(Attempt(name: target.name, fd: fd))
+                }
+            } catch {
+                problems.append("\(target.name): \(error.reason)")
+            }
         }
-        defer { close(descriptor) }
-        let password = configuration.text("requirepass")
-        var request = ""
-        if !password.isEmpty {
-            request = "*2\r\n$4\r\nAUTH\r\n$\(password.utf8.count)\r\n\(password)\r\n"
+        let descriptors = attempts.map(\.fd)
+        defer { for fd in descriptors { close(fd) } }
+        let deadline = Clock.monotonicMilliseconds + patience
+        while !attempts.isEmpty {  // Bound: ends at the deadline.
+            let rest = deadline - Clock.monotonicMilliseconds
+            guard rest > 0 else {
+                let late = "no answer within \(patience / 1000) seconds"
+                problems += attempts.map { "\($0.name): \(late)" }
+                break
+            }
+            var ready = attempts.map {
+                pollfd(fd: $0.fd, events: Int16($0.hasAsked ? POLLIN : POLLOUT), revents: 0)
+            }
+            poll(&ready, nfds_t(ready.count), Int32(rest))
+            for index in attempts.indices.reversed() where ready[index].revents != 0 {
+                switch attempts[index].advance() {
+                case .waiting: continue
+                case .answered: return nil
+                case .failed(let reason):
+                    problems.append("\(attempts[index].name): \(reason)")
+                    attempts.remove(at: index)
+                }
+            }
         }
-        request += "*1\r\n$4\r\nPING\r\n"
-        let bytes = Array(request.utf8)
-        guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
-            return "the server does not accept the request"
-        }
-        let lineCount = password.isEmpty ? 1 : 2
-        guard let reply = receive(descriptor, lineCount: lineCount) else {
-            return "no answer within \(timeoutSeconds) seconds"
-        }
-        guard reply != "+PONG", !(password.isEmpty && reply.hasPrefix("-NOAUTH")) else {
-            return nil
-        }
-        return "the server answered '\(reply)'"
+        return problems.isEmpty
+            ? "the server has no address: port is 0 and no unixsocket is set"
+            : problems.joined(separator: "; ")
     }
 
-    private static func connect(_ configuration: Configuration) throws(Socket.Failure) -> Int32 {
+    // MARK: - Where to ask
+
+    private struct Target {
+        let name: String
+        let addresses: () throws(Socket.Failure) -> [SocketAddress]
+    }
+
+    private static func targets(_ configuration: Configuration) -> [Target] {
+        var targets: [Target] = []
         let port = configuration.integer("port")
-        guard port > 0 else {
-            let path = TextFile.resolve(
-                configuration.text("unixsocket"), in: configuration.text("dir"))
-            return try Socket.connect(path: path, timeoutSeconds: timeoutSeconds)
+        let hosts = configuration.words("bind").flatMap(Server.hosts).map(\.host)
+        for host in port > 0 ? hosts : [] {
+            let own =
+                switch host {
+                case "*", "0.0.0.0": "127.0.0.1"
+                case "::*", "::": "::1"
+                default: host
+                }
+            targets.append(
+                Target(name: "\(own) port \(port)") { () throws(Socket.Failure) in
+                    try SocketAddress.all(own, port: port, what: own)
+                })
         }
-        let word = configuration.words("bind").first ?? "127.0.0.1"
-        let address = word.hasPrefix("-") ? String(word.dropFirst()) : word
-        let target =
-            switch address {
-            case "*", "0.0.0.0": "127.0.0.1"
-            case "::*", "::": "::1"
-            default: address
-            }
-        return try Socket.connect(address: target, port: port, timeoutSeconds: timeoutSeconds)
+        let path = configuration.text("unixsocket")
+        if !path.isEmpty {
+            let path = TextFile.resolve(path, in: configuration.text("dir"))
+            targets.append(
+                Target(name: path) { () throws(Socket.Failure) in
+                    [try SocketAddress(path: path, what: path)]
+                })
+        }
+        return targets
     }
 
-    /// The last of the first `lineCount` lines, without its line break; nil if they do not arrive
-    /// in time.
-    private static func receive(_ descriptor: Int32, lineCount: Int) -> String? {
-        let deadline = Clock.nowMilliseconds + Milliseconds(timeoutSeconds) * 1000
-        var reply: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 512)
-        while Clock.nowMilliseconds < deadline, reply.count < replySizeMax {
-            let count = recv(descriptor, &chunk, chunk.count, 0)
-            if count > 0 { reply += chunk[..<count] }
-            let lines = reply.split(separator: 10, omittingEmptySubsequences: false)
-            if lines.count > lineCount {
-                return String(decoding: lines[lineCount - 1].dropLast(), as: UTF8.self)
-            }
-            // Why a lone line counts: a refusal is one line, and the server closes the connection
-            // behind it.
-            if count <= 0 {
-                return lines.count > 1 ? String(decoding: lines[0].dropLast(), as: UTF8.self) : nil
-            }
+    // MARK: - Asking
+
+    private struct Attempt {
+        enum State {
+            case waiting
+            case answered
+            case failed(String)
         }
-        return nil
+
+        let name: String
+        let fd: Int32
+        var hasAsked = false
+        private var reply: [UInt8] = []
+
+        init(name: String, fd: Int32) {
+            self.name = name
+            self.fd = fd
+        }
+
+        /// Sends PING or reads the answer; the socket is ready for it.
+        mutating func advance() -> State {
+            guard hasAsked else {
+                if let reason = Socket.connectError(fd) { return .failed(reason) }
+                hasAsked = true
+                // Why the result does not matter: a server without room for another client answers
+                // and closes before it hears anything.
+                _ = send(fd, "PING\r\n", 6, Int32(MSG_NOSIGNAL))
+                return .waiting
+            }
+            var chunk = [UInt8](repeating: 0, count: 512)
+            let count = recv(fd, &chunk, chunk.count, 0)
+            guard count != 0 else { return .failed("closed the connection without an answer") }
+            guard count > 0 else {
+                return errno == EAGAIN || errno == EINTR
+                    ? .waiting : .failed(String(cString: strerror(errno)))
+            }
+            reply += chunk[..<count]
+            let types = Array("+-:$*_#,(!=%~>".utf8)
+            guard let type = reply.first, types.contains(type), reply.count <= replySizeMax else {
+                return .failed("answers in another protocol")
+            }
+            return reply.contains(10) ? .answered : .waiting
+        }
     }
 }

@@ -6,6 +6,7 @@ import Glibc
 enum ProcessSetup {
     /// Runs before any file is opened: relative paths start at `dir`, as in redis.conf.
     static func prepare(_ configuration: Configuration) throws(Server.StartError) {
+        holdHangUp()
         let directory = configuration.text("dir")
         guard configuration.enterDirectory() else {
             throw .message("dir: cannot enter '\(directory)': \(String(cString: strerror(errno)))")
@@ -15,7 +16,29 @@ enum ProcessSetup {
         guard code == 0 else {
             throw .message("logfile: cannot open '\(log)': \(String(cString: strerror(code)))")
         }
-        configuration.fitClientsToSystem()
+        for note in configuration.notes { Log.standard.write(note.level, note.text) }
+        try configuration.fitClientsToSystem()
+    }
+
+    /// SIGHUP waits until the server hears signals: it must not end a server that is starting.
+    private static func holdHangUp() {
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGHUP)
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
+    /// SIGHUP: a program that rotates logs has moved the file away.
+    static func reopenLog(_ configuration: Configuration) {
+        let path = configuration.text("logfile")
+        let code = Log.standard.reopen(path: path)
+        if code == 0 {
+            Log.standard.write(.notice, "SIGHUP: the log file is open again")
+        } else {
+            let reason = String(cString: strerror(code))
+            Log.standard.write(
+                .warning, "logfile: cannot open '\(path)' again: \(reason); the old one is kept")
+        }
     }
 
     /// Called once the server listens, so that a server that could not start leaves the file of

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import CLinux
 import Commands
 import Glibc
 
@@ -8,6 +9,14 @@ import Glibc
 /// Every verb that concerns a server reads the same configuration as `serve`, from the same places,
 /// so the environment of one container is enough for all of them.
 public enum Program {
+    /// The words behind the program's name.
+    public static var arguments: [String] {
+        (0..<martlet_argument_count()).dropFirst().map { index in
+            // Safety: the index is below the count, and the words live as long as the process.
+            String(cString: martlet_argument(index))
+        }
+    }
+
     /// Runs the verb and returns the exit status.
     public static func run(_ arguments: [String]) -> Int32 {
         let rest = Array(arguments.dropFirst())

@@ -14,11 +14,6 @@ import Synchronization
 /// Threads: each runs one reactor and shares this object. Its mutable parts are atomics and
 /// mutexes.
 public final class Server: @unchecked Sendable {
-    struct Listener {
-        let fd: Int32
-        let unixPath: String?
-    }
-
     public let configuration: Configuration
     public let settings: SettingsReference
     public let registry: TenantRegistry
@@ -71,7 +66,7 @@ public final class Server: @unchecked Sendable {
         commands = CommandTable(Families.all)
         runID = Server.drawRunID()
         try loadTenants()
-        try openListeners()
+        listeners = try Server.openListeners(configuration)
         for number in 0..<threads {
             guard let reactor = Reactor(number: number, server: self) else {
                 throw .message("cannot make reactor \(number): \(String(cString: strerror(errno)))")
@@ -95,50 +90,6 @@ public final class Server: @unchecked Sendable {
         var random = Random()
         let digits = Array("0123456789abcdef")
         return String((0..<40).map { _ in digits[Int(random.next(below: 16))] })
-    }
-
-    private func openListeners() throws(StartError) {
-        let port = configuration.integer("port")
-        let backlog = configuration.integer("tcp-backlog")
-        do throws(Socket.Failure) {
-            if port > 0 {
-                for word in configuration.words("bind") { try open(word, port, backlog) }
-            }
-            let path = configuration.text("unixsocket")
-            if !path.isEmpty {
-                let permissions = configuration.integer("unixsocketperm")
-                listeners.append(
-                    Listener(
-                        fd: try Socket.listen(
-                            path: path, permissions: permissions, backlog: backlog),
-                        unixPath: path))
-            }
-        } catch {
-            throw .message(error.message)
-        }
-        guard !listeners.isEmpty else {
-            throw .message("nothing to listen on: port is 0 and no unixsocket is set")
-        }
-    }
-
-    /// `*` means every address of both families. A leading minus allows the address to be missing.
-    private func open(_ word: String, _ port: Int, _ backlog: Int) throws(Socket.Failure) {
-        if word == "*" {
-            listeners.append(
-                Listener(
-                    fd: try Socket.listen(address: "*", port: port, backlog: backlog), unixPath: nil
-                ))
-            return try open("-::*", port, backlog)
-        }
-        let isOptional = word.hasPrefix("-")
-        let address = isOptional ? String(word.dropFirst()) : word
-        do throws(Socket.Failure) {
-            let fd = try Socket.listen(address: address, port: port, backlog: backlog)
-            listeners.append(Listener(fd: fd, unixPath: nil))
-        } catch {
-            let absent = [EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT].contains(error.errno)
-            guard isOptional && absent else { throw error }
-        }
     }
 
     // MARK: - Running
@@ -185,15 +136,17 @@ public final class Server: @unchecked Sendable {
             "Martlet \(Version.martlet), threads: \(reactors.count), process \(getpid())")
         let port = configuration.integer("port")
         if port > 0 { Log.standard.write(.notice, "Ready to accept connections on port \(port)") }
+        Supervisor.tell("STATUS=Ready to accept connections\nREADY=1\n", configuration)
     }
 
-    /// The first reactor reads SIGTERM and SIGINT from a descriptor; SIGPIPE is ignored.
+    /// The first reactor reads SIGTERM, SIGINT and SIGHUP from a descriptor; SIGPIPE is ignored.
     private func blockSignals() {
         signal(SIGPIPE, SIG_IGN)
         var set = sigset_t()
         sigemptyset(&set)
         sigaddset(&set, SIGTERM)
         sigaddset(&set, SIGINT)
+        sigaddset(&set, SIGHUP)
         pthread_sigmask(SIG_BLOCK, &set, nil)
         signalDescriptor = signalfd(-1, &set, Int32(SFD_NONBLOCK) | Int32(SFD_CLOEXEC))
     }
@@ -212,6 +165,7 @@ public final class Server: @unchecked Sendable {
         var information = signalfd_siginfo()
         let size = MemoryLayout<signalfd_siginfo>.size
         guard read(signalDescriptor, &information, size) == size else { return }
+        if information.ssi_signo == UInt32(SIGHUP) { return ProcessSetup.reopenLog(configuration) }
         Log.standard.write(.notice, "User requested shutdown...")
         stop()
     }
@@ -219,6 +173,7 @@ public final class Server: @unchecked Sendable {
     /// Tells every reactor to drain; the first stops accepting.
     func stop() {
         guard !isStopping.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        Supervisor.tell("STOPPING=1\n", configuration)
         for reactor in reactors { reactor.mailbox.post(.stop) }
     }
 

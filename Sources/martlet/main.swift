@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
 import Server
 
-exit(withStatus: Program.run(Array(CommandLine.arguments.dropFirst())))
+exit(withStatus: Program.run(Program.arguments))

@@ -52,6 +52,33 @@ class Connections:
             time.sleep(0.3)
             self.report.equal("20 MB before QUIT", len(read_all(stream)), 20 * each + 5)
 
+    def half_closed_and_waiting(self) -> None:
+        """Waiting takes nothing from a half-closed client: neither a throttle nor a pause."""
+        if self.redis:
+            self.report.skip("half-closed and waiting", "redis-server closes them")
+            return
+        each = len(b"$1048576\r\n\r\n") + MEGABYTE
+        with self.server.client() as admin:
+            admin.value("CONFIG", "SET", "requirepass", "root")
+            admin.value("TENANT", "CREATE", "slow", "PLAN", "slow", "SECRET", "slow-secret")
+            with connect(self.server.address, 10) as stream:
+                stream.sendall(encode(["AUTH", "slow-secret"]) + encode(["SET", "a", "b" * MEGABYTE]))
+                stream.sendall(encode(["GET", "a"]) * 30)
+                stream.shutdown(socket.SHUT_WR)
+                self.report.equal("throttled", len(read_all(stream)), 10 + 30 * each)
+            admin.value("TENANT", "DELETE", "slow")
+            admin.value("CONFIG", "SET", "requirepass", "")
+            admin.value("SET", "large", b"x" * MEGABYTE)
+            admin.value("CLIENT", "PAUSE", 60_000, "WRITE")
+            with connect(self.server.address, 10) as stream:
+                stream.sendall(encode(["SET", "paused", 1]) + encode(["GET", "large"]) * 20)
+                stream.shutdown(socket.SHUT_WR)
+                time.sleep(0.5)
+                admin.value("CLIENT", "UNPAUSE")
+                self.report.equal("paused", len(read_all(stream)), 5 + 20 * each)
+            self.report.equal("and what it wrote", admin.value("GET", "paused"), b"1")
+            admin.value("DEL", "paused")
+
     def sends_before_it_reads(self) -> None:
         """200,000 commands, then the replies."""
         count = 200_000
@@ -268,12 +295,14 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     report = Report("connections")
     binary = options.server_binary
-    threads = [] if is_redis(binary) else [("threads", 4)]
+    plan = "slow ops-per-second=20 at-limit=throttle"
+    threads = [] if is_redis(binary) else [("threads", 4), ("tenant-plan", plan)]
     with Server(binary, threads) as server:
         checks = Connections(server, report, seed)
         for title, check in [
             ("memory", lambda: checks.memory(options.connections)),
             ("half-closed", checks.half_closed),
+            ("half-closed and waiting", checks.half_closed_and_waiting),
             ("sends before it reads", checks.sends_before_it_reads),
             ("byte by byte", checks.byte_by_byte),
             ("slow reader", checks.slow_reader),

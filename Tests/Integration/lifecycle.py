@@ -219,6 +219,14 @@ class Lifecycle:
             idle.socket.settimeout(1)
             self.report.equal("the idle one is closed", idle.socket.recv(10), b"")
             idle.close()
+            busy.value("SET", "large", b"x" * 8 * MEGABYTE)
+            busy.send("GET", "large")
+            received = 0
+            while received < 8 * MEGABYTE and (chunk := busy.socket.recv(1 << 16)):
+                received += len(chunk)
+                # Slow enough to take several times the timeout.
+                time.sleep(0.025)
+            self.report.check("a slow reader gets its reply", received >= 8 * MEGABYTE, received)
             busy.close()
 
     def rewrite(self) -> None:

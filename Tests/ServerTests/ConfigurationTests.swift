@@ -107,7 +107,7 @@ extension Configuration {
         #expect(
             refusal(environment: ["MARTLET_PROT": "1"]) == "MARTLET_PROT: unknown directive 'prot'")
         #expect(refusal("--port") == "--port: port: wrong number of arguments")
-        #expect(refusal("--save", "900 1")?.contains("nothing is saved") == true)
+        #expect(refusal("--appendonly", "yes")?.contains("nothing is saved") == true)
         #expect(refusal("--save", "", "--appendonly", "no") == nil)
         #expect(refusal("--http-port", "8079")?.contains("not served yet") == true)
         #expect(refusal("--tenant", "a plan=gold")?.contains("no tenant-plan declares") == true)
@@ -223,6 +223,7 @@ extension Configuration {
         #expect(found.get("hash-max-*iplist-value") == ["hash-max-ziplist-value", "64"])
         #expect(found.get("save") == ["save", ""])
         #expect(found.get("appendfsync") == [])
+        #expect(found.set("save", "900 1")?.contains("nothing is saved to disk yet") == true)
         #expect(found.get([Array("port".utf8), Array("p*t".utf8)]).count == 1)
     }
 

@@ -24,6 +24,9 @@
 /// accept4 with SOCK_NONBLOCK | SOCK_CLOEXEC.
 int martlet_accept(int listener, struct sockaddr_storage *address, socklen_t *length);
 
+/// dup3 with O_CLOEXEC.
+int martlet_duplicate(int from, int to);
+
 static inline int martlet_epoll_control(int loop, int operation, int fd, uint32_t events, uint64_t token) {
     struct epoll_event event;
     event.events = events;
@@ -59,6 +62,10 @@ static inline void martlet_pause(void) {
 
 /// Names the calling thread, for ps and gdb; at most 15 letters.
 int martlet_set_thread_name(const char *name);
+
+/// The command line as main gets it: the words, and each of them, the program's name first.
+int martlet_argument_count(void);
+const char *martlet_argument(int index);
 
 /// Takes the pages of programs' and libraries' code and constants out of the process. What is used comes back, page by
 /// page; what only the start needed does not.

@@ -55,7 +55,7 @@ extension Configuration {
                 let words = directive.takesWords ? ConfigurationText.words(text) : [text]
                 guard let words else { throw Directive.Unacceptable("a quote is not closed") }
                 let value = try directive.value(of: words)
-                try Configuration.checkResources(directive, value)
+                try checkResources(directive, value)
                 checked.append((directive, value))
             } catch {
                 return failed(error.reason)
@@ -65,11 +65,11 @@ extension Configuration {
         return nil
     }
 
-    /// Descriptors reserved for the server itself.
-    static let reservedDescriptors = 32
+    /// Descriptors reserved for the server itself: each thread has three.
+    private var reservedDescriptors: Int { max(32, 16 + 3 * integer("threads")) }
 
     /// Throws if the system does not allow the value: each client needs a descriptor.
-    private static func checkResources(
+    private func checkResources(
         _ directive: Directive, _ value: Directive.Value
     ) throws(Directive.Unacceptable) {
         guard directive.name == "maxclients", case .integer(let count) = value else { return }
@@ -83,15 +83,15 @@ extension Configuration {
 
     /// Asks the system for descriptors for `count` clients. Returns the number of clients, at most
     /// `count`, that there are descriptors for.
-    static func raiseDescriptorLimit(forClients count: Int) -> Int {
+    private func raiseDescriptorLimit(forClients count: Int) -> Int {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
             return count
         }
         let wanted = rlim_t(count + reservedDescriptors)
-        if limit.rlim_cur < wanted {
-            var raised = limit
-            raised.rlim_cur = min(wanted, limit.rlim_max)
+        // Why the hard limit too: a privileged process may raise it, as Redis does.
+        for hard in [max(wanted, limit.rlim_max), limit.rlim_max] where limit.rlim_cur < wanted {
+            var raised = rlimit(rlim_cur: min(wanted, hard), rlim_max: hard)
             if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &raised) == 0 {
                 limit = raised
             }
@@ -110,9 +110,16 @@ extension Configuration {
     }
 
     /// At start: makes room for `maxclients`, or lowers it to what the system allows and logs that.
-    public func fitClientsToSystem() {
+    /// Throws if not even one client could be served.
+    func fitClientsToSystem() throws(Server.StartError) {
         let wanted = integer("maxclients")
-        let possible = Configuration.raiseDescriptorLimit(forClients: wanted)
+        let possible = raiseDescriptorLimit(forClients: wanted)
+        guard possible > 0 else {
+            throw .message(
+                "the limit of open files (ulimit -n) is too low to serve anyone: "
+                    + "\(wanted + reservedDescriptors) are wanted for maxclients \(wanted), and "
+                    + "\(reservedDescriptors + 1) are the least")
+        }
         guard possible < wanted, let directive = Directive.find("maxclients") else { return }
         Log.standard.write(
             .warning,

@@ -17,7 +17,7 @@ extension Configuration {
         do throws(TextFile.Failure) { content = try TextFile.read(file) } catch {
             return "Rewriting config file: \(error.reason)"
         }
-        let text = rewritten(content, saying: layer.values)
+        let text = rewritten(content, saying: layer.values(over: defaults))
         do throws(TextFile.Failure) { try TextFile.write(text, to: file, mode: 0o644) } catch {
             return "Rewriting config file: \(error.reason)"
         }
@@ -31,7 +31,7 @@ extension Configuration {
         var changed: [String: [String]] = [:]
         for directive in Directive.all where !fromEnvironment.contains(directive.name) {
             let value = value(directive.name)
-            if value != said[directive.name] ?? defaults[directive.name] {
+            if value != said[directive.name] {
                 changed[directive.name] = directive.fileLines(of: value)
             }
         }

@@ -19,6 +19,8 @@ public final class Configuration: Sendable {
     /// Directives set by the environment and not by the command line. CONFIG REWRITE does not write
     /// them.
     let fromEnvironment: Set<String>
+    /// The directives that have no effect: what the log says about each.
+    let notes: [(level: Log.Level, text: String)]
     private let values: Mutex<[String: Directive.Value]>
     private let observer = Mutex<(@Sendable (Set<String>) -> Void)?>(nil)
 
@@ -30,19 +32,16 @@ public final class Configuration: Sendable {
         var rest = arguments
         if rest.first == "serve" { rest.removeFirst() }
         let path = try commandLine.read(arguments: rest)
-        var layers: [ConfigurationLayer] = []
-        if let path {
-            var layer = ConfigurationLayer()
-            try layer.read(file: path)
-            layers.append(layer)
-        }
+        var said = ConfigurationLayer()
+        if let path { try said.read(file: path) }
         var variables = ConfigurationLayer()
         try variables.read(environment: environment)
-        layers += [variables, commandLine]
+        said.add(variables)
+        said.add(commandLine)
+        notes = try Configuration.notes(said)
 
         let defaults = Configuration.defaults(environment)
-        var values = defaults
-        for layer in layers { values.merge(layer.values) { _, above in above } }
+        let values = said.values(over: defaults)
         self.settings = settings
         self.defaults = defaults
         file = path.map { TextFile.resolve($0, in: TextFile.workingDirectory) }
@@ -55,6 +54,23 @@ public final class Configuration: Sendable {
         }
         settings.derive()
         try checkTenants()
+    }
+
+    /// What to log about directives that have no effect. Throws if the server must not start
+    /// without what they ask for.
+    private static func notes(
+        _ said: ConfigurationLayer
+    ) throws(ConfigurationError) -> [(level: Log.Level, text: String)] {
+        var notes: [(level: Log.Level, text: String)] = []
+        for line in said.unsupported where !line.isIdle {
+            switch line.lack.consequence {
+            case .noted: notes.append((.notice, line.note))
+            case .warned: notes.append((.warning, line.note))
+            case .refused:
+                throw ConfigurationError("\(line.place): \(line.name): \(line.lack.reason)")
+            }
+        }
+        return notes
     }
 
     /// The environment of this process.
@@ -77,8 +93,11 @@ public final class Configuration: Sendable {
         var values: [String: Directive.Value] = [:]
         for directive in Directive.all { values[directive.name] = directive.initialValue }
         values["maxmemory"] = .integer(MemorySize.memoryMaxDefault)
-        values["client-output-buffer-limit"] = .words(MemorySize.outputLimitDefault)
         values["client-query-buffer-limit"] = .integer(MemorySize.queryBufferLimitDefault)
+        if let limits = Directive.find("client-output-buffer-limit") {
+            values[limits.name] = limits.replacing(
+                values[limits.name], with: .words(MemorySize.outputLimitDefault))
+        }
         values["threads"] = .integer(threadsDefault(cores: coreCount))
         values["dir"] = .text(TextFile.workingDirectory)
         if let url = environment["DATABASE_URL"] { values["postgres-url"] = .text(url) }
@@ -174,8 +193,10 @@ public final class Configuration: Sendable {
     func take(_ changes: [(directive: Directive, value: Directive.Value)]) {
         values.withLock { values in
             for change in changes {
-                values[change.directive.name] = change.value
-                change.directive.apply?(settings, change.value)
+                let name = change.directive.name
+                let value = change.directive.replacing(values[name], with: change.value)
+                values[name] = value
+                change.directive.apply?(settings, value)
             }
             settings.derive()
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import Glibc
 
 /// The directives set in one place: a file with the files that it includes, the environment, or the
 /// command line.
@@ -8,6 +9,21 @@ import Base
 /// all lines that lower layers have for a directive.
 struct ConfigurationLayer {
     private(set) var values: [String: Directive.Value] = [:]
+    /// The directives named here that the server does not support, in the order of their last
+    /// lines.
+    private(set) var unsupported: [Unsupported] = []
+
+    /// A line with a directive that is not supported, or not with every value.
+    struct Unsupported {
+        let name: String
+        let place: String
+        let lack: Lack
+        /// Whether the line asks for nothing.
+        let isIdle: Bool
+
+        /// What the line asks for, and why it has no effect: one line for the log.
+        var note: String { "\(place): \(name) has no effect: \(lack.reason)" }
+    }
 
     private static let includeDepthMax = 16
 
@@ -16,7 +32,14 @@ struct ConfigurationLayer {
         _ name: String, _ words: [String], place: String
     ) throws(ConfigurationError) {
         guard let directive = Directive.find(name) else {
-            throw ConfigurationError("\(place): unknown directive '\(name)'")
+            guard let found = UnsupportedDirectives.find(name) else {
+                throw ConfigurationError("\(place): unknown directive '\(name)'")
+            }
+            return note(found.name, words, place, found.lack)
+        }
+        if case .off(let lack) = directive.kind {
+            note(directive.name, words, place, lack)
+            guard lack.isIdle(words) else { return }
         }
         do throws(Directive.Unacceptable) {
             let value = try directive.value(of: words)
@@ -25,11 +48,35 @@ struct ConfigurationLayer {
             {
                 values[directive.name] = .lines(earlier + more)
             } else {
-                values[directive.name] = value
+                values[directive.name] = directive.replacing(values[directive.name], with: value)
             }
         } catch {
             throw ConfigurationError("\(place): \(directive.name): \(error.reason)")
         }
+    }
+
+    private mutating func note(_ name: String, _ words: [String], _ place: String, _ lack: Lack) {
+        add(Unsupported(name: name, place: place, lack: lack, isIdle: lack.isIdle(words)))
+    }
+
+    private mutating func add(_ line: Unsupported) {
+        unsupported.removeAll { $0.name == line.name }
+        unsupported.append(line)
+    }
+
+    /// Adds what a higher layer says.
+    mutating func add(_ above: ConfigurationLayer) {
+        values = above.values(over: values)
+        for line in above.unsupported { add(line) }
+    }
+
+    /// The values of this layer over `lower` ones.
+    func values(over lower: [String: Directive.Value]) -> [String: Directive.Value] {
+        var all = lower
+        for (name, value) in values {
+            all[name] = Directive.find(name)?.replacing(lower[name], with: value) ?? value
+        }
+        return all
     }
 
     // MARK: - The file
@@ -44,18 +91,34 @@ struct ConfigurationLayer {
             .enumerated()
         {
             let place = "\(path):\(index + 1)"
+            // Why before the words: a comment may have quotes and apostrophes.
+            guard line.first(where: { !ASCII.isSpace($0) }) != UInt8(ascii: "#") else { continue }
             guard let words = ConfigurationText.words(line) else {
                 throw ConfigurationError("\(place): a quote is not closed")
             }
-            guard let name = words.first, !name.hasPrefix("#") else { continue }
+            guard let name = words.first else { continue }
             if name.utf8.map(ASCII.lower) == Array("include".utf8) {
                 guard words.count == 2, depth < ConfigurationLayer.includeDepthMax else {
                     throw ConfigurationError("\(place): include takes one file, 16 deep at most")
                 }
-                try read(file: words[1], depth: depth + 1)
+                for file in ConfigurationLayer.files(words[1]) {
+                    try read(file: file, depth: depth + 1)
+                }
             } else {
                 try add(name, Array(words.dropFirst()), place: place)
             }
+        }
+    }
+
+    /// The files that `include` names: those that a pattern matches, sorted, as in Redis.
+    private static func files(_ name: String) -> [String] {
+        guard name.utf8.contains(where: Array("*?[".utf8).contains) else { return [name] }
+        var found = glob_t()
+        defer { globfree(&found) }
+        guard glob(name, 0, nil, &found) == 0 else { return [] }
+        return (0..<Int(found.gl_pathc)).compactMap { index in
+            // Safety: glob has stored gl_pathc paths.
+            found.gl_pathv[index].map { String(cString: $0) }
         }
     }
 

@@ -4,8 +4,7 @@ import Base
 /// Words and quotes in configuration lines, by redis.conf's rules.
 ///
 /// Blanks separate words. "…" understands \n \r \t \b \a \xHH and \ before any other byte; '…' only
-/// \'. A blank or the end must follow a closing quote. A line whose first word begins with # is a
-/// comment.
+/// \'. A blank or the end must follow a closing quote.
 enum ConfigurationText {
     /// The words of a line, or nil if a quote is not closed.
     static func words(_ line: some Sequence<UInt8>) -> [String]? {

@@ -32,9 +32,8 @@ public struct Directive: Sendable {
         /// One line of words per occurrence. The function checks the words and returns those to
         /// keep.
         case lines(@Sendable ([String]) throws(Unacceptable) -> [String])
-        /// A Redis directive that is not supported: the only words that are accepted, and why
-        /// others are not.
-        case off([[String]], reason: String)
+        /// A directive that is not supported: only values that ask for nothing are accepted.
+        case off(Lack)
     }
 
     public enum Value: Equatable, Sendable {
@@ -93,8 +92,8 @@ extension Directive {
             return .lines([try check(words)])
         case .outputLimits:
             return .words(try Directive.outputLimits(words))
-        case .off(let accepted, let reason):
-            guard accepted.contains(words) else { throw Unacceptable(reason) }
+        case .off(let lack):
+            guard lack.isIdle(words) else { throw Unacceptable(lack.reason) }
             return .text(words.joined(separator: " "))
         default:
             guard words.count == 1 else { throw Unacceptable("wrong number of arguments") }
@@ -158,21 +157,50 @@ extension Directive {
         return number
     }
 
-    /// Four words per client class; Martlet limits only normal clients.
+    /// Four words per client class. Martlet has only normal clients.
     private static func outputLimits(_ words: [String]) throws(Unacceptable) -> [String] {
-        guard words.count == 4 else {
+        guard !words.isEmpty, words.count.isMultiple(of: 4) else {
             throw Unacceptable("Wrong number of arguments in buffer limit configuration.")
         }
-        guard words[0].utf8.map(ASCII.lower) == Array("normal".utf8) else {
-            throw Unacceptable("Invalid client class specified in buffer limit configuration.")
+        var limits: [String] = []
+        for start in stride(from: 0, to: words.count, by: 4) {
+            var name = String(decoding: words[start].utf8.map(ASCII.lower), as: UTF8.self)
+            if name == "replica" { name = "slave" }
+            guard outputClasses.contains(name) else {
+                throw Unacceptable("Invalid client class specified in buffer limit configuration.")
+            }
+            guard let hard = MemorySize.parse(words[start + 1]),
+                let soft = MemorySize.parse(words[start + 2]),
+                let seconds = Int32(words[start + 3]), seconds >= 0
+            else {
+                throw Unacceptable(
+                    "Error in hard, soft or soft_seconds setting in buffer limit configuration.")
+            }
+            limits += [name, String(hard), String(soft), String(seconds)]
         }
-        guard let hard = MemorySize.parse(words[1]), let soft = MemorySize.parse(words[2]),
-            let seconds = Int32(words[3]), seconds >= 0
-        else {
-            throw Unacceptable(
-                "Error in hard, soft or soft_seconds setting in buffer limit configuration.")
+        return limits
+    }
+
+    private static let outputClasses = ["normal", "slave", "pubsub"]
+
+    /// The limits of one client class, or nil if `words` has none for it. The last ones count.
+    static func outputLimits(of name: String, in words: [String]) -> [String]? {
+        var found: [String]?
+        for start in stride(from: 0, to: words.count - 3, by: 4) where words[start] == name {
+            found = Array(words[start..<(start + 4)])
         }
-        return ["normal", String(hard), String(soft), String(seconds)]
+        return found
+    }
+
+    /// `value`, which replaces `earlier`. Of several output limits, those of other client classes
+    /// stay.
+    func replacing(_ earlier: Value?, with value: Value) -> Value {
+        guard case .outputLimits = kind, case .words(let old)? = earlier,
+            case .words(let new) = value
+        else { return value }
+        let both = old + new
+        return .words(
+            Directive.outputClasses.flatMap { Directive.outputLimits(of: $0, in: both) ?? [] })
     }
 
     /// The value as CONFIG GET shows it.

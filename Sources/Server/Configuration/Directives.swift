@@ -10,8 +10,8 @@ extension Directive {
     private static let network: [Directive] = [
         Directive(
             "bind", .words, "127.0.0.1 -::1",
-            "Addresses to listen on; * means all of IPv4 and IPv6, a leading - allows the "
-                + "address to be missing."
+            "Addresses or host names to listen on; * means all of IPv4 and IPv6, a leading - "
+                + "allows the address to be missing."
         ),
         Directive("port", .integer(0...65535), "6379", "TCP port; 0 means none."),
         Directive("unixsocket", .text, "", "Path of a unix socket to listen on."),
@@ -47,12 +47,16 @@ extension Directive {
                 + "1gb.",
             apply: number { $0.values.pointee.queryBufferLimit.set($1) }),
         Directive(
-            "client-output-buffer-limit", .outputLimits, "normal 0 0 0", isChangeable: true,
-            "Limits on the replies that wait for a client: a hard limit, a soft limit, and the "
-                + "seconds that a client may exceed the soft one. By default a sixteenth of "
-                + "the memory, a quarter of that, and 60 s.",
+            "client-output-buffer-limit", .outputLimits,
+            "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+            isChangeable: true,
+            "Limits on the replies that wait for a client of a class: a hard limit, a soft limit, "
+                + "and the seconds that a client may exceed the soft one. For normal clients, the "
+                + "only ones there are yet, a sixteenth of the memory, a quarter of that, and 60 s.",
             apply: { settings, value in
-                guard case .words(let words) = value, words.count == 4 else { return }
+                guard case .words(let all) = value,
+                    let words = outputLimits(of: "normal", in: all)
+                else { return }
                 func limit(_ word: String) -> Int {
                     Int(word).flatMap { $0 > 0 ? $0 : nil } ?? Settings.outputUnlimited
                 }
@@ -65,7 +69,10 @@ extension Directive {
             isChangeable: true, "Maximum size of an argument; no value is longer than 512mb.",
             apply: number { $0.values.pointee.bulkSizeMax.set($1) }),
         Directive(
-            "http-port", .off([["0"]], reason: "HTTP is not served yet: only 0 (off) is accepted"),
+            "http-port",
+            .off(
+                Lack(
+                    idle: ["0"], .refused, "HTTP is not served yet: only 0 (off) is accepted")),
             "0", "Port of the HTTP interface; 0 means off."),
     ]
 
@@ -148,8 +155,15 @@ extension Directive {
         Directive("pidfile", .text, "", "File for the process id; empty means none."),
         Directive(
             "daemonize",
-            .off([["no"]], reason: "Martlet stays in the foreground: only 'no' is accepted"),
-            "no", "Only no is accepted: Martlet stays in the foreground, under its supervisor."),
+            .off(
+                Lack(
+                    idle: ["no"], .noted,
+                    "the server stays in the foreground, under its supervisor")),
+            "no", "yes has no effect: Martlet stays in the foreground, under its supervisor."),
+        Directive(
+            "supervised", .choice(["no", "systemd", "auto"]), "no",
+            "Who is told when the server is ready: systemd, or with auto whoever set "
+                + "NOTIFY_SOCKET."),
         Directive(
             "enable-debug-command", .choice(["no", "yes", "local"]), "no",
             "Who may use DEBUG; local means clients on this machine.",
@@ -159,11 +173,17 @@ extension Directive {
             }),
         Directive(
             "save",
-            .off([[""]], reason: "nothing is saved to disk yet: only \"\" (off) is accepted"),
-            "", isChangeable: true, "Snapshots. Not supported: only \"\" is accepted."),
+            .off(
+                Lack(
+                    idle: [""], .warned,
+                    "nothing is saved to disk yet: after a restart the server is empty")),
+            "", isChangeable: true, "Snapshots. Not supported: only \"\" can be set."),
         Directive(
             "appendonly",
-            .off([["no"]], reason: "nothing is saved to disk yet: only 'no' is accepted"),
+            .off(
+                Lack(
+                    idle: ["no"], .refused,
+                    "nothing is saved to disk yet: after a restart the server would be empty")),
             "no", isChangeable: true, "The append-only file. Not supported: only no is accepted."),
     ]
 

@@ -44,6 +44,8 @@ struct Connection: ~Copyable {
     var softLimitTimer: TimerID?
     /// The serial of the session's wait (`Wait`); 0 while the session serves.
     var waitSerial: UInt64 = 0
+    /// Ends a wait of which the client has given up; nil if there is none.
+    var waitTimer: TimerID?
     /// The tenant in whose `ThrottleQueue` the session waits.
     var throttledBy: TenantReference?
     /// Whether the session answered any request when it was served last.

@@ -10,19 +10,24 @@ import Synchronization
 // Connections: accepting, handing over, refusing, closing.
 extension Reactor {
     /// Accepts pending connections of a listener and gives each to the reactor that has the fewest.
-    func acceptAll(listener: Int) {
-        let listener = server.listeners[listener]
+    func acceptAll(listener index: Int) {
+        let listener = server.listeners[index]
         for _ in 0..<1000 {  // Bound: epoll reports the rest again.
             guard
                 let accepted = Socket.accept(
                     listener.fd, unixPath: listener.unixPath,
                     keepAliveSeconds: server.settings.keepAliveSeconds)
             else {
-                let code = errno
-                if code == ECONNABORTED || code == EINTR { continue }
-                if code == EMFILE || code == ENFILE { refuseForDescriptors(listener.fd) }
-                return
+                switch errno {
+                case EAGAIN: return
+                case EMFILE, ENFILE:
+                    if !refuseForDescriptors(listener.fd) { pauseAccepting(index, EMFILE) }
+                    return
+                case let code where Reactor.lostConnection.contains(code): continue
+                case let code: return pauseAccepting(index, code)
+                }
             }
+            acceptError = 0
             guard admit(accepted) else { continue }
             let target = isStopping ? self : server.leastLoadedReactor()
             target.connectionCount.wrappingAdd(1, ordering: .relaxed)
@@ -32,6 +37,35 @@ extension Reactor {
                 target.refuse(accepted)
             }
         }
+    }
+
+    /// Errors of a connection that failed before it was accepted. The next may wait behind it.
+    private static let lostConnection = [
+        EINTR, ECONNABORTED, EPROTO, ENOPROTOOPT, EOPNOTSUPP, ENETDOWN, ENETUNREACH, EHOSTDOWN,
+        EHOSTUNREACH, ENONET,
+    ]
+
+    /// Leaves a listener alone for a while. Why: the system refuses to hand over its clients, which
+    /// still wait, and epoll would report them forever.
+    private func pauseAccepting(_ listener: Int, _ code: Int32) {
+        loop.remove(server.listeners[listener].fd)
+        _ = timers.add(deadline: now + Reactor.acceptPause, .accept(listener: listener))
+        guard code != acceptError else { return }
+        acceptError = code
+        Log.standard.write(
+            .warning, "cannot accept clients, will try again: \(String(cString: strerror(code)))")
+    }
+
+    private static let acceptPause: Milliseconds = 100
+
+    /// Goes back to a listener that was left alone.
+    func resumeAccepting(_ listener: Int) {
+        guard !isStopping else { return }
+        let token = Reactor.listenerToken | UInt64(listener)
+        guard loop.add(server.listeners[listener].fd, token: token) else {
+            return pauseAccepting(listener, errno)
+        }
+        acceptAll(listener: listener)
     }
 
     private func admit(_ accepted: Socket.Accepted) -> Bool {
@@ -68,17 +102,19 @@ extension Reactor {
     }
 
     /// Turns away one client because no descriptor is left. Why: epoll is level-triggered and would
-    /// report the pending client forever.
-    private func refuseForDescriptors(_ listener: Int32) {
+    /// report the pending client forever. Returns false if it cannot.
+    private func refuseForDescriptors(_ listener: Int32) -> Bool {
         if spareDescriptor < 0 { spareDescriptor = Reactor.openSpare() }
-        guard spareDescriptor >= 0 else { return }
+        guard spareDescriptor >= 0 else { return false }
         Glibc.close(spareDescriptor)
         let fd = Glibc.accept(listener, nil, nil)
         if fd >= 0 { Glibc.close(fd) }
         // Another thread may take the descriptor first. The next call then tries again above.
         spareDescriptor = Reactor.openSpare()
+        guard fd >= 0 else { return false }
         worker.statistics.pointee.connectionsRejected.bump()
         Log.standard.write(.warning, "turning a client away: no file descriptor is left")
+        return true
     }
 
     /// A descriptor held in reserve; -1 if none is available.

@@ -19,7 +19,9 @@ extension Reactor {
         switch suspension {
         case .throttled(let milliseconds):
             queue(connection, wait, milliseconds)
-        case .paused: pausedCount += 1
+        case .paused:
+            pausedCount += 1
+            if connection.pointee.knowsOfEnd { limitWait(connection) }
         case .records(let keys): server.loadRecords(keys, reactor: self, wait: wait)
         }
     }
@@ -31,6 +33,8 @@ extension Reactor {
             connection.pointee.waitSerial == wait.serial
         else { return }
         endWait(connection)
+        // Why: it is the server that let the client wait.
+        connection.pointee.session.state.pointee.lastActiveAt = now
         connection.pointee.session.resume(resumption)
         watch(connection)
         serveInput(connection)
@@ -45,17 +49,35 @@ extension Reactor {
         connection.pointee.session.state.pointee.isBlocked = false
         if connection.pointee.session.suspension == .paused { pausedCount -= 1 }
         leaveQueue(connection)
+        if let timer = connection.pointee.waitTimer.take() { timers.cancel(timer) }
         blockedCount.wrappingSubtract(1, ordering: .relaxed)
     }
 
     /// The client of a waiting session has closed its side. It may still read, or may be gone; only
     /// sending a reply shows which.
     func hearEnd(_ connection: ConnectionReference) {
-        // Why: a pause may last long, and only this client wants the result of its request. Other
-        // waits end soon.
-        if connection.pointee.session.suspension == .paused { return close(connection) }
         connection.pointee.knowsOfEnd = true
+        if connection.pointee.session.suspension == .paused { limitWait(connection) }
         watch(connection)
+    }
+
+    /// How long a session that is paused outlives the end of its client's requests.
+    static let gonePatience: Milliseconds = 3000
+
+    /// Lets a paused session wait only a little longer. Why: a pause may last long, and clients
+    /// that gave up and came back would fill the server with sessions. Other waits end soon.
+    private func limitWait(_ connection: ConnectionReference) {
+        let wait = Wait(
+            token: connection.pointee.token, serial: connection.pointee.waitSerial)
+        connection.pointee.waitTimer = timers.add(
+            deadline: now + Reactor.gonePatience, .gone(wait))
+    }
+
+    func closeGone(_ wait: Wait) {
+        guard let connection = connections.find(wait.token),
+            connection.pointee.waitSerial == wait.serial
+        else { return }
+        close(connection)
     }
 
     /// Ends the pause for all if it is over, and resumes this reactor's paused sessions in the

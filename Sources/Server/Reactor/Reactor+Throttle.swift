@@ -101,6 +101,7 @@ extension Reactor {
             else { continue }
             throttleTurn = wait.token
             endWait(connection)
+            connection.pointee.session.state.pointee.lastActiveAt = now
             connection.pointee.session.resume(.again)
             watch(connection)
             serveInput(connection)

@@ -236,6 +236,8 @@ extension Reactor {
             switch loop.send(connection.pointee.fd, UnsafeRawBufferPointer(bytes.buffer)) {
             case .bytes(let sent):
                 connection.pointee.output.consume(sent)
+                // Why: a client that reads a long reply is not idle.
+                connection.pointee.session.state.pointee.lastActiveAt = now
             case .wouldBlock:
                 return checkOutput(connection)
             case .closed, .failed:

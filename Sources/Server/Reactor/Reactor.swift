@@ -41,6 +41,10 @@ final class Reactor: @unchecked Sendable {
         case throttled(TenantReference)
         /// Closes a connection whose output has been over the soft limit for too long.
         case softLimit(token: UInt64)
+        /// Ends a pause in accepting clients.
+        case accept(listener: Int)
+        /// Closes a session whose client ended its side long ago, if it still waits.
+        case gone(Wait)
     }
 
     static let specialBit: UInt64 = 1 << 63
@@ -71,6 +75,8 @@ final class Reactor: @unchecked Sendable {
     var pausedCount = 0
     /// A spare descriptor, closed for a moment to turn away a client when no other is left.
     var spareDescriptor = Reactor.openSpare()
+    /// Why accepting failed last; 0 after a success.
+    var acceptError: Int32 = 0
     let receiveBuffer: UnsafeMutableRawBufferPointer
     var isStopping = false
     var stopDeadline: Milliseconds = 0
@@ -235,6 +241,8 @@ final class Reactor: @unchecked Sendable {
                 guard let connection = connections.find(token) else { continue }
                 connection.pointee.softLimitTimer = nil
                 checkOutput(connection)
+            case .accept(let listener): resumeAccepting(listener)
+            case .gone(let wait): closeGone(wait)
             }
         }
         closeIdle()
