@@ -7,7 +7,7 @@ import Synchronization
 
 // What commands ask of the whole server.
 extension Server: ServerControl {
-    public func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)] {
+    public func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)]? {
         configuration.get(patterns)
     }
 

@@ -58,7 +58,7 @@ func refusal(_ arguments: String..., environment: [String: String] = [:]) -> Str
 
 extension Configuration {
     func get(_ pattern: String) -> [String] {
-        get([Array(pattern.utf8)]).flatMap { [$0.name, $0.value] }
+        (get([Array(pattern.utf8)]) ?? []).flatMap { [$0.name, $0.value] }
     }
 
     func set(_ words: String...) -> String? {
@@ -223,7 +223,7 @@ extension Configuration {
         #expect(found.get("hash-max-*iplist-value") == ["hash-max-ziplist-value", "64"])
         #expect(found.get("save") == ["save", ""])
         #expect(found.get("appendfsync") == [])
-        #expect(found.get([Array("port".utf8), Array("p*t".utf8)]).count == 1)
+        #expect(found.get([Array("port".utf8), Array("p*t".utf8)])?.count == 1)
     }
 
     @Test func setAllOrNone() throws {

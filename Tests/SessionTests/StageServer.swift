@@ -35,7 +35,7 @@ final class StageServer: QuietServer, @unchecked Sendable {
 
     private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
-    override func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)] {
+    override func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)]? {
         notes.append("get " + patterns.map(text).joined(separator: " "))
         return configuration
     }

@@ -11,7 +11,7 @@ open class QuietServer: ServerControl, @unchecked Sendable {
 
     public init(_ commands: CommandTable) { self.commands = commands }
 
-    open func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)] { [] }
+    open func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)]? { [] }
     open func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String? { nil }
     open func configurationRewrite() -> String? { nil }
     open func resetStatistics() {}
