@@ -85,9 +85,10 @@ final class StageServer: QuietServer, @unchecked Sendable {
         return .tenant(tenant)
     }
 
-    override func saveTenants() -> String? {
+    override func make(_ change: TenantChange, in registry: TenantRegistry) -> String? {
+        if case .refused(let text) = change.check(registry) { return text }
         notes.append("save")
-        return refusal
+        return refusal.map { "ERR \($0)" } ?? change.apply(registry, self)
     }
 
     override func closeSessions(of tenant: TenantReference) {

@@ -29,7 +29,11 @@ open class QuietServer: ServerControl, @unchecked Sendable {
     open func unpause() {}
 
     open func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication { .refused }
-    open func saveTenants() -> String? { nil }
+    /// Makes a change of a tenant, for which a session waits. Returns an error reply, or nil.
+    open func make(_ change: TenantChange, in registry: TenantRegistry) -> String? {
+        if case .refused(let text) = change.check(registry) { return text }
+        return change.apply(registry, self)
+    }
     open func closeSessions(of tenant: TenantReference) {}
     open func digest(secret: [UInt8]) -> [UInt8] { secret }
     open func makeSecret() -> String { "secret" }

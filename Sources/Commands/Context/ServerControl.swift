@@ -47,8 +47,6 @@ public protocol ServerControl: AnyObject, Sendable {
     // AUTH
     /// Finds the tenant for a user name and a password, or for a tenant's secret.
     func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication
-    /// Writes the tenants file, after TENANT CREATE and similar commands. Returns an error's text.
-    func saveTenants() -> String?
     /// Ends all sessions of a tenant.
     func closeSessions(of tenant: TenantReference)
     /// The digest of a secret, as it is stored.

@@ -22,6 +22,9 @@ extension Reactor {
                 deadline: now + milliseconds, .refill(wait))
         case .paused: pausedCount += 1
         case .records(let keys): server.loadRecords(keys, reactor: self, wait: wait)
+        case .tenantChange(let change):
+            let mailbox = mailbox
+            server.tenantKeeper.request(change) { mailbox.post(.resume(wait, .answered($0))) }
         }
     }
 
