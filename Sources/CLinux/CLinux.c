@@ -15,6 +15,10 @@ int martlet_accept(int listener, struct sockaddr_storage *address, socklen_t *le
 
 int martlet_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
 
+int martlet_semaphore_wait(sem_t *semaphore, const struct timespec *deadline) {
+    return sem_clockwait(semaphore, CLOCK_MONOTONIC, deadline);
+}
+
 unsigned long long martlet_hash_seed;
 
 // Why a constructor: the seed is then set before any thread runs, and reading it is one plain load.

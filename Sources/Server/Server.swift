@@ -42,6 +42,8 @@ public final class Server: @unchecked Sendable {
     let isStopping = Atomic<Bool>(false)
     private let isSweeping = Atomic<Bool>(false)
     private static let sweepMicroseconds = 500
+    /// How long the log's last lines may take at exit.
+    private static let lastLinesMilliseconds: Milliseconds = 1000
     /// The start, on the clocks that measure command statistics.
     let startedAtTicks = martlet_ticks()
     let startedAtNanoseconds = Clock.monotonicNanoseconds
@@ -142,6 +144,10 @@ public final class Server: @unchecked Sendable {
     /// Serves until SIGTERM, SIGINT or SHUTDOWN; returns the exit status.
     public func run() -> Int32 {
         blockSignals()
+        guard Log.standard.start() else {
+            Log.standard.write(.warning, "the system refused to start the log's thread")
+            return 1
+        }
         // Why now: starting a thread may block, and later values are freed under shards' locks.
         guard reclaimer.start() else {
             Log.standard.write(.warning, "the system refused to start the reclaimer's thread")
@@ -177,6 +183,7 @@ public final class Server: @unchecked Sendable {
             if let path = listener.unixPath { unlink(path) }
         }
         Log.standard.write(.notice, "Martlet is now ready to exit, bye bye...")
+        Log.standard.flush(milliseconds: Server.lastLinesMilliseconds)
         return 0
     }
 

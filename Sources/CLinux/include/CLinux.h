@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -59,6 +60,9 @@ static inline void martlet_pause(void) {
 
 /// Names the calling thread, for ps and gdb; at most 15 letters.
 int martlet_set_thread_name(const char *name);
+
+// sem_wait until a moment of CLOCK_MONOTONIC; -1 and errno as sem_clockwait.
+int martlet_semaphore_wait(sem_t *semaphore, const struct timespec *deadline);
 
 /// Takes the pages of programs' and libraries' code and constants out of the process. What is used comes back, page by
 /// page; what only the start needed does not.
