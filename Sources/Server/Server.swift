@@ -42,8 +42,6 @@ public final class Server: @unchecked Sendable {
     let isStopping = Atomic<Bool>(false)
     private let isSweeping = Atomic<Bool>(false)
     private static let sweepMicroseconds = 500
-    /// How long the log's last lines may take at exit.
-    private static let lastLinesMilliseconds: Milliseconds = 1000
     /// The start, on the clocks that measure command statistics.
     let startedAtTicks = martlet_ticks()
     let startedAtNanoseconds = Clock.monotonicNanoseconds
@@ -183,7 +181,6 @@ public final class Server: @unchecked Sendable {
             if let path = listener.unixPath { unlink(path) }
         }
         Log.standard.write(.notice, "Martlet is now ready to exit, bye bye...")
-        Log.standard.flush(milliseconds: Server.lastLinesMilliseconds)
         return 0
     }
 

@@ -170,7 +170,7 @@ private enum NaiveGlob {
         var text = text
         while let first = pattern.first, let byte = text.first {
             if first == UInt8(ascii: "*") {
-                while pattern.dropFirst().first == UInt8(ascii: "*") { pattern = pattern.dropFirst() }
+                while pattern.dropFirst().first == first { pattern = pattern.dropFirst() }
                 if pattern.count == 1 { return true }
                 return text.indices.contains {
                     matches(pattern.dropFirst(), text[$0...], ignoringCase)

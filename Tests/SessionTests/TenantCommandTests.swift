@@ -169,8 +169,8 @@ import Testing
         let before = Self.pairs(client, "INFO", host.registry.server.id.string)["commands"]
         #expect(before == ":1")
         client.send(
-            RESP.request(["TENANT", "CREATE", "a"]) + RESP.request(["TENANT", "SECRET", "a", "NEW"])
-                + RESP.request(["TENANT", "CREATE", "a"]) + RESP.request(["PING"]))
+            ["TENANT", "CREATE", "a"], ["TENANT", "SECRET", "a", "NEW"], ["TENANT", "CREATE", "a"],
+            ["PING"])
         let replies = client.takeReplies()
         #expect(
             replies == "+OK\r\n$6\r\nsecret\r\n-ERR the tenant exists already\r\n+PONG\r\n")

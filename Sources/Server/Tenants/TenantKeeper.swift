@@ -13,6 +13,8 @@ import Synchronization
 ///
 /// Why a thread of its own: a disk may take seconds for a sync, and nobody else shall wait for it.
 /// Changes that come meanwhile are written together with the next sync.
+// Safety: `file` is used by the thread alone. `thread` and `server` are written by `start`, before
+// the thread and all others run.
 public final class TenantKeeper: @unchecked Sendable {
     typealias Outcome = Resumption.Outcome
 
@@ -31,13 +33,13 @@ public final class TenantKeeper: @unchecked Sendable {
     private let declared: Set<[UInt8]>
     private let queue = Mutex(Queue())
     private let wakeUp = Semaphore()
-    /// Secrets that are written but not yet in the registry, and the digest of the password.
+    /// Secrets that are being written and are not yet in the registry. Held while a new secret or a
+    /// new password is compared with the others.
     private let secrets = Mutex<Set<[UInt8]>>([])
     private let participant = Reclamation.Participant()
-    // Safety: `file` is used by the thread alone. `thread` and `server` are written by `start`,
-    // before the thread and all others run; the server outlives the thread, which it joins.
     private let file: TenantFile
     private var thread: Thread?
+    // Safety: the server outlives the thread, which it joins.
     private unowned(unsafe) var server: Server?
 
     init(_ registry: TenantRegistry, _ path: String, declared: Set<[UInt8]>) {
