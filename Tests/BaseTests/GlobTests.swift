@@ -78,7 +78,7 @@ import Testing
         "a" + String(repeating: "*[a-y]?[^b]\\a", count: 250) + "*",
     ])
     func costIsLinear(_ pattern: String) {
-        for count in [1000, 10_000, 100_000] {
+        for count in [500, 5000, 20_000] {
             let found = steps(pattern, String(repeating: "a", count: count))
             let bound = pattern.utf8.count + count * Glob.searchedCountMax / 64
             #expect(found <= bound, "\(found) steps of \(bound) for \(count) bytes")
@@ -114,7 +114,7 @@ import Testing
             }
         }
         var matchCount = 0
-        for _ in 0..<200_000 {
+        for _ in 0..<20_000 {
             let pattern = draw(10, letters)
             let text = draw(7, letters)
             let naive = NaiveGlob.matches(pattern[...], text[...], ignoringCase)
@@ -124,14 +124,14 @@ import Testing
             #expect(found == naive, "\(pattern) \(text)")
             if naive { matchCount += 1 }
         }
-        #expect(matchCount > 5000)
+        #expect(matchCount > 500)
     }
 
     /// Segments that lie in several words and begin in the middle of one.
     @Test func longSegmentsEqualTheNaiveAlgorithm() {
         var random = Random(seed: 20_260_512)
         var matchCount = 0
-        for _ in 0..<2000 {
+        for _ in 0..<500 {
             var pattern: [UInt8] = []
             var text: [UInt8] = []
             for _ in 0...random.next(below: 4) {
@@ -156,7 +156,7 @@ import Testing
             #expect(found == naive)
             if naive { matchCount += 1 }
         }
-        #expect(matchCount > 200)
+        #expect(matchCount > 50)
     }
 }
 
