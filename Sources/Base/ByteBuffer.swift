@@ -219,6 +219,6 @@ public struct ByteBuffer: ~Copyable {
 
 /// Logs a message and aborts: for states in which no answer would be right.
 public func fatal(_ message: String) -> Never {
-    Log.standard.write(.warning, message)
+    Log.standard.writeLast(message)
     abort()
 }

@@ -14,9 +14,11 @@ int martlet_accept(int listener, struct sockaddr_storage *address, socklen_t *le
     return accept4(listener, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-int martlet_duplicate(int from, int to) { return dup3(from, to, O_CLOEXEC); }
-
 int martlet_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
+
+int martlet_semaphore_wait(sem_t *semaphore, const struct timespec *deadline) {
+    return sem_clockwait(semaphore, CLOCK_MONOTONIC, deadline);
+}
 
 unsigned long long martlet_hash_seed;
 

@@ -31,7 +31,7 @@ enum ProcessSetup {
     /// SIGHUP: a program that rotates logs has moved the file away.
     static func reopenLog(_ configuration: Configuration) {
         let path = configuration.text("logfile")
-        let code = Log.standard.reopen(path: path)
+        let code = Log.standard.open(path: path)
         if code == 0 {
             Log.standard.write(.notice, "SIGHUP: the log file is open again")
         } else {

@@ -37,6 +37,9 @@ public enum Program {
         }
     }
 
+    /// How long the log's last lines may take at exit.
+    private static let lastLinesMilliseconds: Milliseconds = 1000
+
     private static let help = """
         martlet \(Version.martlet): a multi-tenant cache that speaks Redis's protocol
 
@@ -76,6 +79,7 @@ public enum Program {
         ProcessSetup.writeProcessFile(configuration)
         let status = server.run()
         ProcessSetup.removeProcessFile(configuration)
+        Log.standard.flush(milliseconds: lastLinesMilliseconds)
         return status
     }
 

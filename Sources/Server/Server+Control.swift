@@ -7,12 +7,20 @@ import Synchronization
 
 // What commands ask of the whole server.
 extension Server: ServerControl {
-    public func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)] {
+    public func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)]? {
         configuration.get(patterns)
     }
 
     public func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String? {
-        configuration.set(changes)
+        let passwords = changes.filter { $0.name.map(ASCII.lower) == Array("requirepass".utf8) }
+        guard !passwords.isEmpty else { return configuration.set(changes) }
+        return tenantKeeper.whileSecretsRest { isSecret in
+            for password in passwords where isSecret(Secret.digest(password.value)) {
+                return "CONFIG SET failed (possibly related to argument 'requirepass') - "
+                    + "a tenant has that password as its secret"
+            }
+            return configuration.set(changes)
+        }
     }
 
     public func configurationRewrite() -> String? { configuration.rewrite() }

@@ -45,7 +45,7 @@ public final class Server: @unchecked Sendable {
     /// Bytes allocated when the server was ready, and the most that any reading showed.
     private(set) var memoryAtStart = 0
     let memoryPeak = Atomic<Int>(0)
-    let tenantsFileLock = Mutex<Void>(())
+    let tenantKeeper: TenantKeeper
     /// Held while the setting `passwordRequired` is found and stored.
     let passwordRequiredLock = Mutex<Void>(())
     /// INFO's run_id, drawn at start.
@@ -64,6 +64,9 @@ public final class Server: @unchecked Sendable {
             settings: settings, plans: configuration.plans, patterns: configuration.keyPatterns,
             threads: threads, isReserved: Server.isRecordKey(recordCatalog))
         commands = CommandTable(Families.all)
+        tenantKeeper = TenantKeeper(
+            registry, configuration.tenantsPath,
+            declared: Set(configuration.tenantLines.map { Array($0.id.utf8) }))
         runID = Server.drawRunID()
         try loadTenants()
         listeners = try Server.openListeners(configuration)
@@ -97,9 +100,17 @@ public final class Server: @unchecked Sendable {
     /// Serves until SIGTERM, SIGINT or SHUTDOWN; returns the exit status.
     public func run() -> Int32 {
         blockSignals()
+        guard Log.standard.start() else {
+            Log.standard.write(.warning, "the system refused to start the log's thread")
+            return 1
+        }
         // Why now: starting a thread may block, and later values are freed under shards' locks.
         guard reclaimer.start() else {
             Log.standard.write(.warning, "the system refused to start the reclaimer's thread")
+            return 1
+        }
+        guard tenantKeeper.start(for: self) else {
+            Log.standard.write(.warning, "the system refused to start the thread of the tenants")
             return 1
         }
         startRecords()
@@ -122,6 +133,7 @@ public final class Server: @unchecked Sendable {
         reactors[0].run()
         for thread in threads { thread.join() }
         stopRecords()
+        tenantKeeper.stop()
         for listener in listeners {
             close(listener.fd)
             if let path = listener.unixPath { unlink(path) }
@@ -142,6 +154,8 @@ public final class Server: @unchecked Sendable {
     /// The first reactor reads SIGTERM, SIGINT and SIGHUP from a descriptor; SIGPIPE is ignored.
     private func blockSignals() {
         signal(SIGPIPE, SIG_IGN)
+        // A file that may not grow is an error of the call that writes it.
+        signal(SIGXFSZ, SIG_IGN)
         var set = sigset_t()
         sigemptyset(&set)
         sigaddset(&set, SIGTERM)

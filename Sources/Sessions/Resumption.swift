@@ -10,6 +10,14 @@ public enum Resumption: Equatable, Sendable {
     /// The records that the request waited for do not exist: serve it again, and answer without
     /// them.
     case absent
-    /// Answer the request with this error.
+    /// Answer the request with this error: it did not run.
     case refused(String)
+    /// The request has run elsewhere: answer with the outcome.
+    case answered(Outcome)
+
+    public enum Outcome: Equatable, Sendable {
+        case ok
+        case bulk(String)
+        case error(String)
+    }
 }

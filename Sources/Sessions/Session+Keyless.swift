@@ -56,12 +56,16 @@ extension Session {
             isInsideTransaction: false)
         queuedErrorCount = 0
         command.run(call.arguments, &context, &reply)
-        if context.action == .executeTransaction {
+        switch context.action {
+        case .none: break
+        case .executeTransaction:
             if let suspension = executeTransaction(call, on: &thread, &reply) {
                 return suspension
             }
+        // It is counted when it is answered.
+        case .change(let change): return .tenantChange(change)
+        case .close: state.pointee.closesAfterReply = true
         }
-        if context.action == .close { state.pointee.closesAfterReply = true }
         thread.lastTicks = martlet_ticks()
         count(
             call.entry, ticks: thread.lastTicks &- started,
@@ -71,6 +75,30 @@ extension Session {
             tenant, database, bytesIn: call.size + rest.in,
             bytesOut: max(0, reply.count - mark) + rest.out, on: &thread)
         return nil
+    }
+
+    /// Answers and counts a command that has run elsewhere while the session waited.
+    @inline(never)
+    func answer(
+        _ request: borrowing Request, _ arguments: Arguments, with outcome: Resumption.Outcome,
+        on thread: inout ServingThread, _ reply: inout ReplyWriter
+    ) {
+        let mark = reply.count
+        let errors = reply.errorCount
+        switch outcome {
+        case .ok: reply.ok()
+        case .bulk(let text): reply.bulk(text)
+        case .error(let text): reply.error(text)
+        }
+        if let container = request.entry {
+            let entry =
+                arguments.count > 1
+                ? CommandTable.subcommand(container, arguments[1]) ?? container : container
+            count(entry, ticks: 0, failed: reply.errorCount > errors, on: thread)
+        }
+        chargeKeyless(
+            state.pointee.tenant, state.pointee.database, bytesIn: request.size,
+            bytesOut: reply.count - mark, on: &thread)
     }
 
     @inline(__always)

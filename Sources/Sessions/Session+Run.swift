@@ -121,6 +121,12 @@ extension Session {
             applyReplyMode(thread.unmutedFrom, reply)
             return nil
         }
+        if let outcome {
+            self.outcome = nil
+            answer(request, arguments, with: outcome, on: &thread, &reply)
+            applyReplyMode(thread.unmutedFrom, reply)
+            return nil
+        }
         if state.pointee.rightsGeneration != thread.worker.settings.rightsGeneration {
             thread.commands.with {
                 state.refreshRights($0, thread.worker.settings)

@@ -110,7 +110,7 @@ extension Session {
             return nil
         }
         // Why all checks before the first command: a transaction runs whole or not at all.
-        if let limit = hold.refusalByRates() {
+        if let limit = hold.refusalByRates(ofSessionOf: state.pointee.tenant) {
             hold.end()
             return refuse(.limit(limit), call, on: &thread, &reply)
         }

@@ -20,6 +20,8 @@ public struct Session: ~Copyable {
     public private(set) var suspension: Suspension?
     /// The error that answers the front request when the session resumes.
     var failure: String?
+    /// The outcome that answers the front request when the session resumes.
+    var outcome: Resumption.Outcome?
     /// The record keys that the front request waited for, if their records do not exist: a miss on
     /// them is an answer. Only on those: another key of the request may have been dropped since,
     /// although its row exists.
@@ -38,6 +40,8 @@ public struct Session: ~Copyable {
         case throttled(Milliseconds)
         /// Until CLIENT UNPAUSE or the pause's end.
         case paused
+        /// Until this change of a tenant is made or refused.
+        case tenantChange(TenantChange)
     }
 
     /// The result of serving bytes.
@@ -173,6 +177,7 @@ public struct Session: ~Copyable {
     public mutating func resume(_ resumption: Resumption) {
         if resumption == .absent, case .records(let keys) = suspension { absent = keys }
         if case .refused(let text) = resumption { failure = text }
+        if case .answered(let found) = resumption { outcome = found }
         suspension = nil
     }
 

@@ -52,7 +52,7 @@ public enum Reclamation {
         }
 
         /// Ends the thread's participation, outside a tick. Another thread may then take its place.
-        func giveBack() {
+        public func giveBack() {
             leave()
             Reclamation.shared.unused.withLock { $0.append(number) }
         }

@@ -5,7 +5,7 @@ public enum ReplyError: Sendable {
     case wrongType, notInteger, notInteger32, notFloat, syntax, overflow, noSuchKey
     case outOfMemory, sameObject, stringTooLong, hashValueNotInteger, hashValueNotFloat
     case invalidCursor, databaseIndexOutOfRange, incrementNaN, mustBePositive, keyTooLong
-    case offsetOutOfRange, timeoutNotInteger, timeoutNegative
+    case offsetOutOfRange, timeoutNotInteger, timeoutNegative, patternTooLong
 
     public var text: StaticString {
         switch self {
@@ -30,6 +30,8 @@ public enum ReplyError: Sendable {
         case .offsetOutOfRange: "ERR offset is out of range"
         case .timeoutNotInteger: "ERR timeout is not an integer or out of range"
         case .timeoutNegative: "ERR timeout is negative"
+        case .patternTooLong:
+            "ERR pattern too long. Limit: 131072 bytes, 1024 characters between first and last *"
         }
     }
 }

@@ -15,12 +15,24 @@ import time
 from pathlib import Path
 
 from support.driver import Report, parser, run, seed_of, wait_until
-from support.process import cpu_seconds, free_port
+from support.process import cpu_seconds, die_with_parent, free_port
 from support.resp import Client, ConnectionLost, Reply, connect, encode
 from support.server import Server, ServerFailed, is_redis
 
 PROTECTED = b"-DENIED "
 MEGABYTE = 1 << 20
+
+
+class Piped(Server):
+    """A server whose log goes to a pipe, which nobody reads until told."""
+
+    def launch(self) -> None:
+        """Starts the process."""
+        self.process = subprocess.Popen(
+            self.command_line(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, cwd=self.directory,
+            preexec_fn=die_with_parent(signal.SIGKILL),
+        )
 
 
 class Lifecycle:
@@ -340,6 +352,43 @@ class Lifecycle:
                 timer.join()
 
 
+    def full_pipe(self) -> None:
+        """A log that nobody reads holds up neither clients nor the end."""
+        if self.redis:
+            self.report.skip("a full pipe", "redis-server waits for it")
+            return
+        for is_read in (False, True):
+            server = Piped(self.binary, [("enable-debug-command", "yes"), ("threads", 1)]).start()
+            process = server.process
+            assert process is not None and process.stdout is not None
+            with server.client(timeout=5) as client, server.client(timeout=5) as watcher:
+                worst = 0.0
+                for batch in range(100):
+                    for _ in range(200):
+                        client.send("DEBUG", "LOG", "x" * 200)
+                    began = time.monotonic()
+                    watcher.call("PING")
+                    worst = max(worst, time.monotonic() - began)
+                    good = all(client.read().value == b"OK" for _ in range(200))
+                self.report.check("20,000 lines are taken", good and batch == 99)
+                self.report.measured("nobody waits", worst < 0.05, f"{worst * 1000:.1f} ms")
+            lines: list[bytes] = []
+            if is_read:
+                thread = threading.Thread(target=lambda: lines.extend(process.stdout))
+                thread.start()
+                told = wait_until(lambda: b"could not be written" in b"".join(lines[-3:]), 10)
+                self.report.check("the loss is told", told is not None)
+            began = time.monotonic()
+            self.report.equal("exit status", server.stop(), 0)
+            took = time.monotonic() - began
+            self.report.measured("it ends soon", took < 4, f"{took:.2f} s")
+            if is_read:
+                thread.join()
+                self.report.check("the last line is there", b"bye bye" in lines[-1], lines[-1])
+            process.stdout.close()
+            server.remove()
+
+
 def own_address() -> str | None:
     """An IPv4 address of this machine that is not loopback, if it has one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -362,6 +411,7 @@ def main() -> int:
         life.start, life.termination, life.drain, life.command_line, life.precedence,
         life.unix_socket, life.addresses, life.password, life.protected_mode, life.client_limit,
         life.idle_timeout, life.rewrite, life.tenants, life.health, life.shutdown, life.pause,
+        life.full_pipe,
     ):
         with report.section(check.__name__.replace("_", " ")):
             check()

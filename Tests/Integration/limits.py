@@ -308,6 +308,31 @@ class Limits:
         self.report.check("closed at the limit of 8 MB", 6 <= queued <= 9, f"{queued} MB")
 
 
+def many_tenants(report: Report, binary: str) -> None:
+    """A command over many tenants costs what its keys cost."""
+    directives = [
+        ("tenant-key-pattern", "t:{tenant}:*"), ("tenant-plan", "default keys=1000 memory=1gb"),
+    ]
+    with Server(binary, directives) as server, server.client() as client:
+
+        def seconds_per_key(count: int) -> float:
+            pairs = [word for n in range(count) for word in (f"t:{n}:k", "v")]
+            best = 60.0
+            for _ in range(5):
+                began = time.monotonic()
+                client.value("MSET", *pairs)
+                best = min(best, time.monotonic() - began)
+            return best / count
+
+        small = seconds_per_key(1000)
+        large = seconds_per_key(16_000)
+        report.measured(
+            "a key of one of 16,000 tenants costs about what one of 1,000 costs",
+            large < 4 * small,
+            f"{small * 1e6:.2f} and {large * 1e6:.2f} us",
+        )
+
+
 def check_all(report: Report, binary: str) -> None:
     """All limits; nothing against redis-server, which has none of them."""
     if is_redis(binary):
@@ -331,6 +356,8 @@ def check_all(report: Report, binary: str) -> None:
         for check in checks:
             with report.section("limit " + check.__name__.replace("_", " ")):
                 check()
+    with report.section("limit many tenants"):
+        many_tenants(report, binary)
 
 
 def main() -> int:

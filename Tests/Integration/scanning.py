@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 from typing import Callable
 
 from support.driver import Report, parser, run, seed_of
@@ -129,6 +130,64 @@ def check(report: Report, client: Client, kind: type[Keys], source: random.Rando
         client.pipeline(kind.remove(extra))
 
 
+def patterns(report: Report, client: Client, oracle: Client, source: random.Random) -> None:
+    """The same keys match the same random patterns as in redis-server."""
+    letters = b"aabbcAB0*?[]^-\\-[\xff\x80\x00"
+
+    def draw(most: int) -> bytes:
+        return bytes(source.choice(letters) for _ in range(source.randrange(most)))
+
+    names = {draw(8) for _ in range(1500)} | {b"x" * 200 + draw(100) for _ in range(50)}
+    for each in (client, oracle):
+        each.value("FLUSHALL")
+        each.value("MSET", *(word for name in names for word in (name, b"v")))
+        each.value("SADD", "set", *names)
+    wrong = []
+    found = 0
+    for _ in range(3000):
+        pattern = draw(12)
+        if source.randrange(8) == 0:
+            pattern = b"*".join(b"?" * source.randrange(80) + draw(3) for _ in range(4))
+        for command in (["KEYS", pattern], ["SSCAN", "set", 0, "MATCH", pattern, "COUNT", 9999]):
+            answers = [each.call(*command).value for each in (client, oracle)]
+            if command[0] == "SSCAN":
+                answers = [answer[1].value for answer in answers]
+            kept = [{item.value for item in answer} for answer in answers]
+            found += len(kept[1])
+            if kept[0] != kept[1]:
+                wrong.append((pattern, kept[0] ^ kept[1]))
+    report.check("3,000 random patterns", not wrong and found > 10_000, (found, wrong[:3]))
+
+
+def costly(report: Report, server: Server) -> None:
+    """Patterns that cost a naive matcher their size times the text's."""
+    with server.client() as client, server.client() as watcher:
+        client.value("SADD", "large", "z" * 100_000, "x" * 100_000)
+        large = [
+            "*[" + "z" * 20_000 + "]q", "*" + "z?" * 500 + "q*", "*" + "[a-z]z" * 170 + "q*",
+            "*z" * 1000 + "q", "*?" * 50_000 + "b", "*" + "?" * 1023 + "q*",
+        ]
+        worst = 0.0
+        for pattern in large:
+            client.send("SSCAN", "large", 0, "MATCH", pattern)
+            began = time.monotonic()
+            watcher.call("PING")
+            worst = max(worst, time.monotonic() - began)
+            report.check(f"{pattern[:12]}...", not client.read().is_error)
+        report.measured("nobody waits for them", worst < 0.05, f"{worst * 1000:.1f} ms")
+        long = "*" + "a" * 1025 + "*"
+        for command in (
+            ["KEYS", long], ["SCAN", 0, "MATCH", long], ["SSCAN", "large", 0, "MATCH", long],
+            ["CONFIG", "GET", long], ["COMMAND", "LIST", "FILTERBY", "PATTERN", long],
+        ):
+            text = client.call(*command).value
+            told = isinstance(text, bytes) and text.startswith(b"ERR pattern too long")
+            report.check(f"{command[0]} refuses a longer one", told, text)
+        client.value("HSET", "h", "f", "v")
+        text = client.call("HSCAN", "h", 0, "MATCH", long).value
+        report.check("HSCAN too", str(text).startswith("b'ERR pattern too long"), text)
+
+
 def main() -> int:
     """All three kinds; 0 when every check held."""
     options = parser(__doc__ or "").parse_args()
@@ -138,6 +197,12 @@ def main() -> int:
         for kind in (Keys, Fields, Members):
             with report.section(f"{kind.scan[0]} while the table changes"):
                 check(report, client, kind, source)
+        if not server.is_redis:
+            with report.section("patterns as in redis-server"):
+                with Server("redis-server") as redis, redis.client() as oracle:
+                    patterns(report, client, oracle, source)
+            with report.section("costly patterns"):
+                costly(report, server)
     return report.finish()
 
 

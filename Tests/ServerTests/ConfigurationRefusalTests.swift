@@ -124,7 +124,7 @@ import Testing
     @Test func namesAreShownAsTheyWereAskedFor() throws {
         let found = try configuration()
         func names(_ patterns: String...) -> [String] {
-            found.get(patterns.map { Array($0.utf8) }).map(\.name)
+            found.get(patterns.map { Array($0.utf8) })?.map(\.name) ?? []
         }
         #expect(names("MAXMEMORY", "maxmemory") == ["MAXMEMORY"])
         #expect(names("maxmemory", "MAXMEMORY") == ["maxmemory"])

@@ -58,7 +58,7 @@ func refusal(_ arguments: String..., environment: [String: String] = [:]) -> Str
 
 extension Configuration {
     func get(_ pattern: String) -> [String] {
-        get([Array(pattern.utf8)]).flatMap { [$0.name, $0.value] }
+        (get([Array(pattern.utf8)]) ?? []).flatMap { [$0.name, $0.value] }
     }
 
     func set(_ words: String...) -> String? {
@@ -224,7 +224,7 @@ extension Configuration {
         #expect(found.get("save") == ["save", ""])
         #expect(found.get("appendfsync") == [])
         #expect(found.set("save", "900 1")?.contains("nothing is saved to disk yet") == true)
-        #expect(found.get([Array("port".utf8), Array("p*t".utf8)]).count == 1)
+        #expect(found.get([Array("port".utf8), Array("p*t".utf8)])?.count == 1)
     }
 
     @Test func setAllOrNone() throws {

@@ -121,6 +121,11 @@ final class Client {
         serve()
     }
 
+    private func outcome(of change: TenantChange) -> Resumption.Outcome {
+        if let text = host.server.make(change, in: host.registry) { return .error(text) }
+        return change.madeSecret.map { .bulk($0) } ?? .ok
+    }
+
     private func serve() {
         // A tick, like a reactor's: what the session finds may be retired meanwhile.
         host.worker.pointee.participant.enter()
@@ -133,6 +138,10 @@ final class Client {
             replies += host.thread.replies.pointee.readable.array
             host.thread.replies.pointee.removeAll()
             next = served.next
+            if case .tenantChange(let change) = session.suspension {
+                session.resume(.answered(outcome(of: change)))
+                continue
+            }
             guard next == .yield else { return }
             sendCount += 1
         }

@@ -35,7 +35,7 @@ final class StageServer: QuietServer, @unchecked Sendable {
 
     private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
-    override func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)] {
+    override func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)]? {
         notes.append("get " + patterns.map(text).joined(separator: " "))
         return configuration
     }
@@ -85,9 +85,10 @@ final class StageServer: QuietServer, @unchecked Sendable {
         return .tenant(tenant)
     }
 
-    override func saveTenants() -> String? {
+    override func make(_ change: TenantChange, in registry: TenantRegistry) -> String? {
+        if case .refused(let text) = change.check(registry) { return text }
         notes.append("save")
-        return refusal
+        return refusal.map { "ERR \($0)" } ?? change.apply(registry, self)
     }
 
     override func closeSessions(of tenant: TenantReference) {

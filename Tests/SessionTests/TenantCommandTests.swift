@@ -143,20 +143,39 @@ import Testing
             """)
     }
 
-    @Test func whatCannotBeWrittenIsInForceAllTheSame() {
-        let (host, server) = Self.host { $0.refusal = "the disk is full" }
+    @Test func whatCannotBeWrittenIsNotInForce() {
+        let (host, server) = Self.host()
+        Client(host).converse("TENANT CREATE b => +OK")
+        server.refusal = "the disk is full"
         Client(host).converse(
             """
             TENANT CREATE a => -ERR the disk is full
-            TENANT LIST => *1 $1 a
-            TENANT SECRET a NEW => -ERR the disk is full
-            TENANT SECRET a => $3 set
-            TENANT PLAN a small => -ERR the disk is full
-            TENANT PLAN a => $5 small
-            TENANT DELETE a => -ERR the disk is full
-            TENANT LIST => *0
+            TENANT LIST => *1 $1 b
+            TENANT SECRET b NEW => -ERR the disk is full
+            TENANT SECRET b => $4 none
+            TENANT PLAN b small => -ERR the disk is full
+            TENANT PLAN b => $7 default
+            TENANT DELETE b => -ERR the disk is full
+            TENANT LIST => *1 $1 b
             """)
-        #expect(server.notes.filter { $0 == "save" }.count == 4)
+        #expect(server.notes.filter { $0 == "save" }.count == 5)
+    }
+
+    /// A command that runs elsewhere counts once, with its outcome, and others follow in order.
+    @Test func aChangeCountsOnceAndKeepsItsPlace() {
+        let (host, _) = Self.host()
+        let client = Client(host)
+        client.converse("TENANT CREATE other => +OK")
+        let before = Self.pairs(client, "INFO", host.registry.server.id.string)["commands"]
+        #expect(before == ":1")
+        client.send(
+            ["TENANT", "CREATE", "a"], ["TENANT", "SECRET", "a", "NEW"], ["TENANT", "CREATE", "a"],
+            ["PING"])
+        let replies = client.takeReplies()
+        #expect(
+            replies == "+OK\r\n$6\r\nsecret\r\n-ERR the tenant exists already\r\n+PONG\r\n")
+        let after = Self.pairs(client, "INFO", host.registry.server.id.string)["commands"]
+        #expect(after == ":6")
     }
 
     // MARK: - Figures

@@ -14,7 +14,16 @@ import Testing
     struct Metered {
         let store: Store
         let keyspace: KeyspaceReference
-        var now = BudgetTests.start
+        /// Both clocks go on together when it is set.
+        var now = BudgetTests.start { didSet { monotonic += now - oldValue } }
+        var monotonic: Milliseconds = 1_000_000
+        var moment: Moment { Moment(wall: now, monotonic: monotonic) }
+
+        /// Sets wall time without passage of time.
+        mutating func step(_ milliseconds: Milliseconds) {
+            now += milliseconds
+            monotonic -= milliseconds
+        }
 
         init(store: Store, keyspace: KeyspaceReference) {
             self.store = store
@@ -38,7 +47,7 @@ import Testing
             let shard = keyspace.shard(at: shard)
             shard.acquire()
             defer { shard.release() }
-            if !shard.hasLease, let refusal = shard.renewLeases(now: now) { return refusal }
+            if !shard.hasLease, let refusal = shard.renewLeases(now: moment) { return refusal }
             shard.charge(isRead: true, isWrite: false, bytesIn: bytes, bytesOut: 0)
             return nil
         }
@@ -159,7 +168,7 @@ import Testing
             for next in ["bytes", "operations", "operations", "second", "bytes", "operations"] {
                 for shard in 0..<16 where metered.run(shard, bytes: 10) == nil { ran += 1 }
                 try store.registry.setPlan(id: id, plan: next)
-                let used = store.usedToday(of: tenant, now: metered.now)
+                let used = store.usedToday(of: tenant, now: metered.moment)
                 #expect(used.operations == ran && used.bytes == 10 * ran, "after \(next)")
             }
             #expect(ran == 6 * 16, "a plan after \(plan ?? "none") refused")
@@ -182,11 +191,89 @@ import Testing
         let tenant = metered.keyspace.pointee.tenant
         #expect(metered.run(0) == nil)
         metered.now += Self.day
-        #expect(metered.store.usedToday(of: tenant, now: metered.now).operations == 0)
+        #expect(metered.store.usedToday(of: tenant, now: metered.moment).operations == 0)
         let lease = metered.keyspace.shard(at: 0).pointee.operationLease
         let ran = metered.exhaust()
         #expect(ran <= 1000 + lease, "ran \(ran)")
-        #expect(metered.store.usedToday(of: tenant, now: metered.now).operations == 1000)
+        #expect(metered.store.usedToday(of: tenant, now: metered.moment).operations == 1000)
+    }
+
+    // MARK: - Clocks that are set
+
+    /// The operations of a day, used up, less what leases may leave.
+    private func useUp(_ metered: Metered) {
+        let ran = metered.exhaust()
+        #expect(ran >= 900 && ran <= 1001, "ran \(ran)")
+    }
+
+    @Test func aStepOverMidnightGivesNoSecondQuota() throws {
+        var metered = try Metered({ $0.operationsPerDay = 1000 }, shards: 1)
+        let tenant = metered.keyspace.pointee.tenant
+        metered.now = Self.start + Self.day - 60_000
+        useUp(metered)
+        metered.step(120_000)
+        useUp(metered)
+        for step in [-120_000, 120_000, -120_000] as [Milliseconds] {
+            metered.step(step)
+            #expect(metered.exhaust() == 0, "a step of \(step) ms gave a quota")
+            let used = metered.store.usedToday(of: tenant, now: metered.moment).operations
+            #expect(used >= 1000, "\(used)")
+        }
+        metered.now += 120_000
+        #expect(metered.exhaust() == 0, "midnight came a second time")
+        metered.now += Self.day
+        useUp(metered)
+    }
+
+    @Test func aClockThatWasYearsAheadStopsNothingForYears() throws {
+        var metered = try Metered({ $0.operationsPerDay = 1000 }, shards: 1)
+        let tenant = metered.keyspace.pointee.tenant
+        metered.now += 3_600_000
+        useUp(metered)
+        metered.step(3650 * Self.day)
+        useUp(metered)
+        metered.step(-3650 * Self.day)
+        #expect(metered.exhaust() == 0)
+        metered.now += Self.day - 1
+        #expect(metered.exhaust() == 0, "less than a day has passed")
+        metered.now += 1
+        #expect(metered.store.usedToday(of: tenant, now: metered.moment).operations == 0)
+        useUp(metered)
+        metered.now = Self.start + 2 * Self.day - 1
+        #expect(metered.exhaust() == 0)
+        metered.now += 1
+        useUp(metered)
+    }
+
+    @Test func aStepRefillsNoTokens() throws {
+        var metered = try Metered({ $0.operationsPerSecond = 1000 }, shards: 1)
+        _ = metered.exhaust()
+        for step in [3_600_000, -7_200_000] as [Milliseconds] {
+            metered.step(step)
+            #expect(metered.exhaust() == 0, "a step of \(step) ms")
+        }
+        metered.now += 100
+        let ran = metered.exhaust()
+        #expect(ran >= 99 && ran <= 101, "ran \(ran)")
+    }
+
+    @Test func departedBudgetsAreThoseOfOneDay() {
+        func budget(_ day: Int64, _ beganAt: Milliseconds) -> Budget {
+            var budget = Budget()
+            budget.today.number = day
+            budget.today.beganAt = beganAt
+            budget.operationsToday = 7
+            return budget
+        }
+        var departed = DepartedBudgets()
+        func isKept(_ id: StaticString) -> Bool { departed.find(Bytes(id))?.operationsToday == 7 }
+        departed.keep(budget(9000, 0), of: Bytes("ahead" as StaticString))
+        departed.keep(budget(5000, Self.day - 1), of: Bytes("back" as StaticString))
+        #expect(isKept("ahead") && isKept("back"))
+        departed.keep(budget(5001, Self.day), of: Bytes("next" as StaticString))
+        #expect(!isKept("ahead") && !isKept("back") && isKept("next"))
+        departed.keep(budget(5002, Self.day + 1), of: Bytes("later" as StaticString))
+        #expect(!isKept("next") && isKept("later"))
     }
 
     private static func plan(_ name: String, _ change: (inout Limits) -> Void) -> Plan {

@@ -75,8 +75,9 @@ final class Store {
     }
 
     /// What the tenant has used on the day of `now`.
-    func usedToday(of tenant: TenantReference, now: Milliseconds) -> (operations: Int, bytes: Int) {
-        worker.pointee.now = now
+    func usedToday(of tenant: TenantReference, now: Moment) -> (operations: Int, bytes: Int) {
+        worker.pointee.now = now.wall
+        worker.pointee.monotonicNow = now.monotonic
         return worker.usedToday(of: tenant)
     }
 

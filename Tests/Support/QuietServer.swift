@@ -11,7 +11,7 @@ open class QuietServer: ServerControl, @unchecked Sendable {
 
     public init(_ commands: CommandTable) { self.commands = commands }
 
-    open func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)] { [] }
+    open func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)]? { [] }
     open func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String? { nil }
     open func configurationRewrite() -> String? { nil }
     open func resetStatistics() {}
@@ -29,7 +29,11 @@ open class QuietServer: ServerControl, @unchecked Sendable {
     open func unpause() {}
 
     open func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication { .refused }
-    open func saveTenants() -> String? { nil }
+    /// Makes a change of a tenant, for which a session waits. Returns an error reply, or nil.
+    open func make(_ change: TenantChange, in registry: TenantRegistry) -> String? {
+        if case .refused(let text) = change.check(registry) { return text }
+        return change.apply(registry, self)
+    }
     open func closeSessions(of tenant: TenantReference) {}
     open func digest(secret: [UInt8]) -> [UInt8] { secret }
     open func makeSecret() -> String { "secret" }

@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -23,9 +24,6 @@
 
 /// accept4 with SOCK_NONBLOCK | SOCK_CLOEXEC.
 int martlet_accept(int listener, struct sockaddr_storage *address, socklen_t *length);
-
-/// dup3 with O_CLOEXEC.
-int martlet_duplicate(int from, int to);
 
 static inline int martlet_epoll_control(int loop, int operation, int fd, uint32_t events, uint64_t token) {
     struct epoll_event event;
@@ -66,6 +64,8 @@ int martlet_set_thread_name(const char *name);
 /// The command line as main gets it: the words, and each of them, the program's name first.
 int martlet_argument_count(void);
 const char *martlet_argument(int index);
+// sem_wait until a moment of CLOCK_MONOTONIC; -1 and errno as sem_clockwait.
+int martlet_semaphore_wait(sem_t *semaphore, const struct timespec *deadline);
 
 /// Takes the pages of programs' and libraries' code and constants out of the process. What is used comes back, page by
 /// page; what only the start needed does not.

@@ -158,11 +158,10 @@ public enum COMMAND_LIST: SessionCommand {
                 let category = value.lowercased
                 matches = { $0.spec.categoryNames(group: $0.group).contains(category) }
             } else if kind.isKeyword("PATTERN") {
-                matches = { entry in
-                    Array(entry.spec.name.utf8).withBytes {
-                        Glob.matches(value, $0, ignoringCase: true)
-                    }
+                guard let pattern = Glob(value, ignoringCase: true) else {
+                    return reply.error(.patternTooLong)
                 }
+                matches = { Array($0.spec.name.utf8).withBytes { pattern.matches($0) } }
             } else {
                 return reply.error(.syntax)
             }

@@ -21,8 +21,10 @@ public enum CONFIG_GET: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        let found = context.server.configurationGet(
-            (2..<arguments.count).map { arguments[$0].array })
+        let patterns = (2..<arguments.count).map { arguments[$0].array }
+        guard let found = context.server.configurationGet(patterns) else {
+            return reply.error(.patternTooLong)
+        }
         reply.map(found.count)
         for directive in found {
             reply.bulk(directive.name)

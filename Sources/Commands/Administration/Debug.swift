@@ -152,8 +152,9 @@ public enum DEBUG: SessionCommand {
         guard let size = ASCIIInteger.parse(arguments[2]), size >= 0, size <= 1 << 29 else {
             return reply.error(.mustBePositive)
         }
+        guard let pattern = Glob(arguments[3]) else { return reply.error(.patternTooLong) }
         let text = [UInt8](repeating: UInt8(ascii: "A"), count: Int(size))
-        reply.integer(text.withBytes { Glob.matches(arguments[3], $0) } ? 1 : 0)
+        reply.integer(text.withBytes { pattern.matches($0) } ? 1 : 0)
     }
 
     /// PROTOCOL type: a sample reply of that type, for authors of clients.

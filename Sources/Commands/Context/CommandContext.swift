@@ -19,6 +19,8 @@ public struct CommandContext {
         case none
         /// Run the queued requests (EXEC).
         case executeTransaction
+        /// Wait until this change of a tenant is made; its outcome is the reply.
+        case change(TenantChange)
         /// Close the connection when the reply is sent.
         case close
     }

@@ -12,8 +12,8 @@ public protocol ServerControl: AnyObject, Sendable {
 
     // CONFIG
     /// Name and value of every directive that matches one of the glob patterns, in lower case,
-    /// sorted.
-    func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)]
+    /// sorted. Nil if a pattern is too long.
+    func configurationGet(_ patterns: [[UInt8]]) -> [(name: String, value: String)]?
     /// Sets all or none. Returns an error's text without "ERR".
     func configurationSet(_ changes: [(name: [UInt8], value: [UInt8])]) -> String?
     /// Rewrites the configuration file. Returns an error's text.
@@ -47,8 +47,6 @@ public protocol ServerControl: AnyObject, Sendable {
     // AUTH
     /// Finds the tenant for a user name and a password, or for a tenant's secret.
     func authenticate(user: [UInt8]?, password: [UInt8]) -> Authentication
-    /// Writes the tenants file, after TENANT CREATE and similar commands. Returns an error's text.
-    func saveTenants() -> String?
     /// Ends all sessions of a tenant.
     func closeSessions(of tenant: TenantReference)
     /// The digest of a secret, as it is stored.

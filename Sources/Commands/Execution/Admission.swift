@@ -39,7 +39,11 @@ public enum Admission {
 
     /// The second part.
     public static func refusal(_ call: Call, _ hold: borrowing Hold) -> Refusal? {
-        if !call.runsAtAnyLimit, let refusal = hold.refusalByRates() { return .limit(refusal) }
+        if !call.runsAtAnyLimit,
+            let refusal = hold.refusalByRates(ofSessionOf: call.session.pointee.tenant)
+        {
+            return .limit(refusal)
+        }
         guard call.entry.pointee.flags.contains(.denyOOM) else { return nil }
         let refusal = hold.refusalByMemory(
             arriving: { call.arguments.size }, created: { call.createdKeys })

@@ -88,6 +88,9 @@ extension LimitRefusal {
             "ERR max requests limit exceeded. Limit: \(limit), Usage: \(max(used, limit))"
         case .operationsPerSecond(let limit, _):
             "ERR max requests limit exceeded. Limit: \(limit), Usage: \(limit)"
+        case .throttledByKey(let limit, let wait):
+            "ERR max requests limit exceeded. Limit: \(limit), Usage: \(limit). "
+                + "Try again in \(wait) ms"
         case .bandwidthPerDay(let limit, let used):
             "ERR max daily bandwidth limit exceeded. Limit: \(limit), Usage: \(max(used, limit))"
         case .throttled: ""

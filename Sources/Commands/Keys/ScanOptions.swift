@@ -11,7 +11,7 @@ struct ScanOptions {
     enum Target { case keys, hash, set }
 
     /// MATCH; nil if everything matches, as for `*`.
-    var pattern: Bytes?
+    var pattern: Glob?
     /// COUNT: about how many elements a step visits.
     var count = 10
     /// TYPE, which only SCAN has.
@@ -36,7 +36,11 @@ struct ScanOptions {
                 }
                 count = Int(number)
             } else if option.isKeyword("MATCH"), let value = options.value() {
-                pattern = Glob.isEverything(value) ? nil : value
+                guard let glob = Glob(value) else {
+                    reply.error(.patternTooLong)
+                    return nil
+                }
+                pattern = Glob.isEverything(value) ? nil : glob
             } else if target == .keys, option.isKeyword("TYPE"), let value = options.value() {
                 type = value
             } else if option.isKeyword("NOVALUES") {
@@ -56,7 +60,7 @@ struct ScanOptions {
     @inline(__always)
     func matches(_ element: Bytes) -> Bool {
         guard let pattern else { return true }
-        return Glob.matches(pattern, element)
+        return pattern.matches(element)
     }
 
     /// The cursor in `bytes`, parsed by the rules of C's `strtoul`, as in Redis: a sign is allowed,

@@ -15,8 +15,8 @@ public enum KEYS: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        let pattern = arguments[1]
-        let isEverything = Glob.isEverything(pattern)
+        guard let pattern = Glob(arguments[1]) else { return reply.error(.patternTooLong) }
+        let isEverything = Glob.isEverything(arguments[1])
         let now = context.now
         let mark = reply.begin()
         var count = 0
@@ -26,7 +26,7 @@ public enum KEYS: SessionCommand {
             inTenants: context.seesTenants,
             // As in Redis, KEYS skips an expired key but does not remove it.
             isWanted: {
-                ($0.expiry ?? .max) > now && (isEverything || Glob.matches(pattern, $0.key))
+                ($0.expiry ?? .max) > now && (isEverything || pattern.matches($0.key))
             }
         ) { key in
             writer.bulk(key)

@@ -10,7 +10,8 @@ public enum TENANT: Command {
         "tenant", arity: -2, [], since: "0.1.0", complexity: "Depends on subcommand.",
         summary: "A container for commands on tenants.")
 
-    /// Not inside MULTI: EXEC already holds shards, and these commands lock all shards of a tenant.
+    /// Not inside MULTI: EXEC already holds shards, and these commands lock all shards of a tenant,
+    /// or wait for the tenants file.
     static let flags: CommandFlags = [.admin, .noScript, .loading, .stale, .noMulti]
 
     /// The error reply for a refusal of the registry.
@@ -28,14 +29,15 @@ public enum TENANT: Command {
     }
 
     static let missing = "ERR no such tenant"
-    static let passwordInUse = "ERR that secret is the server's own password"
+    static let ownTenant = "ERR the server's own tenant cannot be deleted"
+    public static let passwordInUse = "ERR that secret is the server's own password"
 }
 
 /// TENANT CREATE id [PLAN plan] [SECRET secret]: creates a tenant with databases of its own.
 public enum TENANT_CREATE: SessionCommand {
     public static let spec = CommandSpec(
         "tenant|create", arity: -3, TENANT.flags, usage: "id [PLAN plan] [SECRET secret]",
-        since: "0.1.0", complexity: "O(N) where N is the number of created tenants",
+        since: "0.1.0", complexity: "O(1)",
         summary: "Creates a tenant.")
 
     public static func run(
@@ -55,14 +57,9 @@ public enum TENANT_CREATE: SessionCommand {
                 return reply.error(.syntax)
             }
         }
-        if context.isPassword(secret) { return reply.error(TENANT.passwordInUse) }
-        do throws(TenantRegistry.Refusal) {
-            let digest = secret.map { context.server.digest(secret: $0) }
-            try context.registry.create(id: arguments[2].array, plan: plan, secretDigest: digest)
-        } catch {
-            return reply.error(TENANT.text(of: error))
-        }
-        context.saved(&reply)
+        let digest = secret.map { context.server.digest(secret: $0) }
+        context.action = .change(
+            TenantChange(arguments[2].array, .create(plan: plan, secretDigest: digest)))
     }
 }
 
@@ -75,24 +72,7 @@ public enum TENANT_DELETE: SessionCommand {
     public static func run(
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
-        let id = arguments[2].array
-        let server = context.server
-        let registry = context.registry
-        // Why all threads stand still: no session may join the tenant before it is deleted. Why it
-        // is looked for inside: while this thread waits, another may delete it and create the next.
-        let problem: String? = server.whileStandingStill {
-            guard let tenant = id.withBytes({ registry.find($0) }) else { return TENANT.missing }
-            guard tenant != registry.server else {
-                return "ERR the server's own tenant cannot be deleted"
-            }
-            server.closeSessions(of: tenant)
-            do throws(TenantRegistry.Refusal) { try registry.delete(tenant) } catch {
-                return TENANT.text(of: error)
-            }
-            return nil
-        }
-        if let problem { return reply.error(problem) }
-        context.saved(&reply)
+        context.action = .change(TenantChange(arguments[2].array, .delete))
     }
 }
 
@@ -111,12 +91,7 @@ public enum TENANT_PLAN: SessionCommand {
             return reply.error(TENANT.missing)
         }
         guard arguments.count == 4 else { return reply.bulk(plan) }
-        do throws(TenantRegistry.Refusal) {
-            try context.registry.setPlan(id: id, plan: arguments[3].string)
-        } catch {
-            return reply.error(TENANT.text(of: error))
-        }
-        context.saved(&reply)
+        context.action = .change(TenantChange(id, .setPlan(arguments[3].string)))
     }
 }
 
@@ -148,15 +123,9 @@ public enum TENANT_SECRET: SessionCommand {
             guard !arguments[3].isEmpty else { return reply.error(.syntax) }
             secret = arguments[3].array
         }
-        if context.isPassword(secret) { return reply.error(TENANT.passwordInUse) }
-        do throws(TenantRegistry.Refusal) {
-            let digest = secret.map { context.server.digest(secret: $0) }
-            try context.registry.setSecret(id: id, digest: digest)
-        } catch {
-            return reply.error(TENANT.text(of: error))
-        }
-        if let problem = context.server.saveTenants() { return reply.error("ERR \(problem)") }
-        if let made { reply.bulk(made) } else { reply.ok() }
+        let digest = secret.map { context.server.digest(secret: $0) }
+        context.action = .change(
+            TenantChange(id, .setSecret(digest: digest), madeSecret: made))
     }
 }
 
@@ -185,25 +154,6 @@ public enum TENANT_WHOAMI: SessionCommand {
         _ arguments: Arguments, _ context: inout CommandContext, _ reply: inout ReplyWriter
     ) {
         reply.bulk(context.session.pointee.tenant.id)
-    }
-}
-
-extension CommandContext {
-    /// Whether `secret` is the server's own password: a tenant with that secret would log in as the
-    /// server.
-    fileprivate func isPassword(_ secret: [UInt8]?) -> Bool {
-        guard let secret else { return false }
-        if case .server = server.authenticate(user: nil, password: secret) { return true }
-        return false
-    }
-
-    /// Writes the tenants file and replies OK, or the error. The change is in force either way.
-    fileprivate func saved(_ reply: inout ReplyWriter) {
-        if let problem = server.saveTenants() {
-            reply.error("ERR \(problem)")
-        } else {
-            reply.ok()
-        }
     }
 }
 

@@ -6,8 +6,13 @@ import Glibc
 extension Configuration {
     /// The name and value of every directive that one of the patterns matches, sorted. An alias
     /// counts as a name. As in Redis, a name without a glob character is shown as the caller wrote
-    /// it.
-    public func get(_ patterns: [[UInt8]]) -> [(name: String, value: String)] {
+    /// it. Nil if a pattern is too long.
+    public func get(_ texts: [[UInt8]]) -> [(name: String, value: String)]? {
+        var patterns: [NamePattern] = []
+        for text in texts {
+            guard let pattern = NamePattern(text) else { return nil }
+            patterns.append(pattern)
+        }
         var found: [(name: String, value: String)] = []
         for directive in Directive.all {
             for name in [directive.name, directive.alias].compactMap({ $0 }) {
@@ -18,16 +23,35 @@ extension Configuration {
         return found.sorted { $0.name < $1.name }
     }
 
+    /// A name, or a glob pattern for names.
+    private struct NamePattern {
+        let text: [UInt8]
+        let folded: [UInt8]
+        /// Nil for a name.
+        let glob: Glob?
+
+        init?(_ text: [UInt8]) {
+            self.text = text
+            let folded = text.map(ASCII.lower)
+            self.folded = folded
+            guard text.contains(where: Array("[*?".utf8).contains) else {
+                glob = nil
+                return
+            }
+            guard let glob = folded.withBytes({ Glob($0) }) else { return nil }
+            self.glob = glob
+        }
+    }
+
     /// The name to show for `name`: itself if a glob pattern matches it, the pattern if one spells
     /// it out, nil if none matches.
-    private static func shownName(_ name: String, _ patterns: [[UInt8]]) -> String? {
+    private static func shownName(_ name: String, _ patterns: [NamePattern]) -> String? {
         let bytes = Array(name.utf8)
         for pattern in patterns {
-            let folded = pattern.map(ASCII.lower)
-            if !pattern.contains(where: Array("[*?".utf8).contains) {
-                if folded == bytes { return String(decoding: pattern, as: UTF8.self) }
-            } else if folded.withBytes({ glob in bytes.withBytes { Glob.matches(glob, $0) } }) {
-                return name
+            if let glob = pattern.glob {
+                if bytes.withBytes({ glob.matches($0) }) { return name }
+            } else if pattern.folded == bytes {
+                return String(decoding: pattern.text, as: UTF8.self)
             }
         }
         return nil

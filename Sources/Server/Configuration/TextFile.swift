@@ -52,7 +52,12 @@ enum TextFile {
         defer { close(descriptor) }
         // Why: the umask may have removed bits that the old file had.
         guard fchmod(descriptor, mode) == 0 else { throw Failure(code: errno) }
-        var rest = Array(text.utf8)[...]
+        try write(Array(text.utf8), to: descriptor)
+        guard fsync(descriptor) == 0 else { throw Failure(code: errno) }
+    }
+
+    static func write(_ bytes: [UInt8], to descriptor: Int32) throws(Failure) {
+        var rest = bytes[...]
         while !rest.isEmpty {  // Bound: each turn writes at least one byte.
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 {
@@ -61,7 +66,6 @@ enum TextFile {
             }
             rest = rest.dropFirst(count)
         }
-        guard fsync(descriptor) == 0 else { throw Failure(code: errno) }
     }
 
     private static func synchronize(directory: String) throws(Failure) {

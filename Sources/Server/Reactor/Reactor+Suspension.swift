@@ -23,6 +23,9 @@ extension Reactor {
             pausedCount += 1
             if connection.pointee.knowsOfEnd { limitWait(connection) }
         case .records(let keys): server.loadRecords(keys, reactor: self, wait: wait)
+        case .tenantChange(let change):
+            let mailbox = mailbox
+            server.tenantKeeper.request(change) { mailbox.post(.resume(wait, .answered($0))) }
         }
     }
 

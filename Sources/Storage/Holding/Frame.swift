@@ -80,6 +80,8 @@ struct Frame {
     var capacity: Int
 
     static let initialCapacity = 64
+    /// So many tenants of a command are found by looking through a list.
+    fileprivate static let listedTenantsMax = 16
 
     init(_ worker: WorkerReference) {
         self.worker = worker
@@ -134,10 +136,12 @@ extension Reference where Pointee == Frame {
 
     @inline(never)
     private func forEachFurtherTenant(_ first: ShardReference, _ body: (ShardReference) -> Void) {
-        // Why a list: a command may name thousands of keys, but of few tenants, and most keys
-        // belong to the same tenant as the key before. With one tenant the list stays empty and
-        // allocates nothing.
+        // Why a list at first: a command may name thousands of keys, but mostly of few tenants, and
+        // most keys belong to the same tenant as the key before. With one tenant the list stays
+        // empty and allocates nothing. Why a set then: looking through a long list for each key
+        // would cost the square of the number of tenants.
         var seen: [TenantReference] = []
+        var many: Set<UInt> = []
         let firstTenant = first.tenant
         var previous = firstTenant
         var index = 1
@@ -147,8 +151,14 @@ extension Reference where Pointee == Frame {
             index += 1
             if tenant == previous { continue }
             previous = tenant
-            if tenant == firstTenant || seen.contains(tenant) { continue }
-            seen.append(tenant)
+            if tenant == firstTenant { continue }
+            if seen.count < Frame.listedTenantsMax {
+                if seen.contains(tenant) { continue }
+                seen.append(tenant)
+                if seen.count == Frame.listedTenantsMax { many = Set(seen.map(\.address)) }
+            } else if !many.insert(tenant.address).inserted {
+                continue
+            }
             body(shard)
         }
     }

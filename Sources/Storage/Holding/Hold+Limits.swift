@@ -8,6 +8,9 @@ public enum LimitRefusal: Equatable, Sendable {
     case bandwidthPerDay(limit: Int, used: Int)
     /// The operations of this second are used up, and the tenant's plan says to wait this long.
     case throttled(Milliseconds)
+    /// The same, for a tenant that a key named and that is not the session's own: other tenants'
+    /// requests come behind this one, and must not wait for it.
+    case throttledByKey(limit: Int, retryAfter: Milliseconds)
     /// `maxmemory` is reached, and nothing can be evicted.
     case serverMemory
     case tenantMemory
@@ -38,20 +41,28 @@ extension Hold {
     /// without another check.
     public var hasAmpleLease: Bool { frame.pointee.keys[0].shard.hasAmpleLease }
 
-    /// Why the rates of the named keys' tenants do not allow a command now. Counts a refusal for
-    /// its tenant; a wait is not counted. Inside EXEC the outer hold was checked for all commands.
-    public func refusalByRates() -> LimitRefusal? {
+    /// Why the rates of the named keys' tenants do not allow a command of a session of `own` now.
+    /// Counts a refusal for its tenant; a wait is not counted. Inside EXEC the outer hold was
+    /// checked for all commands.
+    public func refusalByRates(ofSessionOf own: TenantReference) -> LimitRefusal? {
         guard !frame.pointee.options.contains(.inner) else { return nil }
+        let worker = frame.pointee.worker
+        let moment = Moment(wall: worker.now, monotonic: worker.monotonicNow)
         var refusal: LimitRefusal?
         frame.forEachTenant { shard in
             guard refusal == nil, !shard.hasLease else { return }
-            refusal = shard.renewLeases(now: now)
+            refusal = shard.renewLeases(now: moment)
             guard let found = refusal else { return }
-            if case .operationsPerSecond(_, let wait) = found, shard.tenant.atLimit == .throttle {
-                refusal = .throttled(wait)
-            } else {
-                shard.pointee.usage.rejected += 1
+            if case .operationsPerSecond(let limit, let wait) = found,
+                shard.tenant.atLimit == .throttle
+            {
+                if shard.tenant == own {
+                    refusal = .throttled(wait)
+                    return
+                }
+                refusal = .throttledByKey(limit: limit, retryAfter: wait)
             }
+            shard.pointee.usage.rejected += 1
         }
         return refusal
     }
@@ -78,11 +89,18 @@ extension Hold {
         // Eviction makes no room for a request larger than the limit. If keys belong to several
         // tenants, their shares of the request are not known here.
         let arrivingCount = tenantCount == 1 ? arriving() : 0
+        let keys = KeysByTenant(self, tenantCount: tenantCount)
+        var mayCreate: [Bool]?
+        func creations() -> [Bool] {
+            let found = mayCreate ?? created()
+            mayCreate = found
+            return found
+        }
         var refusal: LimitRefusal?
         frame.forEachTenant { shard in
             guard refusal == nil else { return }
             refusal = refusalByMemory(of: shard.tenant, arriving: arrivingCount)
-            if refusal == nil { refusal = refusalByKeys(of: shard.tenant, created) }
+            if refusal == nil { refusal = refusalByKeys(of: shard.tenant, keys, creations) }
             if refusal != nil { shard.pointee.usage.rejected += 1 }
         }
         return refusal
@@ -101,18 +119,19 @@ extension Hold {
         return .tenantMemory
     }
 
-    private func refusalByKeys(of tenant: TenantReference, _ created: () -> [Bool]) -> LimitRefusal?
-    {
+    private func refusalByKeys(
+        of tenant: TenantReference, _ keys: borrowing KeysByTenant, _ created: () -> [Bool]
+    ) -> LimitRefusal? {
         let worker = frame.pointee.worker
         let keysMax = tenant.pointee.keysMax.value
-        guard keysMax != .max, tenant.keyCount + missingKeyCount(of: tenant) > keysMax else {
-            return nil
-        }
+        guard keysMax != .max else { return nil }
+        let ordinals = keys.ordinals(of: tenant)
+        guard tenant.keyCount + missingKeyCount(ordinals) > keysMax else { return nil }
         let mayCreate = created()
-        var missing = missingKeyCount(of: tenant, among: mayCreate)
+        var missing = missingKeyCount(ordinals, among: mayCreate)
         guard missing > 0, tenant.keyCount + missing > keysMax else { return nil }
         if worker.removeExpired(of: tenant) {
-            missing = missingKeyCount(of: tenant, among: mayCreate)
+            missing = missingKeyCount(ordinals, among: mayCreate)
             guard tenant.keyCount + missing > keysMax else { return nil }
         }
         if tenant.atLimit == .evict, worker.makeRoom(in: tenant, keysMax: keysMax - missing) {
@@ -121,28 +140,74 @@ extension Hold {
         return .tenantKeys(limit: keysMax, used: tenant.keyCount)
     }
 
-    /// How many of the command's keys in `tenant` do not exist: an upper bound of the keys that it
-    /// creates.
-    private func missingKeyCount(of tenant: TenantReference) -> Int {
+    /// How many of these keys do not exist: an upper bound of those that the command creates.
+    private func missingKeyCount(_ ordinals: KeysByTenant.Ordinals) -> Int {
         var missing = 0
-        for ordinal in 0..<count where isMissing(ordinal, in: tenant) { missing += 1 }
+        ordinals.forEach { if isMissing($0) { missing += 1 } }
         return missing
     }
 
     /// The exact number: without keys that the command only reads, and each name once.
-    private func missingKeyCount(of tenant: TenantReference, among created: [Bool]) -> Int {
+    private func missingKeyCount(
+        _ ordinals: KeysByTenant.Ordinals, among created: [Bool]
+    ) -> Int {
         var missing: Set<[UInt8]> = []
-        for ordinal in 0..<min(count, created.count)
-        where created[ordinal] && isMissing(ordinal, in: tenant) {
-            missing.insert(key(ordinal).array)
+        ordinals.forEach {
+            if $0 < created.count, created[$0], isMissing($0) { missing.insert(key($0).array) }
         }
         return missing.count
     }
 
-    private func isMissing(_ ordinal: Int, in tenant: TenantReference) -> Bool {
+    private func isMissing(_ ordinal: Int) -> Bool {
         let resolved = self[ordinal]
-        return resolved.shard.tenant == tenant
-            && resolved.shard.pointee.table.find(resolved.hash, resolved.key) == nil
+        return resolved.shard.pointee.table.find(resolved.hash, resolved.key) == nil
+    }
+
+    /// The keys of a command, found by their tenant.
+    ///
+    /// Why a list of all: a command may name a key of each of thousands of tenants, and looking
+    /// through all keys for each of them would cost the square of that.
+    private struct KeysByTenant {
+        /// The ordinals of a tenant's keys.
+        enum Ordinals {
+            case all(Range<Int>)
+            case some(ArraySlice<Int>)
+
+            @inline(__always)
+            func forEach(_ body: (Int) -> Void) {
+                switch self {
+                case .all(let range): for ordinal in range { body(ordinal) }
+                case .some(let list): for ordinal in list { body(ordinal) }
+                }
+            }
+        }
+
+        private let count: Int
+        /// Nil if all keys are of one tenant: that allocates nothing.
+        private var groups: [UInt: Range<Int>]?
+        private var ordered: [Int] = []
+
+        init(_ hold: borrowing Hold, tenantCount: Int) {
+            count = hold.count
+            guard tenantCount > 1 else { return }
+            let tenants = (0..<count).map { hold[$0].shard.tenant.address }
+            ordered = (0..<count).sorted { (tenants[$0], $0) < (tenants[$1], $1) }
+            var groups: [UInt: Range<Int>] = [:]
+            var start = 0
+            for end in 1...count {
+                guard end == count || tenants[ordered[end]] != tenants[ordered[start]] else {
+                    continue
+                }
+                groups[tenants[ordered[start]]] = start..<end
+                start = end
+            }
+            self.groups = groups
+        }
+
+        func ordinals(of tenant: TenantReference) -> Ordinals {
+            guard let groups else { return .all(0..<count) }
+            return .some(ordered[groups[tenant.address] ?? 0..<0])
+        }
     }
 
     // MARK: - Growth

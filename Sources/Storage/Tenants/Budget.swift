@@ -11,22 +11,53 @@ import Base
 /// Invariant: the counts of the day are what was used of it plus the leases that are out, including
 /// leases for no limit. So after a shard returns a lease, under whatever plan, what was used
 /// remains.
+///
+/// Clocks: the tokens refill by monotonic time. The day is that of wall time, and days only go
+/// forward: after the clock is set back over midnight the later day's counts stay in force, else
+/// its quota could be used twice. But a clock that was years ahead and is set right must not stop
+/// the quota for years. So a day that lies ahead of the clock ends, like any other, after 24 hours
+/// of monotonic time at the latest, and the clock's day begins.
 struct Budget {
     /// The tokens: operations that may be leased now. They refill continuously, up to one second's
     /// worth.
     var operations = 0
-    var refilledAt: Milliseconds = 0
-    /// The day of the two counts below, in days since 1970.
-    var day: Int64 = 0
+    /// Monotonic; nil before the first time.
+    var refilledAt: Milliseconds?
+    var today = Day()
+    /// How many days there have been, modulo 2^16: shards note which of them a lease is of.
+    var dayCount: UInt16 = 0
     var operationsToday = 0
     var bytesToday = 0
+
+    /// A day of quotas.
+    struct Day: Sendable {
+        static let milliseconds: Milliseconds = 86_400_000
+
+        /// In days since 1970.
+        var number: Int64 = 0
+        /// When it was first seen, in monotonic time.
+        var beganAt: Milliseconds = 0
+
+        init() {}
+
+        init(of moment: Moment) {
+            number = moment.wall / Day.milliseconds
+            beganAt = moment.monotonic
+        }
+
+        /// Whether `other`, which was seen later, is another day of quotas.
+        func isOver(on other: Day) -> Bool {
+            if other.number >= number { return other.number > number }
+            return other.beganAt - beganAt >= Day.milliseconds
+        }
+    }
 }
 
 extension Reference where Pointee == Shard {
     /// Returns the unused part of the shard's leases and takes new ones from the tenant's budget.
     /// Called under the shard's lock when a lease is used up.
     @inline(never)
-    func renewLeases(now: Milliseconds) -> LimitRefusal? {
+    func renewLeases(now: Moment) -> LimitRefusal? {
         let tenant = self.tenant
         tenant.pointee.budgetLock.lock()
         defer { tenant.pointee.budgetLock.unlock() }
@@ -48,7 +79,8 @@ extension Reference where Pointee == Worker {
         tenant.pointee.budgetLock.lock()
         let budget = tenant.pointee.budget
         tenant.pointee.budgetLock.unlock()
-        guard budget.day == Budget.day(of: pointee.now) else { return (0, 0) }
+        let moment = Moment(wall: pointee.now, monotonic: pointee.monotonicNow)
+        guard !budget.today.isOver(on: Budget.Day(of: moment)) else { return (0, 0) }
         var used = (operations: budget.operationsToday, bytes: budget.bytesToday)
         tenant.forEachKeyspace { keyspace in
             forEachShard(of: keyspace) { shard in
@@ -67,14 +99,14 @@ extension Reference where Pointee == Worker {
 struct DepartedBudgets: Sendable {
     static let countMax = 1 << 16
     private var budgets: [[UInt8]: Budget] = [:]
-    private var day: Int64 = 0
+    private var day = Budget.Day()
 
     func find(_ id: Bytes) -> Budget? { budgets.isEmpty ? nil : budgets[id.array] }
 
     mutating func keep(_ budget: Budget, of id: Bytes) {
-        if budget.day > day {
+        if day.isOver(on: budget.today) {
             budgets = [:]
-            day = budget.day
+            day = budget.today
         }
         let id = id.array
         guard budgets.count < DepartedBudgets.countMax || budgets[id] != nil else { return }
@@ -92,20 +124,18 @@ extension Reference where Pointee == Tenant {
 
 extension Budget {
     private static let unlimitedLease = 1 << 40
-    private static let dayMilliseconds: Milliseconds = 86_400_000
-
-    static func day(of now: Milliseconds) -> Int64 { now / Budget.dayMilliseconds }
 
     /// Whether the counts of the day include the shard's leases.
     func isOfToday(_ shard: ShardReference) -> Bool {
-        shard.pointee.leaseDay == UInt16(truncatingIfNeeded: day)
+        shard.pointee.leaseDay == dayCount
     }
 
-    mutating func renew(_ shard: ShardReference, now: Milliseconds) -> LimitRefusal? {
+    mutating func renew(_ shard: ShardReference, now: Moment) -> LimitRefusal? {
         let tenant = shard.tenant
-        let today = Budget.day(of: now)
-        if today != day {
-            day = today
+        let found = Day(of: now)
+        if today.isOver(on: found) {
+            today = found
+            dayCount &+= 1
             operationsToday = 0
             bytesToday = 0
         }
@@ -119,7 +149,7 @@ extension Budget {
         if perDay != .max && operationsToday >= perDay {
             return .operationsPerDay(limit: perDay, used: operationsToday)
         }
-        refill(perSecond: perSecond, now: now)
+        refill(perSecond: perSecond, now: now.monotonic)
         if perSecond != .max && operations <= 0 {
             let wait = Milliseconds((1 - operations) * 1000 / max(1, perSecond)) + 1
             return .operationsPerSecond(limit: perSecond, retryAfter: wait)
@@ -131,7 +161,7 @@ extension Budget {
         shard.pointee.operationLease = min(
             lease(of: operations, perSecond), lease(of: perDay - operationsToday, perDay))
         shard.pointee.byteLease = lease(of: bandwidth - bytesToday, bandwidth)
-        shard.pointee.leaseDay = UInt16(truncatingIfNeeded: day)
+        shard.pointee.leaseDay = dayCount
         if perSecond != .max { operations -= shard.pointee.operationLease }
         operationsToday += shard.pointee.operationLease
         bytesToday += shard.pointee.byteLease
@@ -158,9 +188,10 @@ extension Budget {
         }
         // Why: returned leases may come from a plan with a higher limit, or with none.
         operations = min(perSecond, operations)
-        let elapsed = now - refilledAt
+        // Order: another thread's moment may be a few milliseconds later than this one's.
+        let elapsed = refilledAt.map { max(0, now - $0) } ?? 1000
         // A debt, for example after a long transaction, takes more than one second to pay off.
-        if elapsed < 0 || elapsed >= 1000 && operations >= 0 {
+        if elapsed >= 1000 && operations >= 0 {
             operations = perSecond
             refilledAt = now
             return

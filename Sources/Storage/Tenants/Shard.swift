@@ -28,7 +28,7 @@ public struct Shard: ~Copyable {
     let limitWord = Atomic<Bool>(false)
     /// Who is notified of changes.
     var listeners: Listeners = []
-    /// The day of the leases, modulo 2^16.
+    /// The budget's day that the leases are of (`Budget.dayCount`).
     var leaseDay: UInt16 = 0
     /// Operations that may still run before the shard asks the tenant's budget again.
     var operationLease = 0

@@ -22,9 +22,7 @@ extension TenantRegistry {
 
     /// Creates a tenant, or takes over one that keys have named.
     public func create(id: [UInt8], plan: String?, secretDigest: [UInt8]?) throws(Refusal) {
-        guard !id.isEmpty, id.count <= KeyPattern.tenantSizeMax,
-            id.allSatisfy({ ASCII.isPrintable($0) && $0 != 32 })
-        else { throw .badID }
+        guard TenantRegistry.isAcceptable(id) else { throw .badID }
         let named = try plan.map { name throws(Refusal) in try planIndex(name) }
         // Why one critical section: two creators must not both succeed, and no session may find by
         // its secret a tenant that still goes with its last key.
@@ -217,7 +215,7 @@ extension TenantRegistry {
         control.withLock { ($0.departed, $0.departedCount) }
     }
 
-    private func planIndex(_ name: String?) throws(Refusal) -> Int {
+    func planIndex(_ name: String?) throws(Refusal) -> Int {
         guard let name else { return 0 }
         let index = control.withLock { control in
             control.plans.firstIndex { $0.name == name }
@@ -231,10 +229,16 @@ extension TenantRegistry.Control {
     mutating func enter(
         _ digest: [UInt8], for id: [UInt8]
     ) throws(TenantRegistry.Refusal) {
-        if let holder = secrets[digest], holder != id { throw .secretInUse }
+        try check(digest, for: id)
         forgetSecret(of: id)
         secrets[digest] = id
         digests[id] = digest
+    }
+
+    /// Throws if another tenant has the secret.
+    func check(_ digest: [UInt8]?, for id: [UInt8]) throws(TenantRegistry.Refusal) {
+        guard let digest, let holder = secrets[digest], holder != id else { return }
+        throw .secretInUse
     }
 
     mutating func forgetSecret(of id: [UInt8]) {
