@@ -64,7 +64,7 @@ extension Session {
         if context.action == .close { state.pointee.closesAfterReply = true }
         count(
             call.entry, ticks: martlet_ticks() &- started,
-            failed: reply.errorCount - queuedErrorCount > errors, on: thread)
+            failed: reply.errorCount - queuedErrorCount > errors, on: &thread)
         let rest = takeUncharged()
         chargeKeyless(
             tenant, database, bytesIn: call.size + rest.in,

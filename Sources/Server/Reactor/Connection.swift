@@ -16,6 +16,8 @@ struct Connection: ~Copyable {
     var session: Session
     var input = ByteBuffer()
     var output = ByteBuffer()
+    /// The part of the reactor's `bufferedBytes` that these two make up.
+    var bufferedBytes = 0
     /// The interest that the event loop knows.
     var interest = Interest.initial
     /// Serves no more requests; closes when the output is sent.

@@ -119,6 +119,7 @@ extension Reactor {
             answered.removeAll { $0 == connection }
         }
         connectionCount.wrappingSubtract(1, ordering: .relaxed)
+        bufferedBytes.bump(-connection.pointee.bufferedBytes)
         connection.deinitialize(count: 1)
         connection.deallocate()
     }

@@ -285,6 +285,8 @@ extension Reactor {
     private func notePeaks(_ connection: ConnectionReference) {
         let input = connection.pointee.input.capacity
         let output = connection.pointee.output.capacity
+        bufferedBytes.bump(input + output - connection.pointee.bufferedBytes)
+        connection.pointee.bufferedBytes = input + output
         guard input | output != 0 else { return }
         peaks.note(RecentPeaks.Sizes(input: input, output: output), now: now)
     }

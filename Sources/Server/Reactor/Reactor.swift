@@ -58,6 +58,7 @@ final class Reactor: @unchecked Sendable {
     /// This thread's counters, read by other threads. Why beside `thread`: see `worker`.
     let statistics: StatisticsReference
     let commandStatistics: CommandStatistics
+    let latencies: LatencyDistributions
     let errorTally: Reference<ErrorTally>
     let rates: RecentRates
     let peaks = RecentPeaks()
@@ -84,6 +85,8 @@ final class Reactor: @unchecked Sendable {
     /// How many connections this reactor has. The accepting reactor compares these counts.
     let connectionCount = Atomic<Int>(0)
     let blockedCount = Atomic<Int>(0)
+    /// Bytes of the connections' own buffers.
+    let bufferedBytes = Atomic<Int>(0)
 
     static let receiveSize = 64 * 1024
     /// If the thread's reply buffer exceeds this, it is sent early.
@@ -105,6 +108,7 @@ final class Reactor: @unchecked Sendable {
             commandStatistics: commandStatistics,
             recordMisses: server.makeRecordMisses())
         errorTally = thread.errorTally
+        latencies = thread.latencies
         hot = Reference.make(Hot(loop: loop, thread: thread))
         receiveBuffer = .allocate(byteCount: Reactor.receiveSize, alignment: 64)
     }
