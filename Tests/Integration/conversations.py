@@ -171,6 +171,20 @@ def reply_inside_multi(candidate: Server, report: Report) -> None:
     report.equal("CLIENT REPLY ON inside MULTI under OFF", data, b"+OK\r\n" + END)
 
 
+def only_at_start(server: Server, report: Report) -> None:
+    """What Redis rebinds at once is refused with the way out, and the listener stays."""
+    with server.client() as client:
+        for name, value in (("port", server.port + 1), ("bind", "127.0.0.2"), ("dir", "/")):
+            before = client.value("CONFIG", "GET", name)
+            reply = client.call("CONFIG", "SET", name, value)
+            reason = "Martlet takes it at start: change the configuration and restart"
+            expected = f"ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"
+            report.equal(f"CONFIG SET {name}", (reply.kind, reply.value), ("-", expected.encode()))
+            report.equal(f"{name} afterwards", client.value("CONFIG", "GET", name), before)
+    with server.client() as client:
+        report.equal("the listener is there", client.value("PING"), b"PONG")
+
+
 def key_sizes(server: Server, report: Report) -> None:
     """The longest key is a key like any other; no form of a command takes a longer one."""
     with server.client() as client:
@@ -367,6 +381,8 @@ def main() -> int:
         if not candidate.is_redis:
             with report.section("CLIENT REPLY inside MULTI"):
                 reply_inside_multi(candidate, report)
+            with report.section("CONFIG SET of what is taken at start"):
+                only_at_start(candidate, report)
             with report.section("sizes of keys"):
                 key_sizes(candidate, report)
         with report.section("what both count"):
