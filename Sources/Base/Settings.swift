@@ -56,11 +56,22 @@ public struct Settings: ~Copyable {
     public let passwordRequired = Number(0)
     /// Raised by whatever changes which commands sessions may run.
     public let rightsGeneration = Number(0)
+    /// Requests that take so many ticks are looked at again. The server computes this from the four
+    /// settings below.
+    public let observedTicks = Number(.max)
 
     /// How many databases SELECT reaches.
     public let databaseCount = Number(16)
     /// Who may use DEBUG: nobody (0), everybody (1), clients on this machine (2).
     public let debugCommand = Number(0)
+
+    /// The slow log: the least time of its entries, negative for none, and their number.
+    public let slowLogMicroseconds = Number(10_000)
+    public let slowLogCountMax = Number(128)
+    /// The least time of events that LATENCY shows; 0 for none.
+    public let latencyThresholdMilliseconds = Number(0)
+    /// Whether the time of every request is kept in its command's distribution.
+    public let latencyTracking = Number(0)
 
     /// The least that a percentage of `maxmemory-clients` stands for: some ordinary clients.
     public static let clientMemoryLimitMin = 8 << 20
@@ -159,6 +170,9 @@ extension SettingsReference {
     @inlinable @inline(__always) public var rightsGeneration: Int {
         values.pointee.rightsGeneration.value
     }
+    @inlinable @inline(__always) public var observedTicks: Int {
+        values.pointee.observedTicks.value
+    }
     @inlinable @inline(__always) public var databaseCount: Int {
         values.pointee.databaseCount.value
     }
@@ -196,6 +210,14 @@ public enum EvictionPolicy: Int, Sendable, CaseIterable {
         case .volatileLFU: "volatile-lfu"
         case .volatileRandom: "volatile-random"
         case .volatileTTL: "volatile-ttl"
+        }
+    }
+
+    /// Whether victims are chosen by their last access or by how often they are accessed.
+    public var ranksByAccess: Bool {
+        switch self {
+        case .allKeysLRU, .allKeysLFU, .volatileLRU, .volatileLFU: true
+        case .noEviction, .allKeysRandom, .volatileRandom, .volatileTTL: false
         }
     }
 

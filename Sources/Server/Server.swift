@@ -19,6 +19,8 @@ public final class Server: @unchecked Sendable {
     public let registry: TenantRegistry
     public let commands: CommandTable
     public let reclaimer = Reclaimer.shared
+    public let slowLog = SlowLog()
+    public let latencyEvents = LatencyEvents()
     let startedAtMicroseconds = Clock.nowMicroseconds
     let pauseState = PauseState()
     /// Held while `pauseState` is changed.
@@ -79,12 +81,14 @@ public final class Server: @unchecked Sendable {
         recordEngine = try makeRecordEngine()
         configuration.observe { [weak self] names in
             if names.contains("requirepass") { self?.refreshPasswordRequired() }
+            if !names.isDisjoint(with: Directive.observation) { self?.refreshObservedTicks() }
         }
         registry.limitsObserver.withLock { observer in
             observer = { [weak self] in
                 self?.reactors.forEach { $0.mailbox.post(.limitsChanged) }
             }
         }
+        refreshObservedTicks()
         memoryAtStart = memoryFigures().allocated
         registry.measureOtherMemory(now: Clock.nowMilliseconds)
     }
@@ -230,6 +234,11 @@ public final class Server: @unchecked Sendable {
         let due = worker.sweepExpired(budgetMicroseconds: Server.sweepMicroseconds)
         let spent = Int(Clock.monotonicNanoseconds - began)
         worker.statistics.pointee.sweepNanoseconds.bump(spent)
+        let threshold = settings.values.pointee.latencyThresholdMilliseconds.value
+        if threshold > 0, spent / 1_000_000 >= threshold {
+            latencyEvents.add(
+                .expireCycle, time: Int(worker.now / 1000), milliseconds: spent / 1_000_000)
+        }
         return due
     }
 

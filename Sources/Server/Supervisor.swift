@@ -6,6 +6,12 @@ import Networking
 /// The supervisor that started the server, if it wants to hear from it: systemd, by the protocol of
 /// sd_notify.
 enum Supervisor {
+    /// Who supervises the server, as INFO shows it: "systemd" or "no".
+    static func name(_ configuration: Configuration) -> String {
+        let isTold = configuration.text("supervised") != "no" && getenv("NOTIFY_SOCKET") != nil
+        return isTold ? "systemd" : "no"
+    }
+
     /// Sends `text` to the socket that NOTIFY_SOCKET names, if `supervised` says so.
     static func tell(_ text: String, _ configuration: Configuration) {
         let mode = configuration.text("supervised")

@@ -17,6 +17,7 @@ public struct ServingThread: ~Copyable {
     /// Replies of all sessions served in this tick, one after the other.
     public let replies: Reference<ByteBuffer>
     public let commandStatistics: CommandStatistics
+    public let latencies: LatencyDistributions
     /// The thread's error replies by their texts. Safety: never freed, as `replies`.
     public let errorTally: Reference<ErrorTally>
     /// Collects misses on record keys; nil if no record source is configured.
@@ -29,9 +30,8 @@ public struct ServingThread: ~Copyable {
     let sliceTicks: UInt64
     /// How long the session that was served last has run.
     public internal(set) var ticksServed: UInt64 = 0
-    /// Where the replies begin that CLIENT REPLY has not been applied to yet. EXEC applies it
-    /// itself, reply by reply.
-    var unmutedFrom = 0
+    /// The command that has just run, if its time is to be looked at again.
+    var observed: Observed?
     let batch: RequestBatch
 
     public init(
@@ -46,6 +46,7 @@ public struct ServingThread: ~Copyable {
         self.server = ServerReference(server)
         self.pause = UncountedReference(keeping: pause)
         self.commandStatistics = commandStatistics
+        latencies = LatencyDistributions(count: commandStatistics.count)
         self.recordMisses = recordMisses
         errorTally = .make(ErrorTally())
         replies = .make(ByteBuffer(capacity: 64 * 1024))

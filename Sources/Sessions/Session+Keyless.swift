@@ -69,7 +69,7 @@ extension Session {
         thread.lastTicks = martlet_ticks()
         count(
             call.entry, ticks: thread.lastTicks &- started,
-            failed: reply.errorCount - queuedErrorCount > errors, on: thread)
+            failed: reply.errorCount - queuedErrorCount > errors, on: &thread)
         let rest = takeUncharged()
         chargeKeyless(
             tenant, database, bytesIn: call.size + rest.in,

@@ -65,7 +65,7 @@ extension Session {
         if !absent.isEmpty { endExcuse(thread) }
         guard let refusal else {
             let elapsed = thread.lastTicks &- started
-            count(call.entry, ticks: elapsed, failed: reply.errorCount > errors, on: thread)
+            count(call.entry, ticks: elapsed, failed: reply.errorCount > errors, on: &thread)
             recordAttempts = 0
             return nil
         }
@@ -90,7 +90,7 @@ extension Session {
 
     @inline(__always)
     func count(
-        _ entry: EntryReference, ticks: UInt64, failed: Bool, on thread: borrowing ServingThread
+        _ entry: EntryReference, ticks: UInt64, failed: Bool, on thread: inout ServingThread
     ) {
         let line = thread.commandStatistics[entry.pointee.number]
         line.pointee.calls.bump()
@@ -98,6 +98,9 @@ extension Session {
         if failed { line.pointee.failed.bump() }
         thread.worker.statistics.pointee.commands.bump()
         state.pointee.lastCommand = entry.pointee.number
+        if ticks >= UInt64(truncatingIfNeeded: thread.worker.settings.observedTicks) {
+            thread.observed = Observed(entry: entry, ticks: ticks)
+        }
     }
 
     // MARK: - All other requests
@@ -107,24 +110,23 @@ extension Session {
         _ request: borrowing Request, _ arguments: Arguments, on thread: inout ServingThread,
         _ reply: inout ReplyWriter
     ) -> Suspension? {
-        thread.unmutedFrom = reply.count
+        let mark = reply.count
         if let failure {
             self.failure = nil
             recordAttempts = 0
             // Why: of the commands that MULTI does not queue only EXEC waits, and this error
             // answers it.
             if state.pointee.transaction.isOpen { endTransaction(on: &thread) }
-            let mark = reply.count
             reply.error(failure)
             chargeRefused(
                 bytesIn: request.size, bytesOut: reply.count - mark, on: thread.worker)
-            applyReplyMode(thread.unmutedFrom, reply)
+            applyReplyMode(mark, reply)
             return nil
         }
         if let outcome {
             self.outcome = nil
             answer(request, arguments, with: outcome, on: &thread, &reply)
-            applyReplyMode(thread.unmutedFrom, reply)
+            applyReplyMode(mark, reply)
             return nil
         }
         if state.pointee.rightsGeneration != thread.worker.settings.rightsGeneration {
@@ -133,7 +135,7 @@ extension Session {
             }
         }
         let suspension = resolve(request, arguments, on: &thread, &reply)
-        if suspension == nil { applyReplyMode(thread.unmutedFrom, reply) }
+        if suspension == nil { applyReplyMode(mark, reply) }
         return suspension
     }
 

@@ -122,15 +122,12 @@ extension Session {
         }
         recordAttempts = 0
         state.pointee.transaction.isOpen = false
-        let mark = reply.count
         reply.array(queued.count)
-        if isMuted { reply.truncate(to: mark) }
         let tenant = state.pointee.tenant
         let database = state.pointee.database
         let errors = reply.errorCount
         let keylessCount = runAll(queued, hold, list, on: &thread, &reply)
         queuedErrorCount = reply.errorCount - errors
-        thread.unmutedFrom = reply.count
         hold.returnOverdrafts()
         hold.end()
         // Why afterwards: the shard that they count on may not be among the held ones. Their bytes
@@ -149,6 +146,8 @@ extension Session {
         on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Int {
         var keylessCount = 0
+        // No command of a transaction changes this.
+        let isMuted = state.pointee.replyMode == .off
         for request in queued {
             let mark = reply.count
             reply.version = state.pointee.protocolVersion
@@ -160,15 +159,10 @@ extension Session {
             } else {
                 keylessCount += 1
             }
+            // Why now: replies that nobody wants take no memory.
             if isMuted { reply.truncate(to: mark) }
         }
         return keylessCount
-    }
-
-    /// Whether CLIENT REPLY suppresses the next reply. A command of the transaction may have turned
-    /// that on or off.
-    private var isMuted: Bool {
-        state.pointee.replyMode == .off || state.pointee.replyMode == .skipThis
     }
 
     /// Locks every shard that the transaction can touch or that has a watched key, and notes each
@@ -304,7 +298,8 @@ extension Session {
         }
         count(
             request.entry, ticks: martlet_ticks() &- started, failed: reply.errorCount > errors,
-            on: thread)
+            on: &thread)
+        if thread.observed != nil { observe(arguments, on: &thread) }
     }
 
     /// Ends a transaction whose EXEC could not begin, and replies with the reason.

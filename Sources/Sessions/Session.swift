@@ -127,6 +127,7 @@ public struct Session: ~Copyable {
                         parser.reset()
                         return finish(offset, .suspend, start, &thread)
                     }
+                    if thread.observed != nil { observe(request.pointee, on: &thread) }
                 } else if state.pointee.replyMode != .on {
                     // As in Redis, CLIENT REPLY SKIP also skips an empty request.
                     applyReplyMode(reply.count, reply)

@@ -57,7 +57,7 @@ import Testing
         }
         #expect(database.run("TYPE", "h") == "+set\r\n")
         #expect(database.run("OBJECT", "ENCODING", "none") == "$-1\r\n")
-        #expect(database.run("OBJECT", "REFCOUNT", "i") == ":1\r\n")
+        #expect(database.run("OBJECT", "REFCOUNT", "e") == ":1\r\n")
         database.database.advance(milliseconds: 5000)
         #expect(database.run("OBJECT", "IDLETIME", "i") == ":5\r\n")
         #expect(database.run("TOUCH", "i") == ":1\r\n")

@@ -33,6 +33,23 @@ import Testing
         #expect(Self.estimate(database) == 0, "an expired entry was counted")
     }
 
+    @Test func theShareOfExpiredEntriesThatAreStillThere() {
+        let database = Database()
+        func share() -> Double {
+            let keyspace = database.registry.keyspace(database.registry.server, 0)
+            return database.worker.estimatedStaleShare(of: [keyspace])
+        }
+        #expect(share() == 0)
+        for number in 0..<2000 {
+            database.run(
+                "SET", "k\(number)", "v", "PX", number.isMultiple(of: 4) ? "1000" : "90000")
+        }
+        #expect(share() == 0)
+        database.advance(milliseconds: 2000)
+        let average = (0..<100).reduce(0) { sum, _ in sum + share() } / 100
+        #expect(abs(average - 0.25) < 0.05, "\(average)")
+    }
+
     @Test func manyEntriesAmongMoreThatDoNotExpire() {
         let database = Database()
         for number in 0..<20_000 { database.run("SET", "k\(number)", "v") }

@@ -8,22 +8,27 @@ CLIENT PAUSE holds, what ends a connection, and what INFO counts of it all.
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 import time
 
 from support import information
 from support.driver import Report, parser, run, seed_of
+from support.process import REPOSITORY
 from support.resp import connect, encode
 from support.server import Server
 
 END = b"$3\r\nend\r\n"
+# Redis's groups of commands that are missing as a whole, in README's words.
+GROUPS = {
+    "list": "Lists", "sorted-set": "sorted sets", "stream": "streams", "bitmap": "bitmaps",
+    "hyperloglog": "HyperLogLog", "geo": "geo", "scripting": "Scripting",
+    "pubsub": "publish/subscribe", "cluster": "cluster",
+}
 # Lines of one connection, sent as one block; ECHO marks the end of each conversation.
 CONVERSATIONS = {
-    "REPLY OFF inside EXEC": "MULTI|SET a 1|CLIENT REPLY OFF|GET a|EXEC|GET a|CLIENT REPLY ON",
-    "REPLY SKIP inside EXEC": "MULTI|SET a 1|CLIENT REPLY SKIP|GET a|EXEC|GET a|GET a",
-    "REPLY ON inside EXEC": "CLIENT REPLY OFF|MULTI|GET a|CLIENT REPLY ON|GET a|EXEC|GET a",
-    "REPLY OFF and ON inside EXEC": "MULTI|CLIENT REPLY OFF|CLIENT REPLY ON|GET a|EXEC|GET a",
+    "REPLY OFF and EXEC": "CLIENT REPLY OFF|MULTI|SET a 1|GET a|PING|EXEC|CLIENT REPLY ON|GET a",
     "REPLY OFF and DISCARD": "CLIENT REPLY OFF|MULTI|GET a|DISCARD|EXEC|CLIENT REPLY ON|GET a",
     "REPLY OFF and EXECABORT": "CLIENT REPLY OFF|MULTI|NOSUCH|EXEC|CLIENT REPLY ON|GET a",
     "REPLY SKIP": "CLIENT REPLY SKIP|GET a|GET a",
@@ -85,6 +90,12 @@ SILENT_ERRORS = [
     b'CLIENT REPLY OFF\r\nGET "a\r\n', b"CLIENT REPLY SKIP\r\n*x\r\n",
     b'CLIENT REPLY SKIP\r\nGET "a\r\n', b"CLIENT REPLY SKIP\r\n*1\r\n:1\r\n",
 ]
+# As README says.
+KEY_BYTES_MAX = (1 << 24) - 1
+# Why apart: in EXEC, Redis's array would have fewer elements than it announces, or begin in the
+# middle. Martlet does not queue the command.
+REPLY_REFUSED = b"-ERR Command not allowed inside a transaction\r\n"
+REPLY_DISCARDED = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
 # INFO must count these errors as redis-server does.
 COUNTED = [
     "GET|NOSUCH|HSET a f v|GET a|CLIENT REPLY x|CONFIG NOSUCH|AUTH x y",
@@ -147,6 +158,109 @@ def compared(reference: Server, candidate: Server, report: Report) -> None:
         with connect(candidate.address, 10) as stream:
             stream.sendall(block)
             report.equal(f"{block!r}", received(stream), b"")
+
+
+def reply_inside_multi(candidate: Server, report: Report) -> None:
+    """CLIENT REPLY is refused inside MULTI, and the conversation goes on in step."""
+    for word in ("ON", "OFF", "SKIP", "x"):
+        data = talk(candidate, f"MULTI|GET a|CLIENT REPLY {word}|EXEC|PING")
+        begin = b"+OK\r\n+QUEUED\r\n"
+        expected = begin + REPLY_REFUSED + REPLY_DISCARDED + b"+PONG\r\n" + END
+        report.equal(f"CLIENT REPLY {word} inside MULTI", data, expected)
+    data = talk(candidate, "CLIENT REPLY OFF|MULTI|GET a|CLIENT REPLY ON|EXEC|CLIENT REPLY ON")
+    report.equal("CLIENT REPLY ON inside MULTI under OFF", data, b"+OK\r\n" + END)
+
+
+def only_at_start(server: Server, report: Report) -> None:
+    """What Redis rebinds at once is refused with the way out, and the listener stays."""
+    with server.client() as client:
+        for name, value in (("port", server.port + 1), ("bind", "127.0.0.2"), ("dir", "/")):
+            before = client.value("CONFIG", "GET", name)
+            reply = client.call("CONFIG", "SET", name, value)
+            reason = "Martlet takes it at start: change the configuration and restart"
+            expected = f"ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"
+            report.equal(f"CONFIG SET {name}", (reply.kind, reply.value), ("-", expected.encode()))
+            report.equal(f"{name} afterwards", client.value("CONFIG", "GET", name), before)
+    with server.client() as client:
+        report.equal("the listener is there", client.value("PING"), b"PONG")
+
+
+def key_sizes(server: Server, report: Report) -> None:
+    """The longest key is a key like any other; no form of a command takes a longer one."""
+    with server.client() as client:
+        client.call("FLUSHALL")
+        for size in (KEY_BYTES_MAX - 1, KEY_BYTES_MAX):
+            key = b"k" * size
+            found = [client.value(*words) for words in (
+                ["SET", key, 1], ["GET", key], ["EXPIRE", key, 100], ["PERSIST", key],
+                ["INCR", key], ["MGET", "x", key], ["COPY", key, "x"], ["RENAME", key, "y"],
+                ["RENAME", "y", key], ["EXISTS", key, key], ["MULTI"], ["GETDEL", key], ["EXEC"],
+                ["SADD", key, "a", "b"], ["SINTERCARD", 2, key, key], ["UNLINK", key], ["DEL", key],
+            )]
+            report.equal(f"a key of {size} bytes", found, [
+                b"OK", b"1", 1, 1, 2, [None, b"2"], 1, b"OK", b"OK", 2, b"OK", b"QUEUED", [b"2"],
+                2, 2, 1, 0,
+            ])
+            client.call("DEL", "x")
+        refusal = f"ERR max key size exceeded. Limit: {KEY_BYTES_MAX} bytes".encode()
+        for size in (KEY_BYTES_MAX + 1, KEY_BYTES_MAX + 2):
+            key = b"k" * size
+            for words in (
+                ["SET", key, 1], ["SET", key, 1, "EX", 9], ["GET", key], ["GETDEL", key],
+                ["EXPIRE", key, 9], ["TTL", key], ["DEL", key], ["DEL", "a", key], ["UNLINK", key],
+                ["EXISTS", "a", key], ["MGET", "a", key], ["MSET", "a", 1, key, 2],
+                ["MSETNX", "a", 1, key, 2], ["INCR", key], ["HSET", key, "f", 1], ["SADD", key, 1],
+                ["SMOVE", "a", key, 1], ["SINTERCARD", 2, "a", key], ["SUNIONSTORE", key, "a"],
+                ["RENAME", "a", key], ["COPY", "a", key], ["MOVE", key, 1], ["TYPE", key],
+                ["OBJECT", "ENCODING", key], ["MEMORY", "USAGE", key],
+            ):
+                reply = client.call(*words)
+                name = " ".join("LONG" if word is key else str(word) for word in words)
+                report.equal(f"{name} of {size} bytes", (reply.kind, reply.value), ("-", refusal))
+            for words in (["MULTI"], ["SET", key, 1], ["EXEC"]):
+                reply = client.call(*words)
+            report.check("EXEC of it", reply.value.startswith(b"EXECABORT"), reply.value)
+        report.equal("keys that are left", client.value("DBSIZE"), 0)
+
+
+def command_lists(reference: Server, candidate: Server, report: Report) -> None:
+    """COMMAND LIST names what Redis's names, as far as Martlet has it; README names the rest."""
+    with reference.client() as theirs, candidate.client() as ours:
+        for words in (
+            [], ["FILTERBY", "PATTERN", "*|g*"], ["FILTERBY", "PATTERN", "CONFIG*"],
+            ["FILTERBY", "ACLCAT", "hash"], ["FILTERBY", "ACLCAT", "DANGEROUS"],
+            ["FILTERBY", "ACLCAT", "nosuch"], ["FILTERBY", "MODULE", "json"],
+        ):
+            have = set(ours.value("COMMAND", "LIST"))
+            expected = set(theirs.value("COMMAND", "LIST", *words)) & have
+            found = {
+                name for name in ours.value("COMMAND", "LIST", *words)
+                if not name.startswith((b"tenant", b"records"))
+                and name not in (b"client|no-touch", b"client|setinfo")
+            }
+            report.equal(f"COMMAND LIST {' '.join(words)}", found, expected)
+        for words in (
+            ["x"], ["FILTERBY"], ["FILTERBY", "MODULE"], ["FILTERBY", "x", "y"],
+            ["FILTERBY", "PATTERN", "a", "b"], ["FILTERBY", "ACLCAT", "a", "FILTERBY"],
+        ):
+            replies = [client.call("COMMAND", "LIST", *words) for client in (ours, theirs)]
+            report.equal(f"COMMAND LIST {' '.join(words)}", *replies)
+        missing = set(theirs.value("COMMAND", "LIST")) - set(ours.value("COMMAND", "LIST"))
+        documents = theirs.call("COMMAND", "DOCS").mapping()
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    text = text.partition("## What is not there yet")[2].partition("\n## ")[0]
+    unnamed = set()
+    for name in missing:
+        container = name.decode().partition("|")[0]
+        document = documents[container]
+        group = document[document.index(b"group") + 1].decode()
+        spelled = name.decode().replace("|", " ").upper()
+        names = [spelled, container.upper(), GROUPS.get(group, "")]
+        patterns = [rf"(?<![\w-]){re.escape(one)}(?![\w-])" for one in names if one]
+        if not any(re.search(pattern, text) for pattern in patterns):
+            unnamed.add(spelled)
+    report.check("some are missing", bool(missing) or candidate.is_redis, len(missing))
+    report.equal("missing, and not in README", unnamed, set())
 
 
 def pause(server: Server, report: Report) -> None:
@@ -262,10 +376,24 @@ def main() -> int:
     with reference, candidate:
         with report.section("the same conversation with both"):
             compared(reference, candidate, report)
+        with report.section("names of commands"):
+            command_lists(reference, candidate, report)
+        if not candidate.is_redis:
+            with report.section("CLIENT REPLY inside MULTI"):
+                reply_inside_multi(candidate, report)
+            with report.section("CONFIG SET of what is taken at start"):
+                only_at_start(candidate, report)
+            with report.section("sizes of keys"):
+                key_sizes(candidate, report)
         with report.section("what both count"):
             statistics(reference, candidate, report)
         with report.section("INFO, field by field"):
             information.formats(reference, candidate, report)
+        if not candidate.is_redis:
+            with report.section("a tenant's INFO"):
+                information.of_a_tenant(options.server_binary, report)
+            with report.section("the clients' memory"):
+                information.client_memory(candidate, report)
         for server in (reference, candidate):
             with report.section(f"avg_ttl of {'Redis' if server.is_redis else 'Martlet'}"):
                 average_time_to_live(server, report)

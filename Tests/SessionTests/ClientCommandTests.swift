@@ -27,6 +27,12 @@ import Testing
             CLIENT REPLY x => -ERR syntax error
             CLIENT REPLY ON => +OK
             CLIENT REPLY ON x => -ERR wrong number of arguments for 'client|reply' command
+            MULTI => +OK
+            CLIENT REPLY OFF => -ERR Command not allowed inside a transaction
+            EXEC => -EXECABORT Transaction discarded because of previous errors.
+            MULTI => +OK
+            CLIENT REPLY ON => -ERR Command not allowed inside a transaction
+            DISCARD => +OK
             CLIENT NO-EVICT => -ERR wrong number of arguments for 'client|no-evict' command
             CLIENT NO-EVICT x => -ERR syntax error
             CLIENT NO-EVICT on => +OK

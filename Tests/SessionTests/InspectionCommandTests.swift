@@ -60,6 +60,53 @@ import Testing
 
     // MARK: - OBJECT
 
+    /// As redis-server 7.0.15 answers.
+    @Test func smallIntegersAreShared() {
+        let host = Host()
+        let client = Client(host)
+        client.converse(
+            """
+            MSET zero 0 last 9999 beyond 10000 below -1 padded 007 float 1.0 => +OK
+            OBJECT REFCOUNT zero => :2147483647
+            OBJECT REFCOUNT last => :2147483647
+            OBJECT REFCOUNT beyond => :1
+            OBJECT REFCOUNT below => :1
+            OBJECT REFCOUNT padded => :1
+            OBJECT REFCOUNT float => :1
+            DECR beyond => :9999
+            OBJECT REFCOUNT beyond => :2147483647
+            INCR last => :10000
+            OBJECT REFCOUNT last => :1
+            INCRBYFLOAT zero 5 => $1 5
+            OBJECT REFCOUNT zero => :1
+            APPEND counter 5 => :1
+            OBJECT REFCOUNT counter => :2147483647
+            SET a 5 => +OK
+            APPEND a 5 => :2
+            OBJECT REFCOUNT a => :1
+            SET a 5 EX 100 => +OK
+            OBJECT REFCOUNT a => :2147483647
+            SADD set 5 => :1
+            OBJECT REFCOUNT set => :1
+            HSET hash f 5 => :1
+            OBJECT REFCOUNT hash => :1
+            """)
+        // Entries that need an access time of their own share nothing.
+        func count(_ policy: EvictionPolicy, memoryMax: Int) -> String {
+            host.settings.values.pointee.evictionPolicy.set(policy.rawValue)
+            host.settings.values.pointee.memoryMax.set(memoryMax)
+            defer { host.settings.values.pointee.memoryMax.set(0) }
+            return client.ask("OBJECT", "REFCOUNT", "a")
+        }
+        for policy in EvictionPolicy.allCases {
+            let isRanked = ["lru", "lfu"].contains { policy.name.hasSuffix($0) }
+            #expect(count(policy, memoryMax: 0) == ":2147483647\r\n", "\(policy)")
+            #expect(
+                count(policy, memoryMax: 1 << 30) == (isRanked ? ":1\r\n" : ":2147483647\r\n"),
+                "\(policy)")
+        }
+    }
+
     @Test func frequencyOnlyUnderItsPolicy() {
         let host = Host()
         host.settings.values.pointee.evictionPolicy.set(EvictionPolicy.allKeysLFU.rawValue)

@@ -66,6 +66,13 @@ import Wire
             ],
             replies: "$1\r\n1\r\n+OK\r\n$1\r\n2\r\n"),
         Script(
+            name: "a transaction whose replies nobody wants",
+            requests: [
+                ["CLIENT", "REPLY", "OFF"], ["MULTI"], ["SET", "a", "2"], ["GET", "a"], ["PING"],
+                ["EXEC"], ["CLIENT", "REPLY", "ON"], ["GET", "a"],
+            ],
+            replies: "+OK\r\n$1\r\n2\r\n"),
+        Script(
             name: "a change of protocol",
             requests: [
                 ["GET", "a"], ["HELLO", "3"], ["GET", "a"], ["HELLO", "2"], ["GET", "a"],

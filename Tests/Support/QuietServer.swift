@@ -8,6 +8,9 @@ import Storage
 open class QuietServer: ServerControl, @unchecked Sendable {
     public let commands: CommandTable
     public let reclaimer = Reclaimer.shared
+    public let slowLog = SlowLog()
+    public let latencyEvents = LatencyEvents()
+    public var ticksPerMicrosecond: Double { 1 }
 
     public init(_ commands: CommandTable) { self.commands = commands }
 
@@ -22,6 +25,7 @@ open class QuietServer: ServerControl, @unchecked Sendable {
     open func memoryFigures() -> MemoryFigures { MemoryFigures() }
     open func allocatorReport() -> String { "" }
     open func purgeMemory() {}
+    open func latencyDistribution(_ number: Int) -> LatencyDistribution? { nil }
 
     open func forEachSession(_ body: (borrowing SessionState) -> Bool) {}
     open func whileStandingStill<Result>(_ body: () -> Result) -> Result { body() }

@@ -71,6 +71,10 @@ int martlet_semaphore_wait(sem_t *semaphore, const struct timespec *deadline);
 /// page; what only the start needed does not.
 void martlet_release_code_pages(void);
 
+/// Copies at most `capacity` bytes of the build id that the linker gave this program. Returns how many; 0 where it gave
+/// none.
+int martlet_build_id(uint8_t *bytes, int capacity);
+
 /// A monotonic cycle-like counter, cheap enough to read once per command. Its rate is measured at start.
 static inline uint64_t martlet_ticks(void) {
 #if defined(__x86_64__)

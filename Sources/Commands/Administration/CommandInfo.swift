@@ -134,7 +134,8 @@ public enum COMMAND_INFO: SessionCommand {
     }
 }
 
-/// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: names of commands.
+/// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: names of commands and
+/// subcommands.
 public enum COMMAND_LIST: SessionCommand {
     public static let spec = CommandSpec(
         "command|list", arity: -2, COMMAND.flags,
@@ -169,8 +170,6 @@ public enum COMMAND_LIST: SessionCommand {
         var names: [String] = []
         for entry in context.server.commands.all {
             if matches(entry) { names.append(entry.spec.name) }
-            // As in Redis, subcommands are listed only with a filter.
-            guard arguments.count > 2 else { continue }
             names += entry.subcommands.map { $0.pointee }.filter(matches).map(\.spec.name)
         }
         reply.array(names.count)

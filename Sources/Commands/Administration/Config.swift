@@ -36,7 +36,8 @@ public enum CONFIG_GET: SessionCommand {
 /// CONFIG SET name value …: sets all directives, or on an error none.
 public enum CONFIG_SET: SessionCommand {
     public static let spec = CommandSpec(
-        "config|set", arity: -4, CONFIG.flags, usage: "(parameter value) ...", since: "2.0.0",
+        "config|set", arity: -4, CONFIG.flags.union(.secretArguments),
+        usage: "(parameter value) ...", since: "2.0.0",
         complexity: "O(N) when N is the number of configuration parameters provided",
         summary: "Sets configuration parameters in-flight.",
         tips: ["request_policy:all_nodes", "response_policy:all_succeeded"])

@@ -95,7 +95,8 @@ public enum DEBUG: SessionCommand {
         let text = context.worker.withEntry(key, in: context.keyspace) { entry -> String? in
             guard let entry, entry.type != .absent, entry.expiry ?? .max > now else { return nil }
             let address = String(entry.address, radix: 16)
-            return "Value at:0x\(address) refcount:1 encoding:\(entry.encodingName)  "
+            let references = OBJECT_REFCOUNT.count(of: entry, context.settings)
+            return "Value at:0x\(address) refcount:\(references) encoding:\(entry.encodingName)  "
                 + "serializedlength:\(entry.valueSize) lru:\(entry.access) "
                 + "lru_seconds_idle:\(Access.idleSeconds(entry.access, now: now))"
         }

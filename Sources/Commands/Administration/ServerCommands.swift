@@ -136,6 +136,19 @@ extension Families {
                     .session(CONFIG_HELP.self),
                 ]),
             .container(
+                SLOWLOG.self,
+                [
+                    .session(SLOWLOG_GET.self), .session(SLOWLOG_LEN.self),
+                    .session(SLOWLOG_RESET.self), .session(SLOWLOG_HELP.self),
+                ]),
+            .container(
+                LATENCY.self,
+                [
+                    .session(LATENCY_LATEST.self), .session(LATENCY_HISTORY.self),
+                    .session(LATENCY_RESET.self), .session(LATENCY_HISTOGRAM.self),
+                    .session(LATENCY_HELP.self),
+                ]),
+            .container(
                 COMMAND.self,
                 [
                     .session(COMMAND_COUNT.self), .session(COMMAND_DOCS.self),

@@ -13,7 +13,8 @@ public enum Version {
 /// AUTH [username] password: logs the session in.
 public enum AUTH: SessionCommand {
     public static let spec = CommandSpec(
-        "auth", arity: -2, [.noScript, .loading, .stale, .fast, .noAuth, .allowBusy],
+        "auth", arity: -2,
+        [.noScript, .loading, .stale, .fast, .noAuth, .allowBusy, .secretArguments],
         usage: "[username] password", since: "1.0.0", complexity: "O(1)",
         summary: "Authenticates the connection.")
 
@@ -33,7 +34,8 @@ public enum AUTH: SessionCommand {
 /// HELLO [protover [AUTH username password] [SETNAME clientname]]: the handshake of RESP3 clients.
 public enum HELLO: SessionCommand {
     public static let spec = CommandSpec(
-        "hello", arity: -1, [.noScript, .loading, .stale, .fast, .noAuth, .allowBusy],
+        "hello", arity: -1,
+        [.noScript, .loading, .stale, .fast, .noAuth, .allowBusy, .secretArguments],
         usage: "[protover:integer [AUTH username password] [SETNAME clientname]]",
         since: "6.0.0", complexity: "O(1)", summary: "Handshakes with the server.")
 

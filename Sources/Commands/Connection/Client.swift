@@ -85,9 +85,12 @@ public enum CLIENT_SETINFO: SessionCommand {
 }
 
 /// CLIENT REPLY ON | OFF | SKIP: whether the session gets replies.
+///
+/// Why not inside MULTI: the array that EXEC replies would have fewer elements than it announces.
 public enum CLIENT_REPLY: SessionCommand {
     public static let spec = CommandSpec(
-        "client|reply", arity: 3, CLIENT.own, usage: "(ON | OFF | SKIP)", since: "3.2.0",
+        "client|reply", arity: 3, CLIENT.own.union(.noMulti), usage: "(ON | OFF | SKIP)",
+        since: "3.2.0",
         complexity: "O(1)", summary: "Instructs the server whether to reply to commands.")
 
     public static func run(

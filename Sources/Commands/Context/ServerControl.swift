@@ -9,6 +9,8 @@ import Storage
 public protocol ServerControl: AnyObject, Sendable {
     var commands: CommandTable { get }
     var reclaimer: Reclaimer { get }
+    var slowLog: SlowLog { get }
+    var latencyEvents: LatencyEvents { get }
 
     // CONFIG
     /// Name and value of every directive that matches one of the glob patterns, in lower case,
@@ -31,6 +33,11 @@ public protocol ServerControl: AnyObject, Sendable {
     func allocatorReport() -> String
     /// Gives unused pages back to the system.
     func purgeMemory()
+
+    /// How often a command took how long, over all threads; nil if nothing was counted.
+    func latencyDistribution(_ number: Int) -> LatencyDistribution?
+    /// The rate of the clock that times commands.
+    var ticksPerMicrosecond: Double { get }
 
     // CLIENT
     /// Calls `body` with every session of every thread, each while its thread stands still. `body`

@@ -117,6 +117,8 @@ public struct CommandFlags: OptionSet, Sendable {
     @inlinable public static var selectsDatabase: CommandFlags { CommandFlags(rawValue: 1 << 23) }
     /// Swaps two databases, which must both exist before their shards are locked: SWAPDB.
     @inlinable public static var swapsDatabases: CommandFlags { CommandFlags(rawValue: 1 << 17) }
+    /// Its arguments may be secrets, which the slow log must not show.
+    @inlinable public static var secretArguments: CommandFlags { CommandFlags(rawValue: 1 << 18) }
     /// Not refused at a tenant's rate limit: DISCARD, because a client must be able to leave a
     /// transaction.
     @inlinable public static var runsAtAnyLimit: CommandFlags { CommandFlags(rawValue: 1 << 29) }

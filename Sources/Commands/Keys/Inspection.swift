@@ -80,7 +80,12 @@ public enum OBJECT_IDLETIME: KeyCommand {
     }
 }
 
-/// OBJECT REFCOUNT key: always 1, since keys share no values.
+/// OBJECT REFCOUNT key: 1, or for a small integer the count that Redis shows for an object that
+/// many keys share.
+///
+/// Redis shares the integers from 0 to 9999, unless it must keep an access time for each key.
+/// Whether a value is shared in Redis also depends on the command that made it: a copy by COPY is
+/// not. Here every such integer is in the entry itself, so all of them count as shared.
 public enum OBJECT_REFCOUNT: KeyCommand {
     public static let spec = OBJECT.spec(
         "refcount", since: "2.2.3", summary: "Tells how many references a value has.")
@@ -88,8 +93,23 @@ public enum OBJECT_REFCOUNT: KeyCommand {
     public static func run(
         _ arguments: Arguments, _ keys: borrowing Hold, _ reply: inout ReplyWriter
     ) {
-        guard OBJECT.entry(arguments, keys, &reply) != nil else { return }
-        reply.integer(1)
+        guard let entry = OBJECT.entry(arguments, keys, &reply) else { return }
+        reply.integer(count(of: entry, keys.settings))
+    }
+
+    static func count(of entry: Entry, _ settings: SettingsReference) -> Int {
+        let isShared =
+            isSharing(settings) && entry.type == .string && entry.hasPayload
+            && sharedIntegers.contains(entry.payload)
+        return isShared ? Int(Int32.max) : 1
+    }
+
+    private static let sharedIntegers: Range<Int64> = 0..<10_000
+
+    /// Whether entries need no access time of their own.
+    private static func isSharing(_ settings: SettingsReference) -> Bool {
+        guard settings.memoryMax > 0 else { return true }
+        return EvictionPolicy(rawValue: settings.evictionPolicy)?.ranksByAccess != true
     }
 }
 

@@ -36,8 +36,8 @@ public enum TENANT: Command {
 /// TENANT CREATE id [PLAN plan] [SECRET secret]: creates a tenant with databases of its own.
 public enum TENANT_CREATE: SessionCommand {
     public static let spec = CommandSpec(
-        "tenant|create", arity: -3, TENANT.flags, usage: "id [PLAN plan] [SECRET secret]",
-        since: "0.1.0", complexity: "O(1)",
+        "tenant|create", arity: -3, TENANT.flags.union(.secretArguments),
+        usage: "id [PLAN plan] [SECRET secret]", since: "0.1.0", complexity: "O(1)",
         summary: "Creates a tenant.")
 
     public static func run(
@@ -99,7 +99,8 @@ public enum TENANT_PLAN: SessionCommand {
 /// which only this reply shows; or removes it; or sets the given one. Sessions stay logged in.
 public enum TENANT_SECRET: SessionCommand {
     public static let spec = CommandSpec(
-        "tenant|secret", arity: -3, TENANT.flags, usage: "id [NEW | NONE | secret]",
+        "tenant|secret", arity: -3, TENANT.flags.union(.secretArguments),
+        usage: "id [NEW | NONE | secret]",
         since: "0.1.0", complexity: "O(1)", summary: "Sets or makes the secret of a tenant.")
 
     public static func run(

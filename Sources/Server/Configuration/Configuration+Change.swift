@@ -68,7 +68,12 @@ extension Configuration {
             func failed(_ reason: String) -> String {
                 "CONFIG SET failed (possibly related to argument '\(name)') - \(reason)"
             }
-            guard directive.isChangeable else { return failed("can't set immutable config") }
+            guard directive.isChangeable else {
+                return failed(
+                    Configuration.onlyAtStart.contains(directive.name)
+                        ? "Martlet takes it at start: change the configuration and restart"
+                        : "can't set immutable config")
+            }
             guard !checked.contains(where: { $0.directive.name == directive.name }) else {
                 return failed("duplicate parameter")
             }
@@ -88,6 +93,9 @@ extension Configuration {
         take(checked)
         return nil
     }
+
+    /// Directives that Redis can change while it runs.
+    private static let onlyAtStart: Set<String> = ["bind", "port", "dir"]
 
     /// Descriptors reserved for the server itself: each thread has three.
     private var reservedDescriptors: Int { max(32, 16 + 3 * integer("threads")) }

@@ -5,7 +5,8 @@ import Tenancy
 
 extension Directive {
     /// Every directive, under Redis's name if Redis has it. Each has an effect.
-    public static let all: [Directive] = network + memory + limits + process + tenants + records
+    public static let all: [Directive] =
+        network + memory + limits + process + latency + tenants + records
 
     private static let network: [Directive] = [
         Directive(
@@ -140,7 +141,7 @@ extension Directive {
 
     private static let process: [Directive] = [
         Directive(
-            "threads", .integer(1...256), "1",
+            "threads", alias: "io-threads", .integer(1...256), "1",
             "Threads that serve clients. By default one per core, but one on two cores."),
         Directive(
             "loglevel", .choice(["debug", "verbose", "notice", "warning"]), "notice",
@@ -186,6 +187,29 @@ extension Directive {
                     "nothing is saved to disk yet: after a restart the server would be empty")),
             "no", isChangeable: true, "The append-only file. Not supported: only no is accepted."),
     ]
+
+    private static let latency: [Directive] = [
+        Directive(
+            "slowlog-log-slower-than", .integer(-1...Int.max), "10000", isChangeable: true,
+            "Microseconds that a request takes to be kept in the slow log; -1 means none is.",
+            apply: number { $0.values.pointee.slowLogMicroseconds.set($1) }),
+        Directive(
+            "slowlog-max-len", .integer(0...Int.max), "128", isChangeable: true,
+            "Maximum number of entries in the slow log.",
+            apply: number { $0.values.pointee.slowLogCountMax.set($1) }),
+        Directive(
+            "latency-monitor-threshold", .integer(0...Int.max), "0", isChangeable: true,
+            "Milliseconds that an event takes to be kept for LATENCY; 0 means none is.",
+            apply: number { $0.values.pointee.latencyThresholdMilliseconds.set($1) }),
+        Directive(
+            "latency-tracking", .bool, "no", isChangeable: true,
+            "Whether the times of all requests are kept, for LATENCY HISTOGRAM and INFO "
+                + "latencystats.",
+            apply: number { $0.values.pointee.latencyTracking.set($1) }),
+    ]
+
+    /// The names of those that decide which requests are looked at again.
+    static let observation = Set(latency.map(\.name))
 
     private static let tenants: [Directive] = [
         Directive(

@@ -157,10 +157,9 @@ enum UnsupportedDirectives {
             "there are no keyspace notifications yet", .warned, idle: [""],
             ["notify-keyspace-events"]),
         Group("client tracking does not exist yet", ["tracking-table-max-keys"]),
-        Group("there is no slow log yet", ["slowlog-log-slower-than", "slowlog-max-len"]),
         Group(
-            "latencies are not recorded yet",
-            ["latency-monitor-threshold", "latency-tracking", "latency-tracking-info-percentiles"]),
+            "INFO latencystats shows Redis's default percentiles",
+            ["latency-tracking-info-percentiles"]),
         Group("there are no ACL users yet", ["acllog-max-len", "acl-pubsub-default"]),
         Group(
             "there are no scripts and functions yet",
@@ -210,7 +209,7 @@ enum UnsupportedDirectives {
         Group("each eviction frees what the next command needs", ["maxmemory-eviction-tenacity"]),
         Group(
             "threads is the number of threads that serve clients",
-            ["io-threads", "io-threads-do-reads"]),
+            ["io-threads-do-reads"]),
         Group(
             "the system chooses the core of each thread",
             ["server_cpulist", "bio_cpulist", "aof_rewrite_cpulist", "bgsave_cpulist"]),

@@ -72,6 +72,7 @@ extension Server {
                 reactor.statistics.pointee.reset()
                 reactor.rates.reset(now: Clock.monotonicMilliseconds)
                 reactor.errorTally.pointee.reset()
+                reactor.latencies.reset()
                 let lines = reactor.commandStatistics
                 for index in 0..<lines.count {
                     lines[index].pointee.calls.set(0)
@@ -86,8 +87,33 @@ extension Server {
         memoryPeak.store(Allocator.figure("stats.allocated"), ordering: .relaxed)
     }
 
+    public func latencyDistribution(_ number: Int) -> LatencyDistribution? {
+        var all: LatencyDistribution?
+        for reactor in reactors {
+            guard let part = reactor.latencies[number] else { continue }
+            if all == nil { all = part } else { all?.add(part) }
+        }
+        return all
+    }
+
+    /// Computes from which time on requests are looked at again.
+    func refreshObservedTicks() {
+        let values = settings.values
+        var least: [Int] = []
+        if values.pointee.latencyTracking.value != 0 { least.append(0) }
+        if values.pointee.slowLogMicroseconds.value >= 0 {
+            least.append(values.pointee.slowLogMicroseconds.value)
+        }
+        let threshold = values.pointee.latencyThresholdMilliseconds.value
+        if threshold > 0 { least.append(min(threshold, .max / 1000) * 1000) }
+        // Why a little less: the rate is measured again for each observed request, and may be lower
+        // then.
+        let ticks = least.min().map { Double($0) * ticksPerMicrosecond * 0.99 }
+        values.pointee.observedTicks.set(ticks.flatMap { Int(exactly: $0.rounded()) } ?? .max)
+    }
+
     /// The rate of `martlet_ticks`, measured over the time since the start.
-    var ticksPerMicrosecond: Double {
+    public var ticksPerMicrosecond: Double {
         let microseconds = Double(Clock.monotonicNanoseconds - startedAtNanoseconds) / 1000
         return max(1, Double(martlet_ticks() &- startedAtTicks)) / max(1, microseconds)
     }
@@ -100,6 +126,9 @@ extension Server {
         figures.resident = Allocator.figure("stats.resident")
         figures.residentSet = System.residentSet
         figures.startup = memoryAtStart
+        // A session and its connection, and what they hold besides.
+        let each = MemoryLayout<Connection>.size + MemoryLayout<SessionState>.size
+        figures.clients = connectionCount * each + registry.clientMemory.value
         figures.peak = memoryPeak.max(figures.allocated, ordering: .relaxed).newValue
         return figures
     }

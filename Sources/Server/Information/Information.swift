@@ -9,10 +9,10 @@ import Synchronization
 
 /// INFO's text: sections of "name:value" lines, with Redis's names where Redis has the figure.
 ///
-/// A Redis field is here, with Redis's name and format, if it says something true of Martlet.
-/// Fields of parts that Martlet does not have (replication, forks, scripts, tracking, a timer that
-/// beats `hz` times) are left out, except for the few that clients decide by. A tenant sees the
-/// server's version and its own figures, nothing about others.
+/// Redis's fields are here with Redis's names and formats, because monitoring looks for them. A
+/// field of a part that Martlet does not have (replication, snapshots, scripts, tracking) has the
+/// value of a Redis where that part is switched off. A tenant sees the server's version, what
+/// clients decide by, and its own figures, nothing about others.
 struct Information {
     typealias Lines = [(name: String, value: String)]
 
@@ -23,11 +23,16 @@ struct Information {
 
     private static let sections = [
         "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules",
-        "commandstats", "errorstats", "cluster", "keyspace", "tenants", "records",
+        "commandstats", "errorstats", "latencystats", "cluster", "keyspace", "tenants", "records",
     ]
     /// Sections that only "all" and their own name show.
-    private static let onlyWhenNamed: Set<String> = ["commandstats"]
-    private static let forTenants: Set<String> = ["server", "keyspace", "tenants"]
+    private static let onlyWhenNamed: Set<String> = ["commandstats", "latencystats"]
+    /// The sections that a tenant's session sees, and their fields; an empty set means all.
+    private static let forTenants: [String: Set<String>] = [
+        "server": ["redis_version", "martlet_version", "redis_mode"],
+        "persistence": ["loading", "async_loading"], "replication": ["role"],
+        "cluster": ["cluster_enabled"], "keyspace": [], "tenants": [],
+    ]
 
     /// Headings that are more than the section's name with a capital.
     private static let headings = ["cpu": "CPU"]
@@ -41,7 +46,7 @@ struct Information {
         let isUsual = asked.isEmpty || asked.contains("default")
         var information = Information(server: server, worker: worker)
         for section in sections {
-            if isTenant && !forTenants.contains(section) { continue }
+            if isTenant && forTenants[section] == nil { continue }
             let isShown =
                 isAll || asked.contains(section)
                 || (isUsual && !onlyWhenNamed.contains(section))
@@ -57,30 +62,27 @@ struct Information {
 
     /// `tenant`: the only tenant to show; nil shows all.
     private mutating func add(_ section: String, _ tenant: TenantReference?) {
-        let lines: Lines
+        var lines: Lines
         switch section {
-        case "server": lines = serverLines.filter { tenant == nil || $0.name.hasSuffix("version") }
+        case "server": lines = serverLines
         case "clients": lines = clientLines
         case "memory": lines = memoryLines
-        case "persistence":
-            // Why no more: nothing is kept on disk. Clients wait until these two are 0, and Martlet
-            // answers nobody before it is ready.
-            lines = [("loading", "0"), ("async_loading", "0")]
+        case "persistence": lines = persistenceLines
         case "stats": lines = statisticsLines
-        case "replication":
-            lines = [
-                ("role", "master"), ("connected_slaves", "0"), ("master_replid", server.runID),
-                ("master_repl_offset", "0"),
-            ]
-        case "cpu": lines = cpuLines
+        case "replication": lines = replicationLines
+        case "cpu": lines = processorLines
         case "commandstats": lines = commandLines
         case "errorstats":
             lines = server.errorTotals().map { ("errorstat_\($0.word)", "count=\($0.count)") }
+        case "latencystats": lines = latencyLines
         case "cluster": lines = [("cluster_enabled", "0")]
         case "keyspace": lines = keyspaceLines(tenant.map { [$0] } ?? server.tenants)
         case "tenants": lines = tenant.map { [Information.line(of: $0)] } ?? tenantLines
         case "records": lines = recordLines
         default: lines = []
+        }
+        if tenant != nil, let names = Information.forTenants[section], !names.isEmpty {
+            lines.removeAll { !names.contains($0.name) }
         }
         if !text.isEmpty { text += "\r\n" }
         let capitalized = section.prefix(1).uppercased() + section.dropFirst()
@@ -89,145 +91,6 @@ struct Information {
     }
 
     // MARK: - Sections
-
-    private var serverLines: Lines {
-        let uptime = max(0, (Clock.nowMicroseconds - server.startedAtMicroseconds) / 1_000_000)
-        return [
-            ("redis_version", Version.redis), ("martlet_version", Version.martlet),
-            ("redis_mode", "standalone"), ("os", System.name), ("arch_bits", "64"),
-            ("monotonic_clock", "POSIX clock_gettime"), ("multiplexing_api", "epoll"),
-            ("process_id", "\(getpid())"),
-            // A supervisor is not told when Martlet is ready.
-            ("process_supervised", "no"), ("run_id", server.runID),
-            ("tcp_port", "\(server.configuration.integer("port"))"),
-            ("server_time_usec", "\(Clock.nowMicroseconds)"), ("uptime_in_seconds", "\(uptime)"),
-            ("uptime_in_days", "\(uptime / 86_400)"),
-            ("lru_clock", "\((Clock.nowMilliseconds / 1000) & 0xFF_FFFF)"),
-            ("executable", System.executable), ("config_file", server.configuration.file ?? ""),
-            ("io_threads_active", server.reactors.count > 1 ? "1" : "0"),
-            ("threads", "\(server.reactors.count)"),
-        ] + listenerLines
-    }
-
-    /// The server's listeners, by Redis's numbers for their kinds.
-    private var listenerLines: Lines {
-        var lines: Lines = []
-        let port = server.configuration.integer("port")
-        if port > 0 {
-            let addresses = server.configuration.words("bind").map { ",bind=\($0)" }.joined()
-            lines.append(("listener0", "name=tcp\(addresses),port=\(port)"))
-        }
-        let path = server.configuration.text("unixsocket")
-        if !path.isEmpty { lines.append(("listener1", "name=unix,bind=\(path)")) }
-        return lines
-    }
-
-    private var clientLines: Lines {
-        let blocked = server.reactors.reduce(0) { $0 + $1.blockedCount.load(ordering: .relaxed) }
-        let now = Clock.monotonicMilliseconds
-        var peaks = RecentPeaks.Sizes()
-        for reactor in server.reactors { peaks.widen(to: reactor.peaks.largest(now: now)) }
-        return [
-            ("connected_clients", "\(server.connectionCount)"), ("cluster_connections", "0"),
-            ("maxclients", "\(server.settings.clientCountMax)"),
-            ("client_recent_max_input_buffer", "\(peaks.input)"),
-            ("client_recent_max_output_buffer", "\(peaks.output)"),
-            ("blocked_clients", "\(blocked)"), ("tracking_clients", "0"),
-        ]
-    }
-
-    private var memoryLines: Lines {
-        let figures = server.memoryFigures()
-        let charged = server.registry.settledMemory.load(ordering: .relaxed)
-        var lines: Lines = []
-        func size(_ name: String, _ bytes: Int) {
-            lines.append((name, "\(bytes)"))
-            lines.append((name + "_human", Information.human(bytes)))
-        }
-        func percentage(_ name: String, _ part: Int, of whole: Int) {
-            lines.append((name, Information.hundredths(100 * Information.ratio(part, whole)) + "%"))
-        }
-        /// How much larger `larger` is than `smaller`, as a ratio and in bytes.
-        func excess(_ name: String, _ larger: Int, over smaller: Int) {
-            let ratio = Information.ratio(larger, smaller)
-            lines.append((name + "_ratio", Information.hundredths(ratio)))
-            lines.append((name + "_bytes", "\(larger - smaller)"))
-        }
-        size("used_memory", figures.allocated)
-        size("used_memory_rss", figures.residentSet)
-        size("used_memory_peak", figures.peak)
-        percentage("used_memory_peak_perc", figures.allocated, of: figures.peak)
-        lines += [
-            ("used_memory_overhead", "\(max(0, figures.allocated - charged))"),
-            ("used_memory_startup", "\(figures.startup)"), ("used_memory_dataset", "\(charged)"),
-        ]
-        // Why at least the data: some of the memory used at the start may have been freed since.
-        let grown = max(charged, figures.allocated - figures.startup)
-        percentage("used_memory_dataset_perc", charged, of: grown)
-        lines += [
-            ("allocator_allocated", "\(figures.allocated)"),
-            ("allocator_active", "\(figures.active)"),
-            ("allocator_resident", "\(figures.resident)"),
-        ]
-        size("total_system_memory", System.memory)
-        size("maxmemory", server.settings.memoryMax)
-        lines.append(("maxmemory_policy", server.configuration.text("maxmemory-policy")))
-        let resident = figures.residentSet
-        excess("allocator_frag", figures.active, over: figures.allocated)
-        excess("allocator_rss", figures.resident, over: figures.active)
-        excess("rss_overhead", resident, over: figures.resident)
-        excess("mem_fragmentation", resident, over: figures.allocated)
-        let reclaimer = server.reclaimer
-        lines += [
-            ("mem_allocator", "jemalloc-\(Allocator.version)"),
-            ("lazyfree_pending_objects", "\(reclaimer.pendingCount.value)"),
-            ("lazyfreed_objects", "\(reclaimer.freedCount.value)"),
-        ]
-        return lines
-    }
-
-    private var statisticsLines: Lines {
-        func total(_ counter: (borrowing Statistics) -> Int) -> String {
-            "\(server.total(counter))"
-        }
-        let rates = server.recentRates()
-        func kilobytes(_ bytes: Int) -> String { Information.hundredths(Double(bytes) / 1024) }
-        return [
-            ("total_connections_received", total { $0.connectionsReceived.value }),
-            ("total_commands_processed", total { $0.commands.value }),
-            ("instantaneous_ops_per_sec", "\(rates.commands)"),
-            ("total_net_input_bytes", total { $0.bytesIn.value }),
-            ("total_net_output_bytes", total { $0.bytesOut.value }),
-            ("instantaneous_input_kbps", kilobytes(rates.bytesIn)),
-            ("instantaneous_output_kbps", kilobytes(rates.bytesOut)),
-            ("rejected_connections", total { $0.connectionsRejected.value }),
-            ("expired_keys", total { $0.expiredKeys.value }),
-            ("expired_time_cap_reached_count", total { $0.sweepsCutShort.value }),
-            (
-                "expire_cycle_cpu_milliseconds",
-                "\(server.total { $0.sweepNanoseconds.value } / 1_000_000)"
-            ),
-            ("evicted_keys", total { $0.evictedKeys.value }),
-            ("evicted_clients", total { $0.evictedClients.value }),
-            ("keyspace_hits", total { $0.keyspaceHits.value }),
-            ("keyspace_misses", total { $0.keyspaceMisses.value }), ("pubsub_channels", "0"),
-            ("pubsub_patterns", "0"), ("total_error_replies", "\(server.errorReplyTotal)"),
-            ("total_reads_processed", total { $0.readsProcessed.value }),
-            ("total_writes_processed", total { $0.writesProcessed.value }),
-            ("client_query_buffer_limit_disconnections", total { $0.closedForInput.value }),
-            ("client_output_buffer_limit_disconnections", total { $0.closedForOutput.value }),
-            ("acl_access_denied_auth", total { $0.authenticationsRefused.value }),
-        ]
-    }
-
-    private var cpuLines: Lines {
-        let own = System.processorTime()
-        let children = System.processorTime(ofChildren: true)
-        return [
-            ("used_cpu_sys", own.system), ("used_cpu_user", own.user),
-            ("used_cpu_sys_children", children.system), ("used_cpu_user_children", children.user),
-        ]
-    }
 
     private var commandLines: Lines {
         let perMicrosecond = server.ticksPerMicrosecond
@@ -244,6 +107,29 @@ struct Information {
                         "calls=\(all.calls),usec=\(Int(microseconds)),"
                             + "usec_per_call=\(Information.hundredths(each)),"
                             + "rejected_calls=\(all.rejected),failed_calls=\(all.failed)"
+                    ))
+            }
+        }
+        return lines
+    }
+
+    /// Percentiles of the commands' times, while `latency-tracking` is on.
+    private var latencyLines: Lines {
+        guard server.settings.values.pointee.latencyTracking.value != 0 else { return [] }
+        let perMicrosecond = server.ticksPerMicrosecond
+        var lines: Lines = []
+        for container in server.commands.all {
+            for entry in [container] + container.subcommands.map({ $0.pointee }) {
+                guard let all = server.latencyDistribution(entry.number) else { continue }
+                let values = [("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)].map {
+                    name, percentile in
+                    let microseconds = Double(all.value(atPercentile: percentile)) / perMicrosecond
+                    return "\(name)=\(Information.thousandths(microseconds))"
+                }
+                lines.append(
+                    (
+                        "latency_percentiles_usec_\(entry.spec.name)",
+                        values.joined(separator: ",")
                     ))
             }
         }
@@ -297,6 +183,14 @@ struct Information {
 
     // MARK: - Numbers as text
 
+    /// Lines written as "name:value name:value".
+    static func constants(_ text: String) -> Lines {
+        text.split { $0 == " " || $0 == "\n" }.map { word in
+            let parts = word.split(separator: ":", maxSplits: 1)
+            return (String(parts[0]), String(parts[1]))
+        }
+    }
+
     /// 1536 as "1.50K".
     static func human(_ bytes: Int) -> String {
         var value = Double(bytes)
@@ -311,10 +205,14 @@ struct Information {
 
     static func ratio(_ part: Int, _ whole: Int) -> Double { Double(part) / Double(max(1, whole)) }
 
-    static func hundredths(_ value: Double) -> String {
-        guard value.isFinite, abs(value) < 1e15 else { return "0.00" }
-        let scaled = Int((abs(value) * 100).rounded())
-        let digits = String(100 + scaled % 100).dropFirst()
-        return "\(value < 0 ? "-" : "")\(scaled / 100).\(digits)"
+    static func hundredths(_ value: Double) -> String { fixed(value, 100) }
+    static func thousandths(_ value: Double) -> String { fixed(value, 1000) }
+
+    /// With as many digits behind the point as `scale`, a power of ten, has zeros.
+    private static func fixed(_ value: Double, _ scale: Int) -> String {
+        let shown = value.isFinite && abs(value) < 1e15 ? value : 0
+        let scaled = Int((abs(shown) * Double(scale)).rounded())
+        let digits = String(scale + scaled % scale).dropFirst()
+        return "\(shown < 0 ? "-" : "")\(scaled / scale).\(digits)"
     }
 }

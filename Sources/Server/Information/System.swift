@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import Base
+import CLinux
 import Glibc
 
 /// What the kernel reports about this machine and process, for INFO.
@@ -22,6 +24,15 @@ enum System {
         return String(decoding: bytes, as: UTF8.self)
     }
 
+    /// The first 16 digits of the program's build id, which the linker computes from its content.
+    static let buildID: String = {
+        var bytes = [UInt8](repeating: 0, count: 8)
+        let count = Int(martlet_build_id(&bytes, Int32(bytes.count)))
+        guard count > 0 else { return "0" }
+        let digits = Array("0123456789abcdef")
+        return String(bytes.prefix(count).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+    }()
+
     static var memory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
     /// The process's bytes in memory.
@@ -41,5 +52,23 @@ enum System {
             "\(time.tv_sec).\(String(1_000_000 + time.tv_usec).dropFirst())"
         }
         return (seconds(usage.ru_stime), seconds(usage.ru_utime))
+    }
+
+    /// The processor time used by the main thread, which the kernel counts in hundredths.
+    static var mainThreadTime: (system: String, user: String) {
+        let content = (try? TextFile.read("/proc/self/task/\(getpid())/stat")) ?? []
+        // The thread's name, in parentheses, is the second field and may contain spaces. The
+        // fourteenth and the fifteenth are the times.
+        let rest = content[((content.lastIndex(of: UInt8(ascii: ")")) ?? -1) + 1)...]
+        let fields = rest.split(separator: UInt8(ascii: " "))
+        func seconds(_ number: Int) -> String {
+            let index = number - 3
+            guard index < fields.count else { return "0.000000" }
+            let ticks = Int(String(decoding: fields[index], as: UTF8.self)) ?? 0
+            let microseconds = ticks * 1_000_000 / max(1, sysconf(Int32(_SC_CLK_TCK)))
+            return "\(microseconds / 1_000_000)."
+                + String(1_000_000 + microseconds % 1_000_000).dropFirst()
+        }
+        return (system: seconds(15), user: seconds(14))
     }
 }

@@ -66,6 +66,7 @@ final class Reactor: @unchecked Sendable {
     /// This thread's counters, read by other threads. Why beside `thread`: see `worker`.
     let statistics: StatisticsReference
     let commandStatistics: CommandStatistics
+    let latencies: LatencyDistributions
     let errorTally: Reference<ErrorTally>
     let rates: RecentRates
     let peaks = RecentPeaks()
@@ -117,6 +118,7 @@ final class Reactor: @unchecked Sendable {
             commandStatistics: commandStatistics,
             recordMisses: server.makeRecordMisses(), sliceTicks: server.ticksPerMillisecond)
         errorTally = thread.errorTally
+        latencies = thread.latencies
         hot = Reference.make(Hot(loop: loop, thread: thread))
         receiveBuffer = .allocate(byteCount: Reactor.receiveSize, alignment: 64)
     }
