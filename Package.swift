@@ -83,7 +83,7 @@ let package = Package(
         tests("BaseTests", ["Base"]),
         tests("WireTests", ["Wire", "Base"]),
         tests("TenancyTests", ["Tenancy", "Base"]),
-        tests("StorageTests", ["Storage", "Tenancy", "Base", "CAllocator"]),
+        tests("StorageTests", ["Storage", "Tenancy", "Base", "CAllocator", "TestSupport"]),
         tests("CommandTests", ["Commands", "Storage", "Tenancy", "Wire", "Base", "TestSupport"]),
         tests(
             "SessionTests",

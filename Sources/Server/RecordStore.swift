@@ -58,7 +58,7 @@ final class RecordStore: RecordCache, @unchecked Sendable {
         worker.pointee.participant.enter()
         defer { worker.pointee.participant.leave() }
         worker.pointee.now = Clock.nowMilliseconds
-        return worker.makeRoom(limit)
+        return worker.makeRoom(limit, for: .request(0))
     }
 
     /// A record without room lives only long enough to answer the waiting requests.

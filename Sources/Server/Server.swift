@@ -38,6 +38,7 @@ public final class Server: @unchecked Sendable {
     let standingStillFor = Atomic<Int>(-1)
     let isStopping = Atomic<Bool>(false)
     private let isSweeping = Atomic<Bool>(false)
+    private let isEvicting = Atomic<Bool>(false)
     private static let sweepMicroseconds = 500
     /// The start, on the clocks that measure command statistics.
     let startedAtTicks = martlet_ticks()
@@ -240,6 +241,14 @@ public final class Server: @unchecked Sendable {
                 .expireCycle, time: Int(worker.now / 1000), milliseconds: spent / 1_000_000)
         }
         return due
+    }
+
+    /// One slice of eviction; returns how far it came, nil if another thread is at it. One thread
+    /// evicts at a time, which leaves the other cores free for requests.
+    func evictSlice(_ worker: WorkerReference) -> EvictionProgress? {
+        guard !isEvicting.exchange(true, ordering: .acquiringAndReleasing) else { return nil }
+        defer { isEvicting.store(false, ordering: .releasing) }
+        return worker.evictSlice()
     }
 
     // MARK: - Standing still

@@ -21,7 +21,8 @@ struct SweepPosition {
 //
 // Why: each shard and each segment stores a moment before which none of its entries expires. So a
 // sweep reads one word of a shard with nothing due, and visits only the segments that have
-// something due. It also knows when the next sweep is due, so an idle server sleeps.
+// something due. It visits only tenants with keys that expire, which the registry lists. It also
+// knows when the next sweep is due, so an idle server sleeps.
 extension Reference where Pointee == Worker {
     /// Whether CLIENT PAUSE forbids all changes, including the removal of expired entries.
     var isExpiryPaused: Bool {
@@ -45,7 +46,9 @@ extension Reference where Pointee == Worker {
         while true {  // Bound: the budget, and the number of groups.
             var tenants = [registry.server]
             if pointee.sweep.group > 0 {
-                guard let group = registry.index.group(from: pointee.sweep.group - 1) else { break }
+                guard let group = registry.expiring.group(from: pointee.sweep.group - 1) else {
+                    break
+                }
                 if group.number + 1 > pointee.sweep.group {
                     pointee.sweep.group = group.number + 1
                     pointee.sweep.database = 0
@@ -83,12 +86,42 @@ extension Reference where Pointee == Worker {
             pointee.sweep.shard = 0
             pointee.sweep.database += 1
         }
+        if tenant != registry.server, !tenant.hasKeys(expiring: true) { unlist(tenant) }
         return true
+    }
+
+    /// Enters a shard's tenant in the list of those that a sweep visits. Under the shard's lock.
+    @inline(never)
+    func listToExpire(_ shard: ShardReference) {
+        shard.pointee.isListedToExpire = true
+        let tenant = shard.tenant
+        guard tenant != registry.server else { return }
+        _ = registry.expiring.findOrInsert(tenant.id) { tenant }
+    }
+
+    /// Takes a tenant out of the list, unless it has keys that expire after all.
+    ///
+    /// Order: out first, then each shard is asked under its lock. If a key came meanwhile, either
+    /// its shard still said that it is listed, and is found here, or it listed the tenant itself.
+    /// Why entered again under that lock: a tenant with a live shard is not retired.
+    private func unlist(_ tenant: TenantReference) {
+        _ = registry.expiring.remove(tenant.id, tenant: tenant)
+        tenant.forEachKeyspace { keyspace in
+            keyspace.forEachShard(isLocked: false) { shard in
+                if shard.hasKeys(expiring: true), !shard.pointee.isDead {
+                    listToExpire(shard)
+                } else {
+                    shard.pointee.isListedToExpire = false
+                }
+            }
+        }
     }
 
     /// Sweeps one shard, a segment at a time. False if the budget ended first.
     private func sweep(_ shard: ShardReference, _ deadline: Int64) -> Bool {
-        while true {  // Bound: each turn sweeps a segment, or ends.
+        // Bound: each turn sweeps a segment, or ends. Why the count without the lock: most shards
+        // have nothing that expires, and an entry that comes meanwhile brings about another sweep.
+        while shard.hasKeys(expiring: true) {
             shard.acquire()
             guard !shard.pointee.isDead, shard.pointee.table.isSweepDue(pointee.now) else {
                 if !shard.pointee.isDead {
@@ -111,31 +144,40 @@ extension Reference where Pointee == Worker {
     }
 
     /// Removes expired entries of a tenant before a limit refuses a write that fits without them.
-    /// Visits shards that are held or free, and up to 16 segments of each; the next call continues.
-    /// Returns whether any entry was removed.
+    /// Visits shards that are held or free, from a random one on, for as long as a command may; the
+    /// next call does more. Returns whether any entry was removed.
     public func removeExpired(of tenant: TenantReference) -> Bool {
         guard !isExpiryPaused else { return false }
         let before = pointee.sweep.removedCount
-        tenant.forEachKeyspace { keyspace in
-            for index in 0..<keyspace.shardCount {
-                let shard = keyspace.shard(at: index)
-                let isHeld = holds(shard)
-                // Why no waiting: held shards were locked in order, and waiting here would break
-                // it.
-                guard isHeld || shard.pointee.lock.tryLock() else { continue }
-                var steps = 0
-                while steps < 16, !shard.pointee.isDead,
-                    shard.pointee.table.isSweepDue(pointee.now)
-                {
-                    shard.pointee.table.sweepExpired(
-                        &shard.pointee.sweep, now: pointee.now, segmentLimit: 1
-                    ) { table, slot in expire(shard, &table, slot) }
-                    steps += 1
+        let deadline = pointee.victims.slice.end(pointee.monotonicNow)
+        for number in 0..<Tenant.databaseCount {
+            guard let keyspace = tenant.keyspace(number) else { continue }
+            let start = Int(pointee.random.next(below: UInt64(keyspace.shardCount)))
+            for step in 0..<keyspace.shardCount {
+                let shard = keyspace.shard(at: (start + step) % keyspace.shardCount)
+                guard removeExpired(of: shard, until: deadline) else {
+                    return pointee.sweep.removedCount != before
                 }
-                if isHeld { settle(shard) } else { settleAndUnlock(shard) }
             }
         }
         return pointee.sweep.removedCount != before
+    }
+
+    /// The same for one shard. False if the deadline has passed.
+    private func removeExpired(of shard: ShardReference, until deadline: Int64) -> Bool {
+        guard shard.hasKeys(expiring: true) else { return true }
+        let isHeld = holds(shard)
+        // Why no waiting: held shards were locked in order, and waiting here would break it.
+        guard isHeld || shard.pointee.lock.tryLock() else { return true }
+        defer { if isHeld { settle(shard) } else { settleAndUnlock(shard) } }
+        // Bound: the deadline, and the table's segments.
+        while !shard.pointee.isDead, shard.pointee.table.isSweepDue(pointee.now) {
+            shard.pointee.table.sweepExpired(
+                &shard.pointee.sweep, now: pointee.now, segmentLimit: 1
+            ) { table, slot in expire(shard, &table, slot) }
+            if Clock.monotonicNanoseconds >= deadline { return false }
+        }
+        return true
     }
 
     /// Removes an expired entry from `table`, the shard's table during a walk over it.

@@ -110,7 +110,8 @@ import Testing
             case 31...40: tick { _ = worker.sweepExpired(budgetMicroseconds: 10_000) }
             case 41...44:
                 tick {
-                    _ = worker.makeRoom(in: registry.server, keysMax: registry.server.keyCount - 3)
+                    let kept = registry.server.keyCount - 3
+                    _ = worker.makeRoom(in: registry.server, keysMax: kept, arriving: 3)
                 }
             default: tick { install(worker, registry) }
             }

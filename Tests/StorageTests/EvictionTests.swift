@@ -18,7 +18,7 @@ import Testing
         for number in 0..<100 { store.set("tenant:modest:\(number)", size: 100) }
         for number in 0..<5000 { store.set("tenant:greedy:\(number)", size: 1000) }
         let memoryMax = store.registry.lastingMemory / 2
-        #expect(store.worker.makeRoom(memoryMax))
+        #expect(store.makeRoom(memoryMax))
         #expect(store.registry.lastingMemory <= memoryMax)
         #expect(store.tenant("modest")?.keyCount == 100, "a tenant within its share lost keys")
         let left = try #require(store.tenant("greedy")).keyCount
@@ -35,7 +35,7 @@ import Testing
         for number in 0..<5000 { store.set("tenant:paying:\(number)", size: 1000) }
         for number in 0..<3000 { store.set("tenant:free:\(number)", size: 1000) }
         let memoryMax = store.registry.lastingMemory - (1 << 20)
-        #expect(store.worker.makeRoom(memoryMax))
+        #expect(store.makeRoom(memoryMax))
         #expect(store.tenant("paying")?.keyCount == 5000, "what was paid for was evicted")
         #expect(try #require(store.tenant("free")).keyCount < 3000)
     }
@@ -45,7 +45,7 @@ import Testing
         for number in 0..<2000 {
             for name in ["a", "b", "c"] { store.set("tenant:\(name):\(number)", size: 500) }
         }
-        #expect(store.worker.makeRoom(store.registry.lastingMemory / 2))
+        #expect(store.makeRoom(store.registry.lastingMemory / 2))
         let counts = ["a", "b", "c"].compactMap { store.tenant($0)?.keyCount }
         #expect(counts.count == 3)
         #expect((counts.max() ?? 0) - (counts.min() ?? 0) < 200, "\(counts)")
@@ -57,7 +57,7 @@ import Testing
         for number in 0..<20 { store.set("tenant:other:\(number)", size: 1000) }
         for name in 0..<30 { store.set("tenant:\(name):key", size: 100) }
         let memoryMax = store.registry.lastingMemory - 1000
-        let madeRoom = store.with("tenant:writer:only") { _, _ in store.worker.makeRoom(memoryMax) }
+        let madeRoom = store.with("tenant:writer:only") { _, _ in store.makeRoom(memoryMax) }
         #expect(madeRoom, "others beyond their share have keys")
         #expect(store.exists("tenant:writer:only"))
         #expect(try #require(store.tenant("other")).keyCount < 20)
@@ -69,7 +69,7 @@ import Testing
         store.set("tenant:writer:only", size: 400_000)
         for name in 0..<30 { store.set("tenant:\(name):key", size: 100) }
         let memoryMax = store.registry.lastingMemory - 1000
-        let madeRoom = store.with("tenant:writer:only") { _, _ in store.worker.makeRoom(memoryMax) }
+        let madeRoom = store.with("tenant:writer:only") { _, _ in store.makeRoom(memoryMax) }
         #expect(madeRoom)
         #expect(!store.exists("tenant:writer:only"))
         for name in 0..<30 { #expect(store.exists("tenant:\(name):key"), "within its share") }
@@ -87,7 +87,7 @@ import Testing
         }
         for name in 0..<10 { store.set("tenant:\(name):key", size: 100) }
         let memoryMax = store.registry.lastingMemory - 50_000
-        #expect(store.worker.makeRoom(memoryMax))
+        #expect(store.makeRoom(memoryMax))
         #expect(store.tenant("lasting")?.keyCount == 1000)
         #expect(try #require(store.tenant("expiring")).keyCount < 500)
     }
@@ -96,10 +96,10 @@ import Testing
         let store = try Self.store()
         for number in 0..<100 { store.set("key:\(number)", size: 1000) }
         store.settings.values.pointee.evictionPolicy.set(EvictionPolicy.noEviction.rawValue)
-        #expect(!store.worker.makeRoom(store.registry.lastingMemory / 2))
+        #expect(!store.makeRoom(store.registry.lastingMemory / 2))
         #expect(store.registry.server.keyCount == 100)
         store.settings.values.pointee.evictionPolicy.set(EvictionPolicy.volatileLRU.rawValue)
-        #expect(!store.worker.makeRoom(store.registry.lastingMemory / 2), "no key has an expiry")
+        #expect(!store.makeRoom(store.registry.lastingMemory / 2), "no key has an expiry")
         #expect(store.registry.server.keyCount == 100)
     }
 
@@ -113,7 +113,7 @@ import Testing
         reader.enter()
         Reclamation.retire(Block.allocate(8 << 20))
         #expect(store.worker.memoryInUse >= memoryMax + (8 << 20))
-        #expect(store.worker.makeRoom(memoryMax))
+        #expect(store.makeRoom(memoryMax))
         #expect(store.registry.server.keyCount == 100)
         reader.leave()
         reader.giveBack()
@@ -126,9 +126,9 @@ import Testing
             store.set("tenant:b:\(number)", size: 100)
         }
         let tenant = try #require(store.tenant("a"))
-        #expect(store.worker.makeRoom(in: tenant, keysMax: 10))
+        #expect(store.worker.makeRoom(in: tenant, keysMax: 10, arriving: 990))
         #expect(tenant.keyCount == 10 && store.tenant("b")?.keyCount == 1000)
-        #expect(store.worker.makeRoom(in: try #require(store.tenant("b")), memoryMax: 100_000))
+        #expect(store.makeRoom(in: try #require(store.tenant("b")), memoryMax: 100_000))
         #expect(try #require(store.tenant("b")).memoryInUse < 100_000)
         #expect(tenant.keyCount == 10)
     }

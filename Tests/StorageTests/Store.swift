@@ -81,6 +81,27 @@ final class Store {
         return worker.usedToday(of: tenant)
     }
 
+    /// Makes room as commands do that come one after the other, a millisecond apart, until memory
+    /// is within the limit. False if one of them finds none.
+    func makeRoom(_ memoryMax: Int) -> Bool {
+        repeat {
+            guard worker.makeRoom(memoryMax, for: .request(0)) else { return false }
+            worker.pointee.monotonicNow += 1
+        } while registry.lastingMemory > memoryMax
+        return true
+    }
+
+    /// The same for a tenant's own memory.
+    func makeRoom(in tenant: TenantReference, memoryMax: Int) -> Bool {
+        repeat {
+            guard worker.makeRoom(in: tenant, memoryMax: memoryMax, for: .request(0)) else {
+                return false
+            }
+            worker.pointee.monotonicNow += 1
+        } while tenant.memoryInUse >= memoryMax
+        return true
+    }
+
     /// One tick of the thread: frees at its end what was retired before it.
     func tick() {
         worker.pointee.participant.enter()

@@ -35,7 +35,10 @@ import Testing
         ("Tests/BaseTests", ["Base", "Testing"]),
         ("Tests/WireTests", ["Wire", "Base", "Testing"]),
         ("Tests/TenancyTests", ["Tenancy", "Base", "Testing"]),
-        ("Tests/StorageTests", ["Storage", "Tenancy", "Base", "CAllocator", "Testing"]),
+        (
+            "Tests/StorageTests",
+            ["Storage", "Tenancy", "Base", "CAllocator", "TestSupport", "Testing"]
+        ),
         (
             "Tests/CommandTests",
             ["Commands", "Storage", "Tenancy", "Wire", "Base", "TestSupport", "Testing"]

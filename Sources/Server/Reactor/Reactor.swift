@@ -86,6 +86,10 @@ final class Reactor: @unchecked Sendable {
     var nextSweep: Milliseconds?
     private var expiryDue: Milliseconds?
     var changesSeen = 0
+    /// When to continue eviction between commands.
+    private var nextEviction: Milliseconds?
+    /// Until when eviction is not tried again, because nothing could be evicted.
+    private var evictionStuckUntil: Milliseconds = 0
     /// When to check whether memory can be given back; nil if nothing has happened since the last
     /// check.
     private var nextTidying: Milliseconds?
@@ -160,6 +164,7 @@ final class Reactor: @unchecked Sendable {
         serveUnserved()
         runTimers()
         sweep()
+        if worker.isEvictionDue || nextEviction != nil { evict() }
         tidy(events: events)
         worker.pointee.participant.leave()
     }
@@ -217,6 +222,7 @@ final class Reactor: @unchecked Sendable {
         }
         consider(timers.next)
         consider(nextSweep)
+        consider(nextEviction)
         // Why no longer: wall time may jump meanwhile, and nothing would report it.
         consider(expiryDue.map { now + min($0 - worker.now, Reactor.wallTimePatience) })
         consider(nextTidying)
@@ -287,6 +293,22 @@ final class Reactor: @unchecked Sendable {
         // wall time does; an entry expires by wall time.
         if pause <= Reactor.sweepPauseMax { nextSweep = now + pause } else { expiryDue = due }
     }
+
+    /// Evicts a slice if there is more in memory than a limit allows.
+    @inline(never)
+    private func evict() {
+        nextEviction = nil
+        guard worker.isEvictionDue, now >= evictionStuckUntil else { return }
+        switch server.evictSlice(worker) {
+        case .done: break
+        // Why at once: events that have arrived are handled first in any case.
+        case .cutShort: nextEviction = now
+        case .stuck: evictionStuckUntil = now + Reactor.evictionPause
+        case nil: nextEviction = now + 1
+        }
+    }
+
+    private static let evictionPause: Milliseconds = 100
 
     /// The longest pause of a sweep that has not finished its round.
     private static let sweepPauseMax: Milliseconds = 4

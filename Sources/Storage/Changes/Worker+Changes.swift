@@ -56,6 +56,7 @@ extension Reference where Pointee == Worker {
         in shard: ShardReference
     ) {
         statistics.pointee.changes.bump()
+        if entry.hasExpiry, !shard.pointee.isListedToExpire { listToExpire(shard) }
         if !shard.pointee.listeners.isEmpty {
             tellAfter(entry.key, entry, hash, reason, event, in: shard)
         }

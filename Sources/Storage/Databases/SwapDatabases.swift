@@ -51,6 +51,13 @@ extension Reference where Pointee == Worker {
             left.putAll(fromRight)
             right.putAll(fromLeft)
         }
+        for keyspace in [left, right] {
+            keyspace.forEachShard(isLocked: true) { shard in
+                if shard.hasKeys(expiring: true), !shard.pointee.isListedToExpire {
+                    listToExpire(shard)
+                }
+            }
+        }
         didSwap(left, right)
         for keyspace in [left, right] where keyspace.answersRecords { dropRecords(of: keyspace) }
         statistics.pointee.changes.bump()

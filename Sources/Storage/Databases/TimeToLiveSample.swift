@@ -4,10 +4,10 @@ import Base
 // INFO's avg_ttl and expired_stale_perc.
 extension Reference where Pointee == Worker {
     /// How many keyspaces one estimate samples, how many shards of each, and how many entries of
-    /// each shard: 4096 entries at most.
+    /// each shard at least: 5500 entries at most.
     private var sampledKeyspaceCountMax: Int { 64 }
     private var sampledShardCountMax: Int { 4 }
-    private var sampledEntryCountMax: Int { 16 }
+    private var sampledEntryCountMin: Int { 16 }
 
     /// Estimates the average remaining time of expiring entries in `keyspaces`, in milliseconds; 0
     /// if none was found.
@@ -64,7 +64,7 @@ extension Reference where Pointee == Worker {
                 guard shard.pointee.table.expiringCount > 0 else { return }
                 shardCount += 1
                 shard.pointee.table.sample(
-                    &pointee.random, limit: sampledEntryCountMax, onlyExpiring: true
+                    &pointee.random, wanted: sampledEntryCountMin, onlyExpiring: true
                 ) { slot in
                     guard let expiry = slot.entry.expiry else { return }
                     sample.add(expiry - now)

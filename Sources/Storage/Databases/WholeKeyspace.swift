@@ -29,37 +29,56 @@ extension Reference where Pointee == Worker {
         return removed
     }
 
-    /// Returns a copy of a random live key of `keyspace` that a session of `viewer` sees; nil if
-    /// there is none. It starts at a random shard; hashes are even, so all shards have about the
-    /// same number of keys.
+    /// Returns a copy of a random live key of `keyspace` that a session of `viewer` sees, each with
+    /// the same chance; nil if there is none.
+    ///
+    /// Every draw begins anew with the shard, each with a chance that is its share of the keys. So
+    /// a key's chance depends neither on its shard's other keys nor on expired ones.
     public func randomKey(
         _ keyspace: KeyspaceReference, for viewer: TenantReference
     ) -> [UInt8]? {
-        guard keyspace.keyCount > 0 else { return nil }
+        // Why a hundred draws: as in Redis, a database of mostly expired keys is not searched
+        // forever.
+        for _ in 0..<100 {
+            guard let shard = randomShard(of: keyspace) else { return nil }
+            let key: [UInt8]?? = withShard(shard) { randomKey(of: $0, keyspace, for: viewer) }
+            if let key, let key { return key }
+        }
+        // The shards that have not expired may be few, or a transaction may hold few of them.
         let start = Int(pointee.random.next(below: UInt64(keyspace.shardCount)))
         for step in 0..<keyspace.shardCount {
             let shard = keyspace.shard(at: (start + step) % keyspace.shardCount)
-            let key: [UInt8]?? = withShard(shard) { randomKey(of: $0, keyspace, for: viewer) }
-            if let key, let key { return key }
+            for _ in 0..<100 where shard.keyCountHint > 0 {
+                let key: [UInt8]?? = withShard(shard) { randomKey(of: $0, keyspace, for: viewer) }
+                if let key, let key { return key }
+            }
         }
         return nil
     }
 
+    /// A shard, each with a chance that is its share of the keys; nil if there are no keys. Counts
+    /// are read without locks: a key that comes or goes meanwhile changes the chances by as much.
+    private func randomShard(of keyspace: KeyspaceReference) -> ShardReference? {
+        let count = keyspace.keyCount
+        guard count > 0 else { return nil }
+        var rest = Int(pointee.random.next(below: UInt64(count)))
+        for index in 0..<keyspace.shardCount {
+            let shard = keyspace.shard(at: index)
+            rest -= shard.keyCountHint
+            if rest < 0 { return shard }
+        }
+        return keyspace.shard(at: keyspace.shardCount - 1)
+    }
+
+    /// One draw from a shard; nil if it drew a key that is not to be seen.
     private func randomKey(
         of shard: ShardReference, _ keyspace: KeyspaceReference, for viewer: TenantReference
     ) -> [UInt8]? {
-        // Why a hundred tries: as in Redis, a table of mostly expired entries is not searched
-        // forever.
-        for _ in 0..<100 {
-            guard let slot = shard.pointee.table.randomSlot(&pointee.random) else { break }
-            let entry = slot.entry
-            if entry.type != .absent, !entry.isExpired(at: now),
-                isVisible(entry.key, in: keyspace, to: viewer)
-            {
-                return entry.key.array
-            }
-        }
-        return nil
+        guard let entry = shard.pointee.table.randomSlot(&pointee.random)?.entry,
+            entry.type != .absent, !entry.isExpired(at: now),
+            isVisible(entry.key, in: keyspace, to: viewer)
+        else { return nil }
+        return entry.key.array
     }
 
     /// Calls `body` with every entry of `keyspace`, a few under each lock, so commands can run in

@@ -29,6 +29,10 @@ struct VictimSearch {
     /// Tenants that had nothing to evict while room was made for the current command: all their
     /// keys are named by it.
     var passedOver: [TenantReference] = []
+    /// The best candidates of samples.
+    var pools = CandidatePools()
+    /// The time that commands may spend on eviction.
+    var slice = CommandSlice()
 
     static let fewTenants = 16
     static let steps = 4
@@ -51,6 +55,8 @@ extension Reference where Pointee == Worker {
             equalShare: equalShare(memoryMax), expiring: expiring,
             passedOver: pointee.victims.passedOver)
         candidate.consider(registry.server)
+        // Why: the server's own is one of them.
+        if count == 1 { return candidate.victim }
         if count <= VictimSearch.fewTenants {
             registry.forEachTenant { candidate.consider($0) }
             return candidate.victim

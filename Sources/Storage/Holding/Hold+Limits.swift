@@ -75,7 +75,9 @@ extension Hold {
     ) -> LimitRefusal? {
         let worker = frame.pointee.worker
         let memoryMax = settings.memoryMax
-        if memoryMax > 0, worker.memoryInUse > memoryMax, !worker.makeRoom(memoryMax) {
+        if memoryMax > 0, worker.memoryInUse > memoryMax,
+            !worker.makeRoom(memoryMax, for: .request(arriving()))
+        {
             frame.forEachTenant { $0.pointee.usage.rejected += 1 }
             return .serverMemory
         }
@@ -113,7 +115,9 @@ extension Hold {
         if arriving > memoryMax { return .tenantMemory }
         guard tenant.memoryInUse >= memoryMax else { return nil }
         if worker.removeExpired(of: tenant), tenant.memoryInUse < memoryMax { return nil }
-        if tenant.atLimit == .evict, worker.makeRoom(in: tenant, memoryMax: memoryMax) {
+        if tenant.atLimit == .evict,
+            worker.makeRoom(in: tenant, memoryMax: memoryMax, for: .request(arriving))
+        {
             return nil
         }
         return .tenantMemory
@@ -134,7 +138,9 @@ extension Hold {
             missing = missingKeyCount(ordinals, among: mayCreate)
             guard tenant.keyCount + missing > keysMax else { return nil }
         }
-        if tenant.atLimit == .evict, worker.makeRoom(in: tenant, keysMax: keysMax - missing) {
+        if tenant.atLimit == .evict,
+            worker.makeRoom(in: tenant, keysMax: keysMax - missing, arriving: missing)
+        {
             return nil
         }
         return .tenantKeys(limit: keysMax, used: tenant.keyCount)
@@ -252,7 +258,8 @@ extension Hold {
     private func hasRoomForKey(_ tenant: TenantReference, _ keysMax: Int) -> Bool {
         let worker = frame.pointee.worker
         if worker.removeExpired(of: tenant), tenant.keyCount < keysMax { return true }
-        return tenant.atLimit == .evict && worker.makeRoom(in: tenant, keysMax: keysMax - 1)
+        return tenant.atLimit == .evict
+            && worker.makeRoom(in: tenant, keysMax: keysMax - 1, arriving: 1)
     }
 
     private func hasRoom(forGrowth growth: Int, _ tenant: TenantReference) -> Bool {
@@ -263,7 +270,8 @@ extension Hold {
         if tenant.memoryInUse <= rest { return true }
         let worker = frame.pointee.worker
         if worker.removeExpired(of: tenant), tenant.memoryInUse <= rest { return true }
-        return tenant.atLimit == .evict && worker.makeRoom(in: tenant, memoryMax: rest)
+        return tenant.atLimit == .evict
+            && worker.makeRoom(in: tenant, memoryMax: rest, for: .growth(growth))
     }
 
     /// Charges the operations that a transaction used beyond its shards' leases to their tenants
@@ -280,12 +288,12 @@ extension Reference where Pointee == Worker {
         guard memoryMax > 0 else { return true }
         guard growth <= memoryMax else { return false }
         return memoryInUse <= memoryMax - growth
-            || makeRoom(memoryMax - growth, evictingNamedKeys: false)
+            || makeRoom(memoryMax - growth, for: .growth(growth))
     }
 
     /// Whether memory is full and nothing can be evicted.
     public var isOutOfMemory: Bool {
         let memoryMax = settings.memoryMax
-        return memoryMax > 0 && memoryInUse > memoryMax && !makeRoom(memoryMax)
+        return memoryMax > 0 && memoryInUse > memoryMax && !makeRoom(memoryMax, for: .request(0))
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
 
-// Walking a table: SCAN's steps and random picks.
+// Walking a table: SCAN's steps and all entries.
 extension Table {
     /// One step of a scan. Calls `body` with every entry whose position (the hash without the
     /// shard's bits) lies in `position..<result`, whole home buckets at a time, until `limit`
@@ -85,77 +85,4 @@ extension Table {
             return true
         }
     }
-
-    /// A uniformly random entry; nil for an empty table.
-    ///
-    /// Why rejection sampling: a draw picks a word of the directory, at its full depth, and a place
-    /// in a segment of maximum size. It counts only if the word is the first of its segment and the
-    /// place is filled. So every place has the same chance, however full or deep its segment is.
-    /// Nearly every table finds an entry within five draws. If a table has shrunk so much that
-    /// hundreds of draws fail, any filled place near a random one must do.
-    public func randomSlot(_ random: inout Random) -> Slot? {
-        guard count > 0 else { return nil }
-        let depth = directory.depth
-        let buckets = depth == 0 ? segment(at: 0).bucketCount : Segment.bucketCountMax
-        for _ in 0..<512 {
-            let position = random.next()
-            let place = Int(random.next(below: UInt64(buckets * Bucket.slotCount)))
-            let segment = self.segment(at: position)
-            let index = place / Bucket.slotCount
-            let isFirst = (position - segment.start(of: position)) >> UInt64(64 - depth) == 0
-            guard isFirst, index < segment.bucketCount else { continue }
-            let slot = Slot(segment, index, place % Bucket.slotCount)
-            if slot.isFilled { return slot }
-        }
-        return nearRandomSlot(&random)
-    }
-
-    private func nearRandomSlot(_ random: inout Random) -> Slot? {
-        // Bound: ends with probability 1; a slot is filled with a chance of at least 16 %.
-        while true {
-            let segment = self.segment(at: random.next())
-            guard segment.count > 0 else { continue }
-            for _ in 0..<64 {
-                let index = Int(random.next(below: UInt64(segment.bucketCount)))
-                let lane = Int(random.next(below: UInt64(Bucket.slotCount)))
-                let slot = Slot(segment, index, lane)
-                if slot.isFilled { return slot }
-            }
-        }
-    }
-
-    /// Calls `body` with up to `limit` neighbouring entries from a random place: candidates for
-    /// eviction.
-    func sample(_ random: inout Random, limit: Int, onlyExpiring: Bool, _ body: (Slot) -> Void) {
-        guard count > 0 else { return }
-        var position = random.next()
-        var segment = self.segment(at: position)
-        var start = Int(random.next(below: UInt64(segment.bucketCount)))
-        var seen = 0
-        for _ in 0..<min(1 << directory.depth, 64) {
-            if segment.count > 0 && (!onlyExpiring || segment.expiryBound != .max) {
-                for step in 0..<segment.bucketCount {
-                    let index = (start + step) % segment.bucketCount
-                    let bucket = segment.bucket(index)
-                    var bits = bucket.occupied
-                    while bits != 0 && seen < limit {
-                        let slot = Slot(segment, index, Bucket.lane(bits))
-                        bits &= bits &- 1
-                        if onlyExpiring && !slot.entry.hasExpiry { continue }
-                        body(slot)
-                        seen += 1
-                    }
-                    if seen >= limit { return }
-                }
-            }
-            position = segment.end(from: position) ?? 0
-            segment = self.segment(at: position)
-            start = 0
-        }
-    }
-}
-
-extension Table.Slot {
-    /// Whether the slot has an entry.
-    fileprivate var isFilled: Bool { bucket.occupied & (0x80 << UInt64(lane * 8)) != 0 }
 }

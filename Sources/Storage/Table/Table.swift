@@ -121,6 +121,25 @@ public struct Table: @unchecked Sendable {
         }
     }
 
+    /// The slot of the first entry whose key has `hash`.
+    func find(_ hash: Hash) -> Slot? {
+        guard root != 0 else { return nil }
+        let position = self.position(hash)
+        let segment = self.segment(at: position)
+        var index = segment.homeIndex(position << UInt64(segment.depth))
+        while true {  // Bound: as in `find(_:_:)`.
+            let bucket = segment.bucket(index)
+            var bits = Bucket.matches(bucket.tags, hash.tag)
+            while bits != 0 {
+                let lane = Bucket.lane(bits)
+                if Hash(bucket.entry(lane).key) == hash { return Slot(segment, index, lane) }
+                bits &= bits &- 1
+            }
+            if Bucket.matches(bucket.tags, Bucket.emptyTag) != 0 { return nil }
+            index = segment.next(index)
+        }
+    }
+
     /// Prefetches the bucket of a hash. May run without the lock: segments and directories are
     /// freed only after every thread has passed a quiescent state (`Reclamation`).
     @inline(__always)

@@ -75,10 +75,8 @@ extension Reference where Pointee == Keyspace {
 
     /// Whether there is any key, or any key with an expiry; read like `keyCount`.
     func hasKeys(expiring: Bool) -> Bool {
-        for index in 0..<shardCount {
-            let shard = pointee.shards + index
-            let count = expiring ? shard.pointee.table.expiringCount : shard.pointee.table.count
-            if count > 0 { return true }
+        for index in 0..<shardCount where shard(at: index).hasKeys(expiring: expiring) {
+            return true
         }
         return false
     }

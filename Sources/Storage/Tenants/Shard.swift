@@ -28,6 +28,8 @@ public struct Shard: ~Copyable {
     let limitWord = Atomic<Bool>(false)
     /// Who is notified of changes.
     var listeners: Listeners = []
+    /// Its tenant is in the registry's list of those whose keys may expire.
+    var isListedToExpire = false
     /// The budget's day that the leases are of (`Budget.dayCount`).
     var leaseDay: UInt16 = 0
     /// Operations that may still run before the shard asks the tenant's budget again.
@@ -60,6 +62,14 @@ extension Reference where Pointee == Shard {
     public func release() { pointee.lock.unlock() }
 
     public var tenant: TenantReference { pointee.keyspace.pointee.tenant }
+
+    /// The number of keys. Without the lock it is a hint.
+    var keyCountHint: Int { pointee.table.count }
+
+    /// Whether there is any key, or any key with an expiry. Without the lock it is a hint.
+    func hasKeys(expiring: Bool) -> Bool {
+        expiring ? pointee.table.expiringCount > 0 : pointee.table.count > 0
+    }
 
     /// Replaces the shard's table by an empty one and returns the old one. No thread finds that any
     /// more, so it may be freed by the rules of `Reclamation`.

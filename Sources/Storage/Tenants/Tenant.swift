@@ -40,6 +40,8 @@ public struct Tenant: ~Copyable {
     /// Set when no index names it any more and it will be freed: a thread that found it before must
     /// look again. Read and written under the registry's control lock.
     var isGone = false
+    /// Whether slices of eviction shall go on with the tenant (`evictLater`).
+    let isShrinking = Atomic<Bool>(false)
     /// Index into the registry's plans.
     let planIndex: Atomic<Int>
     /// Copies of the plan's limits; Int.max means no limit. Written by the control plane, read by

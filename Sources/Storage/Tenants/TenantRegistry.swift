@@ -26,6 +26,12 @@ public final class TenantRegistry: Sendable {
     /// Is called after the limits of a tenant with sessions have changed, without a lock.
     public let limitsObserver = Mutex<(@Sendable () -> Void)?>(nil)
     let index: TenantIndex
+    /// Tenants with keys that expire, and some that had them until lately: those that a sweep
+    /// visits, apart from the server's own.
+    let expiring = TenantIndex()
+    /// Ids of tenants beyond their own limits, from which slices evict.
+    let shrinking = Mutex<[[UInt8]]>([])
+    let shrinkingCount = Atomic<Int>(0)
     let control: Mutex<Control>
     /// Bytes of all tenants' tables and structures, as far as settled.
     public let settledMemory = Atomic<Int>(0)
@@ -232,6 +238,9 @@ public final class TenantRegistry: Sendable {
     /// Retires a tenant that no index names any more. It is freed when no thread can read it.
     func retire(_ tenant: TenantReference) {
         settledMemory.wrappingSubtract(tenant.ownSize, ordering: .relaxed)
+        // Why no thread lists it again: that happens under the lock of a live shard, and it has
+        // none.
+        _ = expiring.remove(tenant.id, tenant: tenant)
         Reclamation.retire(tenant.raw)
     }
 
