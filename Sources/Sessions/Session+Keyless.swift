@@ -94,7 +94,7 @@ extension Session {
             let entry =
                 arguments.count > 1
                 ? CommandTable.subcommand(container, arguments[1]) ?? container : container
-            count(entry, ticks: 0, failed: reply.errorCount > errors, on: thread)
+            count(entry, ticks: 0, failed: reply.errorCount > errors, on: &thread)
         }
         chargeKeyless(
             state.pointee.tenant, state.pointee.database, bytesIn: request.size,

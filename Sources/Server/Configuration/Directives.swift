@@ -53,7 +53,8 @@ extension Directive {
             isChangeable: true,
             "Limits on the replies that wait for a client of a class: a hard limit, a soft limit, "
                 + "and the seconds that a client may exceed the soft one. For normal clients, the "
-                + "only ones there are yet, a sixteenth of the memory, a quarter of that, and 60 s.",
+                + "only ones there are yet, a sixteenth of the memory, a quarter of that, and "
+                + "60 s.",
             apply: { settings, value in
                 guard case .words(let all) = value,
                     let words = outputLimits(of: "normal", in: all)
