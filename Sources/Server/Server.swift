@@ -91,7 +91,7 @@ public final class Server: @unchecked Sendable {
         }
         refreshObservedTicks()
         memoryAtStart = memoryFigures().allocated
-        registry.measureOtherMemory(now: Clock.nowMilliseconds)
+        registry.measureOtherMemory(now: Clock.monotonicMilliseconds)
     }
 
     private static func drawRunID() -> String {
@@ -225,7 +225,7 @@ public final class Server: @unchecked Sendable {
     /// reactor has swept costs the next one little.
     func sweep(_ worker: WorkerReference, reactor: Int) -> Milliseconds? {
         if settings.memoryMax > 0 {
-            registry.measureOtherMemory(now: worker.now)
+            registry.measureOtherMemory(now: worker.monotonicNow)
         }
         guard !isSweeping.exchange(true, ordering: .acquiringAndReleasing) else {
             return worker.now + 2

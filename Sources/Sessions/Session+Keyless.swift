@@ -119,7 +119,9 @@ extension Session {
         _ call: Call, _ tenant: TenantReference, _ database: Int, on thread: inout ServingThread
     ) -> Refusal? {
         thread.countKeyless()
-        let hold = Hold(thread.worker, homeOf: tenant, database)
+        guard let hold = Hold(thread.worker, soonHomeOf: tenant, database) else {
+            return .shardBusy
+        }
         var refusal: Refusal?
         if !hold.isAdmitted(mayGrow: false) { refusal = Admission.refusal(call, hold) }
         if refusal == nil, call.entry.pointee.flags.contains(.countedLater), hold.hasAmpleLease {

@@ -81,6 +81,7 @@ extension Session {
     ) -> Suspension? {
         switch refusal {
         case .limit(.throttled(let wait)): return .throttled(wait)
+        case .shardBusy: return .busy
         case .recordsMissing: return awaitRecords(call, on: &thread, &reply)
         default:
             thread.commandStatistics[call.entry.pointee.number].pointee.rejected.bump()
@@ -205,6 +206,7 @@ extension Session {
         _ reply: inout ReplyWriter
     ) -> Suspension? {
         if case .limit(.throttled(let wait)) = refusal { return .throttled(wait) }
+        if refusal == .shardBusy { return .busy }
         return refuse(
             refusal, call.entry, call.arguments, call.size, on: &thread, &reply)
     }

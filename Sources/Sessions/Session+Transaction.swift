@@ -98,7 +98,7 @@ extension Session {
         on thread: inout ServingThread, _ reply: inout ReplyWriter
     ) -> Suspension? {
         let worker = thread.worker
-        let hold = holdAll(&queued, list, on: &thread)
+        guard let hold = holdAll(&queued, list, on: &thread) else { return .busy }
         // Order: a watched key may have changed after EXEC checked the flag and before it got the
         // locks. (Expired keys were seen by that check: the clock stands still within a batch.)
         // The shards of all watched keys are held, so of two transactions that each write what the
@@ -166,10 +166,10 @@ extension Session {
     }
 
     /// Locks every shard that the transaction can touch or that has a watched key, and notes each
-    /// request's part of the keys.
+    /// request's part of the keys. Nil if another thread holds a shard for long.
     private func holdAll(
         _ queued: inout [Queued], _ list: borrowing ArgumentList, on thread: inout ServingThread
-    ) -> Hold {
+    ) -> Hold? {
         let worker = thread.worker
         while true {  // Bound: `KeyList.hold`.
             let keys = KeyList(worker)
@@ -195,6 +195,7 @@ extension Session {
             let all = needsAll ? allKeyspaces(worker.registry) : []
             let watched = state.pointee.watched.shards
             if let hold = keys.hold(and: watched, andAllOf: all) { return hold }
+            if worker.hasMetBusyShard { return nil }
         }
     }
 

@@ -40,6 +40,8 @@ public struct Session: ~Copyable {
         case throttled(Milliseconds)
         /// Until CLIENT UNPAUSE or the pause's end.
         case paused
+        /// Until a shard that another thread holds for long is free.
+        case busy
         /// Until this change of a tenant is made or refused.
         case tenantChange(TenantChange)
     }

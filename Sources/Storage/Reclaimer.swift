@@ -34,6 +34,7 @@ public final class Reclaimer: Sendable {
     /// Raised when `isRunning` is set; the thread sleeps on it.
     private let semaphore = Semaphore()
     private let wasWoken = Atomic<Bool>(false)
+    private let mustReturnPages = Atomic<Bool>(false)
     /// Entries that wait to be freed.
     public let pendingCount = Atomic<Int>(0)
     /// Bytes that wait to be freed.
@@ -148,6 +149,12 @@ public final class Reclaimer: Sendable {
 
     // MARK: - The thread
 
+    /// Makes the thread return freed pages to the system.
+    func returnPages() {
+        mustReturnPages.store(true, ordering: .relaxed)
+        wake()
+    }
+
     /// Called when there are more retired blocks than a tick should free.
     func wake() {
         wasWoken.store(true, ordering: .sequentiallyConsistent)
@@ -165,9 +172,17 @@ public final class Reclaimer: Sendable {
         let hasStarted = startThread {
             while true {  // Bound: none; the thread lives as long as the process.
                 self.semaphore.wait()
+                let size = self.pendingSize.load(ordering: .relaxed)
                 self.drain()
                 // Why: its cache of freed memory would stay as large as the work made it.
                 mallctl("thread.tcache.flush", nil, nil, nil, 0)
+                // Why after much garbage: the allocator returns pages only as it is called, and
+                // after FLUSHALL little calls it.
+                if self.mustReturnPages.exchange(false, ordering: .relaxed)
+                    || size > Reclaimer.pressureSize
+                {
+                    returnFreedPages()
+                }
             }
         }
         if !hasStarted { isStarted.store(false, ordering: .releasing) }

@@ -25,6 +25,8 @@ public struct Worker: ~Copyable {
     let frames: UnsafeMutablePointer<Frame>
     /// How many levels of holds are open.
     var depth = 0
+    /// Whether the last `KeyList` could not be held because another thread holds a shard for long.
+    var metBusyShard = false
     /// The maximum number of shards of a keyspace.
     static let shardCountMax = 1024
     // Safety: one bit for each of `shardCountMax` shards, allocated here and freed with the worker.
@@ -81,6 +83,8 @@ extension Reference where Pointee == Worker {
     public var now: Milliseconds { pointee.now }
     public var monotonicNow: Milliseconds { pointee.monotonicNow }
     public var settings: SettingsReference { pointee.settings }
+    /// Whether the last `KeyList` was not held because another thread holds a shard for long.
+    public var hasMetBusyShard: Bool { pointee.metBusyShard }
     public var statistics: StatisticsReference { pointee.statistics }
     /// The path of a request uses `unmanagedRegistry`, which counts no reference.
     public var registry: TenantRegistry {

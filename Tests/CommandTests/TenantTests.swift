@@ -231,7 +231,7 @@ import Testing
         }
         for key in 0..<20_000 { database.run("SET", "t:hog:\(key)", value) }
         let registry = database.registry
-        registry.measureOtherMemory(now: database.worker.now)
+        registry.measureOtherMemory(now: database.worker.monotonicNow)
         let limit = registry.lastingMemory - 500_000
         let settings = database.settings.values
         settings.pointee.evictionPolicy.set(EvictionPolicy.allKeysRandom.rawValue)

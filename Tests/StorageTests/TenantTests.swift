@@ -97,7 +97,9 @@ import Testing
 
     /// Names that clients invent must leave nothing behind, neither in the counters nor in the
     /// allocator.
-    @Test(.enabled(if: AllocatedMemory.isCounted)) func inventedNamesLeaveNothingBehind() throws {
+    /// What is charged goes back; that the memory does, the driver `together` checks in a process of
+    /// its own. (Here other tests' threads may free what this one retires.)
+    @Test func inventedNamesLeaveNothingBehind() throws {
         let store = try Store(patterns: [Self.pattern])
         func invent(_ numbers: Range<Int>) {
             for number in numbers {
@@ -109,14 +111,9 @@ import Testing
         }
         invent(0..<1000)
         let settled = store.registry.settledMemory.value
-        let allocated = try AllocatedMemory.bytes()
         invent(1000..<51_000)
         #expect(store.registry.tenantCount == 1)
         #expect(store.registry.settledMemory.value == settled)
-        let growth = try AllocatedMemory.bytes() - allocated
-        // Other tests may free what was retired here, which looks like growth; fifty thousand
-        // tenants would be more than thirty megabytes.
-        #expect(growth < 16 << 20, "\(growth) bytes stayed")
         #expect(store.registry.departed.count == 51_000)
     }
 

@@ -51,9 +51,11 @@ public struct Call {
             return runMany(command, &reply)
         }
         let key = arguments[index]
-        let hold = Hold(
-            worker, key, prefetch?.hash ?? Hash(key), known: prefetch?.shard(in: keyspace),
-            in: keyspace, creating: entry.pointee.singleKeyCreates, options)
+        guard
+            let hold = Hold(
+                worker, key, prefetch?.hash ?? Hash(key), known: prefetch?.shard(in: keyspace),
+                in: keyspace, creating: entry.pointee.singleKeyCreates, options)
+        else { return .shardBusy }
         return run(command, hold, &reply)
     }
 
@@ -71,6 +73,7 @@ public struct Call {
             let keys = KeyList(worker, options)
             addKeys(to: keys)
             if let hold = keys.hold() { return run(command, hold, &reply) }
+            if worker.hasMetBusyShard { return .shardBusy }
         }
     }
 

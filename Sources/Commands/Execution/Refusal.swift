@@ -23,11 +23,13 @@ public enum Refusal: Equatable, Sendable {
     case recordChangesTooFast
     /// Records must be loaded first. The reply was taken back.
     case recordsMissing
+    /// Another thread holds a shard of the keys for long.
+    case shardBusy
 
     /// Whether the request is put off instead of refused.
     var isWait: Bool {
         switch self {
-        case .recordsMissing, .limit(.throttled): true
+        case .recordsMissing, .shardBusy, .limit(.throttled): true
         default: false
         }
     }
@@ -52,6 +54,7 @@ public enum Refusal: Equatable, Sendable {
         case .undeclaredKey:
             return Array("ERR '\(name)' names a key that the script did not declare".utf8)
         case .limit(let limit): return Array(limit.text.utf8)
+        case .shardBusy: return Array("TRYAGAIN another command holds the keys".utf8)
         case .recordChangesTooFast, .recordsMissing:
             return Array("TRYAGAIN the record changes faster than it can be loaded".utf8)
         }

@@ -160,9 +160,8 @@ enum Allocator {
         return mallctl(name, &value, &size, nil, 0) == 0 ? value : 0
     }
 
-    /// Returns the unused pages of all arenas to the system; 4096 is jemalloc's number for all
-    /// arenas.
-    static func purge() { mallctl("arena.4096.purge", nil, nil, nil, 0) }
+    /// Returns freed pages to the system.
+    static func purge() { returnFreedPages() }
 
     /// Purges if so much is unused that faulting some of it in again costs less than keeping it.
     static func purgeIfWorthwhile() {

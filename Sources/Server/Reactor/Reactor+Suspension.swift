@@ -22,6 +22,7 @@ extension Reactor {
         case .paused:
             pausedCount += 1
             if connection.pointee.knowsOfEnd { limitWait(connection) }
+        case .busy: queueForShard(wait)
         case .records(let keys): server.loadRecords(keys, reactor: self, wait: wait)
         case .tenantChange(let change):
             let mailbox = mailbox

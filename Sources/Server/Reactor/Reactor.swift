@@ -39,6 +39,8 @@ final class Reactor: @unchecked Sendable {
     enum Due: Equatable {
         /// Serves sessions of a tenant that had used up its budget.
         case throttled(TenantReference)
+        /// Serves sessions that waited for shards.
+        case shards
         /// Closes a connection whose output has been over the soft limit for too long.
         case softLimit(token: UInt64)
         /// Ends a pause in accepting clients.
@@ -245,6 +247,7 @@ final class Reactor: @unchecked Sendable {
         while let due = timers.takeDue(now: now) {  // Bound: due timers only.
             switch due {
             case .throttled(let tenant): resumeThrottled(tenant)
+            case .shards: retryShards()
             case .softLimit(let token):
                 guard let connection = connections.find(token) else { continue }
                 connection.pointee.softLimitTimer = nil
@@ -353,6 +356,7 @@ extension Reactor {
         var turns: [Turn] = []
         var throttles: [TenantReference: ThrottleQueue] = [:]
         var throttleTurn: UInt64 = 0
+        var shardWaits: [Wait] = []
 
         init(loop: consuming EpollLoop, thread: consuming ServingThread) {
             self.loop = loop
@@ -385,6 +389,11 @@ extension Reactor {
     var throttles: [TenantReference: ThrottleQueue] {
         _read { yield hot.pointee.throttles }
         _modify { yield &hot.pointee.throttles }
+    }
+    /// Sessions that wait for shards which other threads hold, in their order.
+    var shardWaits: [Wait] {
+        _read { yield hot.pointee.shardWaits }
+        _modify { yield &hot.pointee.shardWaits }
     }
     /// The token of the session that is being resumed from its tenant's queue; else 0.
     var throttleTurn: UInt64 {

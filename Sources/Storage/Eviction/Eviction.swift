@@ -30,7 +30,7 @@ extension Reference where Pointee == Worker {
     @inline(never)
     public func makeRoom(_ memoryMax: Int, for arrival: Arrival) -> Bool {
         settleHeld()
-        registry.measureOtherMemory(now: pointee.now)
+        registry.measureOtherMemory(now: pointee.monotonicNow)
         guard memoryInUse > memoryMax else { return true }
         // Why first: this memory belongs to no tenant, and is freed before any tenant's data.
         Reclaimer.shared.freeParts(Reclaimer.partsInCommandMax)

@@ -45,14 +45,15 @@ extension Reference where Pointee == Worker {
     public var isEvictionDue: Bool {
         let memoryMax = settings.memoryMax
         return pointee.unmanagedRegistry._withUnsafeGuaranteedRef {
-            memoryMax > 0 && $0.lastingMemory > memoryMax || $0.hasShrinkingTenants
+            if memoryMax > 0 { $0.measureOtherMemory(now: pointee.monotonicNow) }
+            return memoryMax > 0 && $0.lastingMemory > memoryMax || $0.hasShrinkingTenants
         }
     }
 
     /// Evicts for half a millisecond at most, from the server and from tenants beyond limits that
     /// were lowered. For a thread that holds nothing.
     public func evictSlice() -> EvictionProgress {
-        registry.measureOtherMemory(now: pointee.now)
+        registry.measureOtherMemory(now: pointee.monotonicNow)
         var allowance = EvictionAllowance.slice
         let memoryMax = settings.memoryMax
         var isStuck = false

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
-import CAllocator
 import Synchronization
 
 // What `maxmemory` bounds: the whole process, as in Redis. The sizes of tables, of waiting garbage
 // and of what clients hold are always known exactly. For all other memory (connections, threads'
 // buffers, the program's own objects) the allocator is asked now and then, because that takes some
 // microseconds.
+//
+// A container is ended for what is resident, which is more. So freed pages that the allocator keeps
+// are returned to the system if they would exceed `maxmemory`, and gaps between allocations count
+// as far as they exceed a sixteenth of it.
 extension TenantRegistry {
-    /// How long a measurement is used.
+    /// How long a measurement is used: less if freed pages must be watched.
     private static let measureInterval: Milliseconds = 100
+    private static let measureIntervalNearLimit: Milliseconds = 10
+    /// Freed pages that the allocator may always keep.
+    private static let keptPagesMax = 4 << 20
 
     /// Bytes that count against `maxmemory`, including those that wait to be freed.
     @inline(__always)
@@ -28,23 +34,37 @@ extension TenantRegistry {
         Reclaimer.shared.pendingSize.load(ordering: .relaxed) + Reclamation.waitingSize
     }
 
-    /// Measures again if the last measurement is older than a tenth of a second.
+    /// Measures again if the last measurement is old. `now` is monotonic.
+    @inline(__always)
     public func measureOtherMemory(now: Milliseconds) {
         let last = otherMemoryMeasuredAt.load(ordering: .relaxed)
-        guard now < last || now - last >= TenantRegistry.measureInterval,
+        if now >= last + TenantRegistry.measureIntervalNearLimit {
+            measureOtherMemory(now: now, last: last)
+        }
+    }
+
+    @inline(never)
+    private func measureOtherMemory(now: Milliseconds, last: Milliseconds) {
+        let isNear = isNearLimit.load(ordering: .relaxed)
+        guard isNear || now >= last + TenantRegistry.measureInterval,
             otherMemoryMeasuredAt.compareExchange(
                 expected: last, desired: now, ordering: .relaxed
             ).exchanged
         else { return }
-        var epoch: UInt64 = 1
-        mallctl("epoch", nil, nil, &epoch, MemoryLayout<UInt64>.size)
-        var allocated = 0
-        var size = MemoryLayout<Int>.size
-        guard mallctl("stats.allocated", &allocated, &size, nil, 0) == 0 else { return }
+        guard let pages = AllocatedPages.measure() else { return }
         let known =
             settledMemory.load(ordering: .relaxed) + clientMemory.load(ordering: .relaxed)
             + TenantRegistry.unfreedMemory
-        otherMemory.store(max(0, allocated - known), ordering: .relaxed)
+        let memoryMax = settings.memoryMax
+        let gapsMax = memoryMax > 0 ? memoryMax / 16 : Int.max / 2
+        let counted = max(pages.allocated, pages.active - gapsMax)
+        otherMemory.store(max(0, counted - known), ordering: .relaxed)
+        guard memoryMax > 0 else { return }
+        isNearLimit.store(pages.resident > memoryMax / 8 * 7, ordering: .relaxed)
+        let keptSize = pages.resident - pages.active
+        if pages.resident > memoryMax, keptSize > TenantRegistry.keptPagesMax {
+            Reclaimer.shared.returnPages()
+        }
     }
 }
 

@@ -18,6 +18,7 @@ public struct KeyList: ~Copyable {
         precondition(worker.pointee.depth == 0, "locks would be taken out of order")
         frame = worker.frame(0)
         outer = nil
+        worker.pointee.metBusyShard = false
         open(options)
     }
 
@@ -143,7 +144,8 @@ public struct KeyList: ~Copyable {
     /// Locks the shards of all keys in ascending order, each once. Returns nil, with nothing held,
     /// if a keyspace was dropped since its key was added, or if the tenant of a stray was made. The
     /// keys must then be collected again. A keyspace is dropped once and a tenant made once, so the
-    /// next try finds or makes another.
+    /// next try finds or makes another. Also returns nil if another thread holds a shard for long;
+    /// `Worker.metBusyShard` says so.
     public consuming func hold() -> Hold? {
         precondition(outer == nil)
         let frame = self.frame

@@ -8,14 +8,16 @@ import Base
 
 extension Hold {
     /// Locks the shard of a command's only key. `hash` is the key's. `known` is the shard that the
-    /// batch's prefetch found, if any; this is checked under the lock.
-    public init(
+    /// batch's prefetch found, if any; this is checked under the lock. Nil if another thread holds
+    /// the shard for long.
+    public init?(
         _ worker: WorkerReference, _ key: Bytes, _ hash: Hash, known: ShardReference?,
         in keyspace: KeyspaceReference, creating: Bool, _ options: HoldOptions
     ) {
-        let shard = worker.acquire(known) {
+        let shard = worker.acquireSoon(known) {
             worker.home(of: key, in: keyspace, creating: creating).shard(hash)
         }
+        guard let shard else { return nil }
         self.init(worker, ResolvedKey(key: key, hash: hash, shard: shard), options)
     }
 
@@ -24,14 +26,24 @@ extension Hold {
         _ worker: WorkerReference, _ key: Bytes, in keyspace: KeyspaceReference, creating: Bool,
         _ options: HoldOptions = []
     ) {
-        self.init(
-            worker, key, Hash(key), known: nil, in: keyspace, creating: creating, options)
+        let hash = Hash(key)
+        let shard = worker.acquire {
+            worker.home(of: key, in: keyspace, creating: creating).shard(hash)
+        }
+        self.init(worker, ResolvedKey(key: key, hash: hash, shard: shard), options)
     }
 
     /// Locks the shard on which a session's commands without keys are counted: the first of the
-    /// selected database.
+    /// selected database. Nil if another thread holds it for long.
+    public init?(_ worker: WorkerReference, soonHomeOf tenant: TenantReference, _ database: Int) {
+        let shard = worker.acquireSoon(nil) { worker.keyspace(tenant, database).shard(at: 0) }
+        guard let shard else { return nil }
+        self.init(worker, ResolvedKey(key: .empty, hash: Hash(.empty), shard: shard), [])
+    }
+
+    /// The same, however long that takes.
     public init(_ worker: WorkerReference, homeOf tenant: TenantReference, _ database: Int) {
-        let shard = worker.acquire(nil) { worker.keyspace(tenant, database).shard(at: 0) }
+        let shard = worker.acquire { worker.keyspace(tenant, database).shard(at: 0) }
         self.init(worker, ResolvedKey(key: .empty, hash: Hash(.empty), shard: shard), [])
     }
 
@@ -211,12 +223,16 @@ extension Reference where Pointee == Frame {
         return kept
     }
 
-    /// Acquires the first `count` locks of `locked`. If one of the shards is dead, or the tenant of
-    /// a stray exists by now, releases all, gives the level back and returns false.
+    /// Acquires the first `count` locks of `locked`. If one of the shards is dead or held for long,
+    /// or the tenant of a stray exists by now, releases all, gives the level back and returns
+    /// false.
     private func acquire(first count: Int) -> Bool {
         let shards = pointee.locked
         for index in 0..<count {
-            shards[index].acquire()
+            guard shards[index].acquireSoon() else {
+                pointee.worker.pointee.metBusyShard = true
+                return giveUp(first: index)
+            }
             if shards[index].pointee.isDead { return giveUp(first: index + 1) }
         }
         pointee.lockedCount = count
@@ -286,20 +302,28 @@ extension Reference where Pointee == Worker {
         pointee.depth > 0 ? frame(pointee.depth - 1) : nil
     }
 
-    /// Locks the shard that `find` finds, or `known` if it is alive.
+    /// Locks the shard that `find` finds, or `known` if it is alive. Nil if another thread holds it
+    /// for long.
     @inline(__always)
-    fileprivate func acquire(
+    fileprivate func acquireSoon(
         _ known: ShardReference?, _ find: () -> ShardReference
-    ) -> ShardReference {
+    ) -> ShardReference? {
         precondition(pointee.depth == 0, "locks would be taken out of order")
         var shard = known ?? find()
-        shard.acquire()
+        guard shard.acquireSoon() else { return nil }
         while shard.pointee.isDead {  // Bound: a keyspace is dropped once; the next is another.
             shard.release()
             shard = find()
-            shard.acquire()
+            guard shard.acquireSoon() else { return nil }
         }
         return shard
+    }
+
+    /// Locks the shard that `find` finds, however long that takes.
+    fileprivate func acquire(_ find: () -> ShardReference) -> ShardReference {
+        while true {  // Bound: no thread holds a shard for ever.
+            if let shard = acquireSoon(nil, find) { return shard }
+        }
     }
 
     /// Whether the thread holds any shard.

@@ -58,6 +58,10 @@ extension Reference where Pointee == Shard {
     @inline(__always)
     public func acquire() { pointee.lock.lock() }
 
+    /// Takes the lock unless another thread holds it for long. Returns whether it was taken.
+    @inline(__always)
+    func acquireSoon() -> Bool { pointee.lock.lockSoon() }
+
     @inline(__always)
     public func release() { pointee.lock.unlock() }
 

@@ -41,6 +41,8 @@ public final class TenantRegistry: Sendable {
     /// Measured now and then.
     let otherMemory = Atomic<Int>(0)
     let otherMemoryMeasuredAt = Atomic<Int64>(0)
+    /// Whether resident memory was near `maxmemory` when it was last measured.
+    let isNearLimit = Atomic<Bool>(false)
     /// A keyspace has 2^bits shards: these for the server's own keyspaces, and for those of created
     /// tenants.
     let serverShardBits: Int
