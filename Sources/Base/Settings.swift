@@ -23,6 +23,9 @@ public struct Settings: ~Copyable {
     public let evictionSamples = Number(5)
     public let frequencyLogFactor = Number(10)
     public let frequencyDecayMinutes = Number(1)
+    /// How long the sessions of a tenant run before others have their turn, in `martlet_ticks`: a
+    /// millisecond in a server. DEBUG SET-TURNS switches turns off.
+    public let turnTicks = Number(Int.max)
     /// 0 while DEBUG SET-ACTIVE-EXPIRE has switched the active expiration cycle off.
     public let activeExpiryEnabled = Number(1)
     /// Milliseconds since 1970 until which expired keys stay where they are, unseen, because of
@@ -121,6 +124,7 @@ extension SettingsReference {
     @inlinable @inline(__always) public var frequencyDecayMinutes: Int {
         values.pointee.frequencyDecayMinutes.value
     }
+    @inlinable @inline(__always) public var turnTicks: Int { values.pointee.turnTicks.value }
     @inlinable @inline(__always) public var activeExpiryEnabled: Int {
         values.pointee.activeExpiryEnabled.value
     }

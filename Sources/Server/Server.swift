@@ -42,8 +42,6 @@ public final class Server: @unchecked Sendable {
     private static let sweepMicroseconds = 500
     /// The start, on the clocks that measure command statistics.
     let startedAtTicks = martlet_ticks()
-    /// The rate of `martlet_ticks`, as far as a short measurement shows.
-    let ticksPerMillisecond = Clock.measureTicksPerMillisecond()
     let startedAtNanoseconds = Clock.monotonicNanoseconds
     /// Bytes allocated when the server was ready, and the most that any reading showed.
     private(set) var memoryAtStart = 0
@@ -61,6 +59,7 @@ public final class Server: @unchecked Sendable {
     public init(configuration: Configuration) throws(StartError) {
         self.configuration = configuration
         settings = configuration.settings
+        settings.values.pointee.turnTicks.set(Int(Clock.measureTicksPerMillisecond()))
         let threads = configuration.integer("threads")
         recordCatalog = try Server.recordCatalog(configuration)
         registry = TenantRegistry(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Base
+import CLinux
 import Commands
 import Storage
 import Synchronization
@@ -24,22 +25,20 @@ public struct ServingThread: ~Copyable {
     public let recordMisses: RecordMissesReference?
     var list = ArgumentList()
     var keyless = KeylessTally()
-    /// `martlet_ticks` when the last command ended or the last batch was parsed.
-    var lastTicks: UInt64 = 0
-    /// How long a session may run before others have their turn.
-    let sliceTicks: UInt64
+    /// How long the session that is being served may still run, in ticks of `martlet_ticks`.
+    var turnLeft = 0
+    /// Set with `observed`, and when no time is left: one test after a request asks for both.
+    var needsAttention = false
     /// How long the session that was served last has run.
-    public internal(set) var ticksServed: UInt64 = 0
+    public internal(set) var ticksServed = 0
     /// The command that has just run, if its time is to be looked at again.
     var observed: Observed?
     let batch: RequestBatch
 
     public init(
         worker: WorkerReference, server: any ServerControl, pause: PauseState,
-        commandStatistics: CommandStatistics, recordMisses: RecordMissesReference?,
-        sliceTicks: UInt64 = .max
+        commandStatistics: CommandStatistics, recordMisses: RecordMissesReference?
     ) {
-        self.sliceTicks = sliceTicks
         self.worker = worker
         precondition(RequestBatch.count <= Worker.batchSize)
         commands = UncountedReference(keeping: server.commands)
@@ -52,6 +51,19 @@ public struct ServingThread: ~Copyable {
         replies = .make(ByteBuffer(capacity: 64 * 1024))
         batch = RequestBatch { Request(firstArgument: 0, argumentCount: 0, size: 0) }
     }
+}
+
+extension ServingThread {
+    /// Notes that the session has run for so many ticks.
+    @inline(__always)
+    mutating func spend(_ ticks: UInt64) {
+        turnLeft &-= Int(truncatingIfNeeded: ticks)  // Bound: below the time since the start.
+        if turnLeft < 0 { needsAttention = true }
+    }
+
+    /// Why truncating: the counters of two processors may differ a little.
+    @inline(__always)
+    func ticks(since start: UInt64) -> Int { Int(truncatingIfNeeded: martlet_ticks() &- start) }
 }
 
 /// How often each command ran, how long that took, and how often it was refused or failed. One

@@ -66,9 +66,10 @@ extension Session {
         case .change(let change): return .tenantChange(change)
         case .close: state.pointee.closesAfterReply = true
         }
-        thread.lastTicks = martlet_ticks()
+        let elapsed = martlet_ticks() &- started
+        thread.spend(elapsed)
         count(
-            call.entry, ticks: thread.lastTicks &- started,
+            call.entry, ticks: elapsed,
             failed: reply.errorCount - queuedErrorCount > errors, on: &thread)
         let rest = takeUncharged()
         chargeKeyless(

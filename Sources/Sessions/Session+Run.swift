@@ -61,10 +61,10 @@ extension Session {
         let errors = reply.errorCount
         let started = martlet_ticks()
         let refusal = call.run(command, prefetch, &reply)
-        thread.lastTicks = martlet_ticks()
+        let elapsed = martlet_ticks() &- started
+        thread.spend(elapsed)
         if !absent.isEmpty { endExcuse(thread) }
         guard let refusal else {
-            let elapsed = thread.lastTicks &- started
             count(call.entry, ticks: elapsed, failed: reply.errorCount > errors, on: &thread)
             recordAttempts = 0
             return nil
@@ -101,6 +101,7 @@ extension Session {
         state.pointee.lastCommand = entry.pointee.number
         if ticks >= UInt64(truncatingIfNeeded: thread.worker.settings.observedTicks) {
             thread.observed = Observed(entry: entry, ticks: ticks)
+            thread.needsAttention = true
         }
     }
 

@@ -95,7 +95,7 @@ public struct Session: ~Copyable {
     }
 
     /// Bytes that the session holds beside the connection's buffers.
-    public var heldSize: Int { state.pointee.heldSize + parser.heldSize }
+    public var heldSize: Int { state.heldSize + parser.heldSize }
 
     /// How many bytes the front request needs before it can be complete; a hint.
     public var bytesAwaited: Int { parser.bytesAwaited }
@@ -112,15 +112,12 @@ public struct Session: ~Copyable {
             countingErrorsIn: thread.errorTally)
         let replyStart = reply.count
         let start = (replies: replyStart, ticks: martlet_ticks())
-        thread.lastTicks = start.ticks
+        let turnTicks = thread.worker.settings.turnTicks
+        thread.turnLeft = turnTicks
         while true {  // Bound: each turn consumes at least one request, or ends.
             let parsed = parseBatch(bytes.suffix(from: offset), on: &thread)
             var index = 0
             while index < parsed.count {
-                if thread.lastTicks &- start.ticks > thread.sliceTicks {
-                    parser.reset()
-                    return finish(offset, .yield, start, &thread)
-                }
                 let request = thread.batch.reference(index)
                 if request.pointee.argumentCount > 0 {
                     reply.version = state.pointee.protocolVersion
@@ -129,13 +126,20 @@ public struct Session: ~Copyable {
                         parser.reset()
                         return finish(offset, .suspend, start, &thread)
                     }
-                    if thread.observed != nil { observe(request.pointee, on: &thread) }
                 } else if state.pointee.replyMode != .on {
                     // As in Redis, CLIENT REPLY SKIP also skips an empty request.
                     applyReplyMode(reply.count, reply)
                 }
                 offset += request.pointee.size
                 index += 1
+                if thread.needsAttention {
+                    thread.needsAttention = false
+                    if thread.observed != nil { observe(request.pointee, on: &thread) }
+                    if thread.turnLeft < 0, index < parsed.count || parsed.end == .full {
+                        parser.reset()
+                        return finish(offset, .yield, start, &thread)
+                    }
+                }
                 if reply.isOverfull {
                     reply.truncate(to: replyStart)
                     return finish(offset, .closeUnsent, start, &thread)
@@ -149,7 +153,8 @@ public struct Session: ~Copyable {
                 }
             }
             switch parsed.end {
-            case .full: thread.lastTicks = martlet_ticks()
+            // Why here too: parsing and refusing requests takes time as well.
+            case .full: thread.turnLeft = turnTicks - thread.ticks(since: start.ticks)
             case .needMore: return finish(offset, .receive, start, &thread)
             case .malformed(let error):
                 let mark = reply.count
@@ -166,7 +171,7 @@ public struct Session: ~Copyable {
     ) -> Served {
         thread.list.removeAll()
         thread.countKeyless()
-        thread.ticksServed = thread.lastTicks &- start.ticks
+        thread.ticksServed = thread.ticks(since: start.ticks)
         state.pointee.bytesIn += consumed
         state.pointee.bytesOut += thread.replies.pointee.count - start.replies
         return Served(consumed: consumed, next: next)
@@ -184,7 +189,7 @@ public struct Session: ~Copyable {
         suspension = nil
     }
 
-    private enum BatchEnd {
+    private enum BatchEnd: Equatable {
         case full, needMore
         case malformed(RESPParser.ParseError)
     }

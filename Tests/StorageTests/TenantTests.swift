@@ -97,8 +97,8 @@ import Testing
 
     /// Names that clients invent must leave nothing behind, neither in the counters nor in the
     /// allocator.
-    /// What is charged goes back; that the memory does, the driver `together` checks in a process of
-    /// its own. (Here other tests' threads may free what this one retires.)
+    /// What is charged goes back. That the memory does, the driver `together` checks in a process
+    /// of its own; here other tests' threads may free what this one retires.
     @Test func inventedNamesLeaveNothingBehind() throws {
         let store = try Store(patterns: [Self.pattern])
         func invent(_ numbers: Range<Int>) {

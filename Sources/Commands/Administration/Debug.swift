@@ -23,6 +23,11 @@ public enum DEBUG: SessionCommand {
         } else if name.isKeyword("SLEEP"), count == 3 {
             sleep(arguments[2])
             reply.ok()
+        } else if name.isKeyword("SET-TURNS"), count == 3 {
+            let isOn = ASCIIInteger.parse(arguments[2]) ?? 0
+            let ticks = isOn == 0 ? Int.max : Int(Clock.measureTicksPerMillisecond())
+            context.settings.values.pointee.turnTicks.set(ticks)
+            reply.ok()
         } else if name.isKeyword("SET-ACTIVE-EXPIRE"), count == 3 {
             let isOn = ASCIIInteger.parse(arguments[2]) ?? 0
             context.settings.values.pointee.activeExpiryEnabled.set(isOn == 0 ? 0 : 1)
@@ -221,7 +226,9 @@ public enum DEBUG: SessionCommand {
                 "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
                 "    true, false.", "SET-ACTIVE-EXPIRE <0|1>",
                 "    Setting it to 0 disables expiring keys in background when they are not",
-                "    accessed. Setting it to 1 reenables back the default.", "SLEEP <seconds>",
+                "    accessed. Setting it to 1 reenables back the default.", "SET-TURNS <0|1>",
+                "    Setting it to 0 lets a session run while it has requests; 1 makes it yield",
+                "    after a millisecond, as by default.", "SLEEP <seconds>",
                 "    Stop the serving thread for <seconds>. Decimals allowed.",
                 "STRINGMATCH-LEN <len> <pattern>",
                 "    Match <pattern> against a string of <len> letters A.",

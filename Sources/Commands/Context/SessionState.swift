@@ -63,13 +63,6 @@ public struct SessionState: ~Copyable {
     /// The session's identity changed: its rights are computed again before the next command.
     private mutating func forgetRights() { rightsGeneration = -1 }
 
-    /// Bytes that the session itself holds: queued requests, watched keys, names.
-    @inline(__always)
-    public var heldSize: Int {
-        transaction.requests.capacity + watched.heldSize + name.count + clientLibraryName.count
-            + clientLibraryVersion.count
-    }
-
     /// Charges the session's tenant for `size` bytes of buffers, instead of what it was charged.
     public mutating func charge(_ size: Int, _ registry: TenantRegistry) {
         registry.chargeClients(tenant, size - chargedSize)
@@ -103,6 +96,16 @@ public struct SessionState: ~Copyable {
 }
 
 public typealias SessionReference = Reference<SessionState>
+
+extension Reference where Pointee == SessionState {
+    /// Bytes that the session itself holds: queued requests, watched keys, names.
+    ///
+    /// Why of the reference: a call of a method of the large struct would copy it.
+    public var heldSize: Int {
+        pointee.transaction.requests.capacity + pointee.watched.heldSize + pointee.name.count
+            + pointee.clientLibraryName.count + pointee.clientLibraryVersion.count
+    }
+}
 
 /// MULTI: the requests queued for EXEC, as bytes.
 public struct Transaction: ~Copyable {

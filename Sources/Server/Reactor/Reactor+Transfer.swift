@@ -129,7 +129,7 @@ extension Reactor {
         connection.pointee.hasAdvanced = served.consumed > 0
         let end = thread.replies.pointee.count
         if end > start { note(connection, start, end) }
-        let sessionSize = connection.pointee.session.state.pointee.heldSize
+        let sessionSize = connection.pointee.session.state.heldSize
         if sessionSize != connection.pointee.sessionSize {
             connection.pointee.sessionSize = sessionSize
             charge(connection)

@@ -122,7 +122,7 @@ final class Reactor: @unchecked Sendable {
         let thread = ServingThread(
             worker: worker, server: server, pause: server.pauseState,
             commandStatistics: commandStatistics,
-            recordMisses: server.makeRecordMisses(), sliceTicks: server.ticksPerMillisecond)
+            recordMisses: server.makeRecordMisses())
         errorTally = thread.errorTally
         latencies = thread.latencies
         hot = Reference.make(Hot(loop: loop, thread: thread))
@@ -413,7 +413,7 @@ extension Reactor {
     /// What a tenant's sessions have run in this tick.
     struct Turn {
         let tenant: TenantReference
-        var ticks: UInt64
+        var ticks: Int
     }
 
     /// The tenants whose sessions have run for long in this tick; usually empty.
@@ -430,7 +430,7 @@ extension Reactor {
 
     @inline(never)
     func hasHadTurn(_ tenant: TenantReference) -> Bool {
-        turns.contains { $0.tenant == tenant && $0.ticks > server.ticksPerMillisecond }
+        turns.contains { $0.tenant == tenant && $0.ticks > server.settings.turnTicks }
     }
 
     /// Notes the time that a session has just run. Shorter ones than 20 microseconds are not noted;
@@ -438,14 +438,14 @@ extension Reactor {
     @inline(__always)
     func noteTurn(_ connection: ConnectionReference) {
         let ticks = thread.ticksServed
-        if ticks > server.ticksPerMillisecond / 50 { noteTurn(connection, ticks) }
+        if ticks > server.settings.turnTicks / 50 { noteTurn(connection, ticks) }
     }
 
     /// The most tenants of one tick whose times are noted.
     private static let turnsMax = 64
 
     @inline(never)
-    private func noteTurn(_ connection: ConnectionReference, _ ticks: UInt64) {
+    private func noteTurn(_ connection: ConnectionReference, _ ticks: Int) {
         let tenant = connection.pointee.session.state.pointee.tenant
         for index in turns.indices where turns[index].tenant == tenant {
             turns[index].ticks += ticks
