@@ -2,6 +2,7 @@
 import Base
 import CLinux
 import Glibc
+import Storage
 
 /// What the kernel reports about this machine and process, for INFO.
 enum System {
@@ -36,12 +37,7 @@ enum System {
     static var memory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
     /// The process's bytes in memory.
-    static var residentSet: Int {
-        let content = (try? TextFile.read("/proc/self/statm")) ?? []
-        let fields = content.split(separator: 32)
-        guard fields.count > 1 else { return 0 }
-        return (Int(String(decoding: fields[1], as: UTF8.self)) ?? 0) * sysconf(Int32(_SC_PAGESIZE))
-    }
+    static var residentSet: Int { residentSetSize() ?? 0 }
 
     /// The processor time used by the process, or by its children that have ended.
     static func processorTime(ofChildren: Bool = false) -> (system: String, user: String) {

@@ -14,8 +14,9 @@ extension TenantRegistry {
     /// How long a measurement is used: less if freed pages must be watched.
     private static let measureInterval: Milliseconds = 100
     private static let measureIntervalNearLimit: Milliseconds = 10
-    /// Freed pages that the allocator may always keep.
-    private static let keptPagesMax = 4 << 20
+    /// How far resident memory may exceed `maxmemory` before freed pages are returned. Why not at
+    /// once: the next values need pages again, and each costs a fault.
+    private static let residentExcessMax = 8 << 20
 
     /// Bytes that count against `maxmemory`, including those that wait to be freed.
     @inline(__always)
@@ -61,8 +62,8 @@ extension TenantRegistry {
         otherMemory.store(max(0, counted - known), ordering: .relaxed)
         guard memoryMax > 0 else { return }
         isNearLimit.store(pages.resident > memoryMax / 8 * 7, ordering: .relaxed)
-        let keptSize = pages.resident - pages.active
-        if pages.resident > memoryMax, keptSize > TenantRegistry.keptPagesMax {
+        let excess = pages.resident - memoryMax
+        if excess > TenantRegistry.residentExcessMax, pages.kept > excess / 2 {
             Reclaimer.shared.returnPages()
         }
     }
