@@ -118,6 +118,7 @@ final class Peer {
         return receive()
     }
 
+    var isHeldBack: Bool { connection.pointee.isHeldBack }
     var isSuspended: Bool { connection.pointee.isSuspended }
 
     /// The wait of the session.

@@ -79,6 +79,29 @@ import Testing
         #expect(peer.ask("PING") == "+PONG\r\n")
     }
 
+    /// A client that does not read and has closed its side is held back without a busy loop, and
+    /// gets everything when it reads.
+    @Test func aHalfClosedClientMayBeHeldBack() throws {
+        let bench = try Bench("--client-output-buffer-limit", "normal 4000000 0 0")
+        let peer = try bench.connect()
+        #expect(peer.ask("SETRANGE k 299999 v") == ":300000\r\n")
+        peer.put(Array(repeating: "GET k", count: 40))
+        bench.turn()
+        #expect(peer.isHeldBack)
+        shutdown(peer.descriptor, Int32(SHUT_WR))
+        bench.turn()
+        bench.turn()
+        #expect(peer.isHeldBack && eventCount(bench) == 0)
+        var size = 0
+        for _ in 0..<10_000 {
+            guard let part = peer.receive() else { break }
+            size += part.utf8.count
+            bench.turn()
+        }
+        #expect(size == 40 * (300_000 + "$300000\r\n\r\n".utf8.count))
+        #expect(bench.reactor.connections.count == 0)
+    }
+
     @Test func aHalfClosedClientMayWaitForAPauseToEnd() throws {
         let bench = try Bench()
         let admin = try bench.connect()

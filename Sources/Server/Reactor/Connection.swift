@@ -51,6 +51,9 @@ struct Connection: ~Copyable {
     /// Whether the session answered any request when it was served last.
     var hasAdvanced = false
 
+    /// Whether requests are received: the session does not wait, and is not held back.
+    var isReading: Bool { !isSuspended && !isHeldBack }
+
     /// Whether the session waits. It then counts as blocked.
     var isSuspended: Bool { waitSerial != 0 }
 

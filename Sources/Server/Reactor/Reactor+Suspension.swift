@@ -57,8 +57,8 @@ extension Reactor {
         blockedCount.wrappingSubtract(1, ordering: .relaxed)
     }
 
-    /// The client of a waiting session has closed its side. It may still read, or may be gone; only
-    /// sending a reply shows which.
+    /// The client of a session that waits or is held back has closed its side. It may still read,
+    /// or may be gone; only sending a reply shows which.
     func hearEnd(_ connection: ConnectionReference) {
         connection.pointee.knowsOfEnd = true
         if connection.pointee.session.suspension == .paused { limitWait(connection) }

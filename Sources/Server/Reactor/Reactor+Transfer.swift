@@ -335,8 +335,7 @@ extension Reactor {
     /// Tells the event loop which events the connection needs.
     func watch(_ connection: ConnectionReference) {
         let isOpen = !connection.pointee.isClosing && !connection.pointee.hasEnded
-        let reading =
-            isOpen && !connection.pointee.isSuspended && !connection.pointee.isHeldBack
+        let reading = isOpen && connection.pointee.isReading
         let interest = Interest(
             reading: reading, writing: !connection.pointee.output.isEmpty,
             end: reading || (isOpen && !connection.pointee.knowsOfEnd))

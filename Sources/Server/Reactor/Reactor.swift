@@ -183,7 +183,7 @@ final class Reactor: @unchecked Sendable {
             if !connection.pointee.hasUnserved, !hasHadTurn(connection) { receive(connection) }
         } else if event.isBroken {
             close(connection)
-        } else if event.hasEnded && connection.pointee.isSuspended {
+        } else if event.hasEnded && !connection.pointee.isReading {
             hearEnd(connection)
         }
     }
