@@ -18,6 +18,7 @@ extension Reactor {
     }
 
     /// Serves the waiting sessions, in their order, until several still cannot run.
+    @inline(never)
     func retryShards() {
         let waits = shardWaits
         shardWaits = []

@@ -47,6 +47,7 @@ extension Reactor {
     }
 
     /// Undoes what `suspend` arranged, if the session waits.
+    @inline(never)
     func endWait(_ connection: ConnectionReference) {
         guard connection.pointee.isSuspended else { return }
         connection.pointee.waitSerial = 0
@@ -59,6 +60,7 @@ extension Reactor {
 
     /// The client of a session that waits or is held back has closed its side. It may still read,
     /// or may be gone; only sending a reply shows which.
+    @inline(never)
     func hearEnd(_ connection: ConnectionReference) {
         connection.pointee.knowsOfEnd = true
         if connection.pointee.session.suspension == .paused { limitWait(connection) }

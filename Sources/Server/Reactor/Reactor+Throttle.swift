@@ -87,6 +87,7 @@ extension Reactor {
     }
 
     /// Serves waiting sessions of the tenant, one after the other, until one must wait again.
+    @inline(never)
     func resumeThrottled(_ tenant: TenantReference) {
         throttles[tenant]?.timer = nil
         var served: [UInt64] = []

@@ -89,6 +89,7 @@ extension Reactor {
     }
 
     /// Serves the connection's bytes in a later tick.
+    @inline(never)
     private func serveLater(_ connection: ConnectionReference) {
         connection.pointee.hasUnserved = true
         unserved.append(connection.pointee.token)

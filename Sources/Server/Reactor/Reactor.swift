@@ -159,7 +159,7 @@ final class Reactor: @unchecked Sendable {
         worker.pointee.now = moment.wall
         worker.pointee.monotonicNow = moment.monotonic
         rates.note(now: now)
-        if !turns.isEmpty { turns.removeAll(keepingCapacity: true) }
+        if !turns.isEmpty { endTurns() }
         if pausedCount > 0 || server.pauseState.isActive { endPauseIfOver() }
         for index in 0..<events { handle(loop.event(index)) }
         sendAll()
@@ -421,6 +421,9 @@ extension Reactor {
         _read { yield hot.pointee.turns }
         _modify { yield &hot.pointee.turns }
     }
+
+    @inline(never)
+    private func endTurns() { turns.removeAll(keepingCapacity: true) }
 
     /// Whether the connection's tenant must wait for the next tick.
     @inline(__always)
