@@ -64,7 +64,8 @@ import Testing
         client.send(["CLIENT", "SETNAME", "me"], ["SET", "a", "1"], ["GET", "a"], ["NOSUCH"])
         client.send(["MULTI"], ["INCR", "a"], ["EXEC"])
         let log = host.server.slowLog
-        // EXEC is not kept, its commands are; nor is what is no command.
+        // The slow log keeps the commands of a transaction, but not EXEC. It keeps no unknown
+        // command.
         #expect(Self.words(log.newest(.max)) == ["INCR a", "MULTI", "GET a"])
         #expect(Self.words(log.newest(1)) == ["INCR a"])
         #expect(log.newest(1)[0].id == 4 && log.newest(1)[0].name == Array("me".utf8))
