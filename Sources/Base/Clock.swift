@@ -28,14 +28,10 @@ public enum Clock {
         return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
     }
 
-    /// How many ticks of `martlet_ticks` a millisecond has. Measures for a fifth of a millisecond.
-    public static func measureTicksPerMillisecond() -> UInt64 {
-        let began = (ticks: martlet_ticks(), nanoseconds: monotonicNanoseconds)
-        while true {  // Bound: the clock goes on.
-            let spent = monotonicNanoseconds - began.nanoseconds
-            guard spent >= 200_000 else { continue }
-            return max(1, (martlet_ticks() &- began.ticks) * 1_000_000 / UInt64(spent))
-        }
+    /// The moment of monotonic time after so many milliseconds, for calls that wait until then.
+    public static func deadline(after milliseconds: Milliseconds) -> timespec {
+        let end = monotonicNanoseconds + milliseconds * 1_000_000
+        return timespec(tv_sec: Int(end / 1_000_000_000), tv_nsec: Int(end % 1_000_000_000))
     }
 
     /// Monotonic time in milliseconds.

@@ -27,14 +27,7 @@ public final class Semaphore: Sendable {
 
     /// Sleeps until it is raised, and lowers it again; false if that takes too long.
     public func wait(milliseconds: Milliseconds) -> Bool {
-        var deadline = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &deadline)
-        deadline.tv_sec += Int(milliseconds / 1000)
-        deadline.tv_nsec += Int(milliseconds % 1000) * 1_000_000
-        if deadline.tv_nsec >= 1_000_000_000 {
-            deadline.tv_sec += 1
-            deadline.tv_nsec -= 1_000_000_000
-        }
+        var deadline = Clock.deadline(after: milliseconds)
         while martlet_semaphore_wait(semaphore, &deadline) != 0 {  // Bound: the deadline.
             if errno != EINTR { return false }
         }

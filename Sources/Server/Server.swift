@@ -59,7 +59,6 @@ public final class Server: @unchecked Sendable {
     public init(configuration: Configuration) throws(StartError) {
         self.configuration = configuration
         settings = configuration.settings
-        settings.values.pointee.turnTicks.set(Int(Clock.measureTicksPerMillisecond()))
         let threads = configuration.integer("threads")
         recordCatalog = try Server.recordCatalog(configuration)
         registry = TenantRegistry(
@@ -89,6 +88,7 @@ public final class Server: @unchecked Sendable {
             }
         }
         refreshObservedTicks()
+        settings.values.pointee.turnTicks.set(Int(ticksPerMicrosecond * 1000))
         memoryAtStart = memoryFigures().allocated
         registry.measureOtherMemory(now: Clock.monotonicMilliseconds)
     }
@@ -223,9 +223,6 @@ public final class Server: @unchecked Sendable {
     /// sleeps, so keys that another one wrote into its part would not expire. A part that one
     /// reactor has swept costs the next one little.
     func sweep(_ worker: WorkerReference, reactor: Int) -> Milliseconds? {
-        if settings.memoryMax > 0 {
-            registry.measureOtherMemory(now: worker.monotonicNow)
-        }
         guard !isSweeping.exchange(true, ordering: .acquiringAndReleasing) else {
             return worker.now + 2
         }

@@ -200,14 +200,7 @@ public enum Reclamation {
         @discardableResult
         func waitForQuiet(milliseconds: Milliseconds) -> Bool {
             let epoch = epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
-            var deadline = timespec()
-            clock_gettime(CLOCK_MONOTONIC, &deadline)
-            deadline.tv_sec += Int(milliseconds / 1000)
-            deadline.tv_nsec += Int(milliseconds % 1000) * 1_000_000
-            if deadline.tv_nsec >= 1_000_000_000 {
-                deadline.tv_sec += 1
-                deadline.tv_nsec -= 1_000_000_000
-            }
+            var deadline = Clock.deadline(after: milliseconds)
             pthread_mutex_lock(sleepLock)
             // Order: before the words are checked; see `leave`. A tick that ends after that check
             // finds the sleeper. It cannot signal before the sleep begins, because it needs the

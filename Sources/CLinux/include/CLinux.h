@@ -64,7 +64,8 @@ int martlet_set_thread_name(const char *name);
 /// The command line as main gets it: the words, and each of them, the program's name first.
 int martlet_argument_count(void);
 const char *martlet_argument(int index);
-// sem_wait until a moment of CLOCK_MONOTONIC; -1 and errno as sem_clockwait.
+
+/// sem_wait until a moment of CLOCK_MONOTONIC; -1 and errno as sem_clockwait.
 int martlet_semaphore_wait(sem_t *semaphore, const struct timespec *deadline);
 
 /// Takes the pages of programs' and libraries' code and constants out of the process. What is used comes back, page by

@@ -25,7 +25,7 @@ public enum DEBUG: SessionCommand {
             reply.ok()
         } else if name.isKeyword("SET-TURNS"), count == 3 {
             let isOn = ASCIIInteger.parse(arguments[2]) ?? 0
-            let ticks = isOn == 0 ? Int.max : Int(Clock.measureTicksPerMillisecond())
+            let ticks = isOn == 0 ? Int.max : Int(context.server.ticksPerMicrosecond * 1000)
             context.settings.values.pointee.turnTicks.set(ticks)
             reply.ok()
         } else if name.isKeyword("SET-ACTIVE-EXPIRE"), count == 3 {

@@ -53,7 +53,6 @@ extension Reference where Pointee == Worker {
     /// Evicts for half a millisecond at most, from the server and from tenants beyond limits that
     /// were lowered. For a thread that holds nothing.
     public func evictSlice() -> EvictionProgress {
-        registry.measureOtherMemory(now: pointee.monotonicNow)
         var allowance = EvictionAllowance.slice
         let memoryMax = settings.memoryMax
         var isStuck = false
