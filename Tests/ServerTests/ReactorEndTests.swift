@@ -102,6 +102,20 @@ import Testing
         #expect(bench.reactor.connections.count == 0)
     }
 
+    /// A soft limit of no seconds ends a client above it, not one that is held back below it.
+    @Test func aClientIsHeldBackBelowItsSoftLimit() throws {
+        let bench = try Bench("--client-output-buffer-limit", "normal 4000000 3000000 0")
+        let peer = try bench.connect()
+        #expect(peer.ask("SETRANGE k 299999 v") == ":300000\r\n")
+        peer.put(Array(repeating: "GET k", count: 40))
+        bench.turn()
+        #expect(peer.isHeldBack)
+        bench.pass(milliseconds: 59_000)
+        #expect(peer.isHeldBack)
+        bench.pass(milliseconds: 2000)
+        #expect(bench.reactor.connections.count == 0)
+    }
+
     @Test func aHalfClosedClientMayWaitForAPauseToEnd() throws {
         let bench = try Bench()
         let admin = try bench.connect()

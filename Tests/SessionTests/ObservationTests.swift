@@ -58,6 +58,15 @@ import Testing
         }
     }
 
+    /// A name is as long as its client likes, and entries stay when the client has gone.
+    @Test func aLongNameIsCut() {
+        let host = Self.host(countMax: 3)
+        let client = Client(host)
+        client.send(["CLIENT", "SETNAME", String(repeating: "n", count: 100_000)], ["GET", "a"])
+        #expect(host.server.slowLog.newest(.max).allSatisfy { $0.name.count <= 128 })
+        #expect(host.server.slowLog.newest(1)[0].name.count == 128)
+    }
+
     @Test func slowRequestsAreKeptNewestFirst() {
         let host = Self.host(countMax: 3)
         let client = Client(host)

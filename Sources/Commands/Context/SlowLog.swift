@@ -5,8 +5,9 @@ import Wire
 
 /// The slow log: the last requests that took longer than `slowlog-log-slower-than`.
 ///
-/// Cost: at most `slowlog-max-len` entries, each with at most 32 arguments of about 128 bytes. The
-/// time of every request is measured anyway, and one comparison tells which are slow.
+/// Cost: at most `slowlog-max-len` entries, each with at most 32 arguments of about 128 bytes and
+/// as much of the client's name. The time of every request is measured anyway, and one comparison
+/// tells which are slow.
 ///
 /// Threads: any thread adds and reads.
 public final class SlowLog: Sendable {
@@ -43,7 +44,7 @@ public final class SlowLog: Sendable {
         state.withLock { state in
             state.entries[state.nextID] = Entry(
                 id: state.nextID, time: time, microseconds: microseconds, arguments: arguments,
-                address: address, name: name)
+                address: address, name: Array(name.prefix(SlowLog.argumentSizeMax)))
             state.nextID += 1
             while state.entries.count > countMax {
                 state.entries[state.nextID - state.entries.count] = nil

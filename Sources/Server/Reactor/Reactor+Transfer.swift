@@ -291,10 +291,9 @@ extension Reactor {
         var isOver = size > settings.outputHardLimit
         // Why also one that is held back: it may never read, and must not stay for ever.
         if size > soft || connection.pointee.isHeldBack {
-            let patience =
-                soft < Settings.outputUnlimited
-                ? Milliseconds(settings.values.pointee.outputSoftSeconds.value) * 1000
-                : Reactor.readingPatience
+            let seconds = settings.values.pointee.outputSoftSeconds.value
+            let hasSeconds = size > soft || (soft < Settings.outputUnlimited && seconds > 0)
+            let patience = hasSeconds ? Milliseconds(seconds) * 1000 : Reactor.readingPatience
             let since = connection.pointee.softLimitSince ?? now
             connection.pointee.softLimitSince = since
             isOver = isOver || now - since > patience
@@ -312,7 +311,7 @@ extension Reactor {
         watch(connection)
     }
 
-    /// How long a client that is held back may take to read, if no soft limit says it.
+    /// How long a client that is held back may take to read, if no soft limit gives it seconds.
     private static let readingPatience: Milliseconds = 60_000
 
     /// Closes a client that has passed `client-output-buffer-limit`.
