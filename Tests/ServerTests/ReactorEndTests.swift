@@ -111,6 +111,7 @@ import Testing
         bench.turn()
         #expect(peer.isHeldBack)
         bench.pass(milliseconds: 59_000)
+        try #require(bench.reactor.connections.count == 1)
         #expect(peer.isHeldBack)
         bench.pass(milliseconds: 2000)
         #expect(bench.reactor.connections.count == 0)
